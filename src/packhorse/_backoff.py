@@ -1,0 +1,113 @@
+"""When a failed attempt is tried again."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ._durations import Duration, seconds
+from .errors import BadOption
+
+_MAX_RETRIES = 1_000_000
+
+
+class Backoff:
+    """How often, and after what delays, a failing job runs again.
+
+    ``retries`` is the number of *further* attempts after the first; ``retry=5`` is ``Backoff(5)``. The delay before
+    retry ``n`` (from 1) is uniformly random between 0 and ``min(cap, base * factor ** (n - 1))``: "full jitter", after Marc
+    Brooker, *Exponential Backoff and Jitter*, AWS Architecture Blog, 2015. ``jitter=False`` takes the upper end.
+    ``delays`` gives the delays one by one instead, without jitter; the last one serves for all that follow, and
+    ``retries`` defaults to their number. Durations are seconds, ``"5m"`` or ``timedelta``.
+
+    ``only`` and ``never`` say which exceptions are worth another attempt; they are matched in the process that ran the
+    job. A time limit counts as a failure and is retried unless ``never`` names ``Interrupted``.
+
+    Raises ``BadOption`` for values that make no sense.
+    """
+
+    __slots__ = ("base", "cap", "delays", "factor", "jitter", "never", "only", "retries")
+
+    def __init__(
+        self,
+        retries: int | None = None,
+        *,
+        base: Duration = 1,
+        cap: Duration = "15m",
+        factor: float = 2,
+        jitter: bool = True,
+        delays: Sequence[Duration] = (),
+        only: tuple[type[BaseException], ...] = (Exception,),
+        never: tuple[type[BaseException], ...] = (),
+    ) -> None:
+        self.delays = tuple(seconds(d, "Backoff(delays=)") for d in delays)
+        if retries is None:
+            retries = len(self.delays)
+        if isinstance(retries, bool) or not isinstance(retries, int) or not 0 <= retries <= _MAX_RETRIES:
+            raise BadOption(f"retry takes a whole number from 0 to {_MAX_RETRIES:,}, not {retries!r}.")
+        if not factor >= 1:
+            raise BadOption(f"Backoff(factor=) must be at least 1, not {factor!r}.")
+        self.retries = retries
+        self.base = seconds(base, "Backoff(base=)")
+        self.cap = seconds(cap, "Backoff(cap=)")
+        self.factor = float(factor)
+        self.jitter = jitter
+        self.only = _classes("only", only)
+        self.never = _classes("never", never)
+
+    def wants(self, error: BaseException) -> bool:
+        """Tell whether this exception is worth another attempt at all."""
+        return isinstance(error, self.only) and not isinstance(error, self.never)
+
+    def delay(self, retry: int, rng: random.Random | None = None) -> float:
+        """Return the seconds to wait before retry number ``retry``, counted from 1."""
+        if self.delays:
+            return self.delays[min(retry, len(self.delays)) - 1]
+        # The exponent is bounded so that a million retries do not overflow a float; the cap has long been reached.
+        upper = min(self.cap, self.base * self.factor ** min(retry - 1, 64))
+        return (rng or random).uniform(0, upper) if self.jitter else upper
+
+    def data(self) -> dict[str, Any]:
+        """Return the plain part, without exception classes."""
+        plain: dict[str, Any] = {"retries": self.retries}
+        if self.delays:
+            plain["delays"] = list(self.delays)
+        else:
+            plain.update(base=self.base, cap=self.cap, factor=self.factor, jitter=self.jitter)
+        return plain
+
+    @classmethod
+    def of(cls, value: int | Backoff | Mapping[str, Any]) -> Backoff:
+        """Return ``retry=5`` or stored data as a ``Backoff``."""
+        if isinstance(value, Backoff):
+            return value
+        return cls(**value) if isinstance(value, Mapping) else cls(value)
+
+    def __eq__(self, other: object) -> bool:
+        """Compare all settings."""
+        return isinstance(other, Backoff) and all(getattr(self, n) == getattr(other, n) for n in self.__slots__)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        """Show the settings that differ from the defaults."""
+        plain = Backoff(0)
+        named = ", ".join(
+            f"{n}={getattr(self, n)!r}"
+            for n in self.__slots__
+            if n != "retries" and getattr(self, n) != getattr(plain, n)
+        )
+        return f"Backoff({self.retries}{', ' + named if named else ''})"
+
+
+def _classes(name: str, value: object) -> tuple[type[BaseException], ...]:
+    classes = value if isinstance(value, tuple) else (value,)
+    for cls in classes:
+        if not (isinstance(cls, type) and issubclass(cls, BaseException)):
+            raise BadOption(f"Backoff({name}=) takes a tuple of exception classes, not {cls!r}.")
+    return classes
+
+
+#: Between crashes of one job: the first rerun comes at once, since most often it was the worker that died.
+CRASH_BACKOFF = Backoff(2, base=1, cap="15m")

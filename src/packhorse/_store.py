@@ -1,0 +1,251 @@
+"""The store contract: what every store must do, batch first, synchronous, in the life of a job.
+
+One store object is one connection (or one handle on the memory store): it belongs to one thread at a time. Every
+call has a deadline, reads the store's clock once, and is atomic. Decisions are made elsewhere (``_outcome``); a
+store only applies them, fenced by the token. ``tests/conformance`` is the definition of a store.
+
+Errors: ``StoreUnavailable`` when the store did not answer in time or is gone (the caller may try again),
+``StoreFull`` when it has no room, ``BadSchema`` and the like when trying again is useless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ._record import (
+    AttemptRecord,
+    BeatReply,
+    Claim,
+    Enqueued,
+    JobRecord,
+    NewJob,
+    Orphan,
+    QueueRecord,
+    Report,
+    Settled,
+    State,
+    Verdict,
+    WorkerRecord,
+)
+
+Clock = Callable[[], int]
+
+#: One call of ``prune``, ``promote``, ``expire``, ``cancel``, ``requeue`` or ``delete`` touches at most this many jobs.
+BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What differs between stores; read by the conformance suite and the runtime, never guessed from the type."""
+
+    scheme: str  #: "memory", "sqlite", …
+    durable: bool  #: survives the death of every process
+    processes: bool  #: several processes can share it
+    hints: bool  #: ``wait`` returns early when something changed
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs are meant: all conditions given must hold. ``ids`` may hold full ids only."""
+
+    ids: tuple[str, ...] = ()
+    states: tuple[State, ...] = ()
+    queue: str | None = None
+    task: str | None = None  #: exact name
+    tag: str | None = None
+    meta: Mapping[str, object] | None = None  #: each key has this value
+    text: str | None = None  #: found in id, task, payload, meta, tags, error or reason
+    parent: str | None = None
+    since: int | None = None  #: created_at, µs, inclusive
+    until: int | None = None  #: created_at, µs, exclusive
+
+    @property
+    def empty(self) -> bool:
+        """Tell whether it would match every job."""
+        return self == JobFilter()
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Newest first. ``next`` continues after the last job seen; None: that was all.
+
+    Conditions without an index (tag, meta, text, parent) are looked for in a bounded scan, newest first, of at most
+    300 ms; ``searched`` of ``total`` tells how far it came.
+    """
+
+    jobs: list[JobRecord]
+    next: int | None
+    searched: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What ``cancel``, ``requeue`` or ``delete`` did. With ``dry`` nothing was changed and the ids say what would be."""
+
+    done: tuple[str, ...] = ()  #: moved, or deleted
+    asked: tuple[str, ...] = ()  #: cancel of running jobs: requested
+    refused: tuple[str, ...] = ()  #: found, but in a state that does not allow it
+    more: bool = False  #: more jobs match than one call touches
+
+
+class Store(Protocol):
+    """The contract. Ids that are not stored are simply absent from every answer."""
+
+    url: str  #: secrets masked
+    namespace: str
+    instance: str  #: identity of the stored data; new when it is created anew
+    capabilities: Capabilities
+
+    def close(self) -> None:
+        """Give the connection back. Nothing can be called afterwards; closing twice is fine."""
+
+    def migrate(self) -> list[str]:
+        """Bring the schema up to this version; return the names of the steps taken. Safe to run by many at once."""
+
+    def now(self) -> int:
+        """Return the store's time, µs."""
+
+    # -- producing ------------------------------------------------------------------------------------------------
+    def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        """Store jobs, all or none, durably, in the order given.
+
+        An id that is stored already with the same task, queue and payload answers ``existing``; with another content
+        ``IdConflict`` is raised and nothing is stored. A ready time in the future makes the job ``scheduled``, else
+        it is ``queued`` with a rank from its ready time (never earlier than now).
+        """
+
+    # -- working --------------------------------------------------------------------------------------------------
+    def register(self, worker: WorkerRecord) -> None:
+        """Make the worker known and live. Raise ``NameTaken`` if another live worker has the name."""
+
+    def publish(self, worker: str, catalogue: str, info: str) -> None:
+        """Replace the catalogue and the info of a live worker."""
+
+    def promote(self, limit: int = BATCH) -> tuple[int, float | None]:
+        """Make due ``scheduled`` and ``retrying`` jobs ``queued``; retrying jobs keep their rank, scheduled ones have theirs from
+        the due time. Return how many, and the seconds until the next one is due (None: none waits)."""
+
+    def claim(
+        self,
+        queues: Sequence[str] | None,
+        free: int,
+        ahead: int,
+        worker: str,
+        claim_no: int,
+        *,
+        lines: Sequence[str] = (),
+        turn: int = 0,
+    ) -> Claim:
+        """Take up to ``free + ahead`` queued jobs by rank and make them ``running`` for this live worker.
+
+        ``queues`` are asked in the order given; None means every queue, beginning at a place that moves with
+        ``turn``, so that none starves. ``lines`` are side lines this worker serves, each asked directly after its
+        queue. Paused queues (and their side lines) and expired jobs are passed over. Once ``free`` are taken it
+        stops at the first job with ``crash_fails`` or ``suspect``. One fresh random token (32 hex digits) per call;
+        ``fence = max(last + 1, now)``; ``started_at`` is cleared; ``claim_no`` is kept with each job. A worker that is
+        not live gets nothing.
+        """
+
+    def report(self, worker: str, reports: Sequence[Report]) -> None:
+        """Record news of running attempts; a report whose fence does not hold is ignored."""
+
+    def settle(self, worker: str | None, verdicts: Sequence[Verdict]) -> list[Settled]:
+        """Apply verdicts; return only those that were not applied as asked. Repeating a call is harmless.
+
+        The token stays on the job until the next claim. Every verdict but a ``plain`` one writes its attempt row in the
+        same transaction, except a ``released`` that never started. Counters are added; retrying and scheduled become
+        due after ``delay``; ``snoozed`` gets a new rank from its due time, every other keeps it; ``blocked`` moves to
+        ``line``. ``released``/``queued`` clears ``started_at``. A final state sets ``finished_at``, clears ``suspect``.
+        Not running with my token? ``repeated`` if the job is final with my token or an attempt row (job, token) has my
+        outcome, else ``stale``: the result or error is kept in that attempt row's ``late`` if there is such a row.
+        ``cancelled``: a requested cancel took precedence. ``unstorable``: the verdict could not be written; the job
+        was made ``failed``, "outcome cannot be stored: …" (one bad row never holds up its batch).
+        """
+
+    def expire(self, limit: int = BATCH) -> list[str]:
+        """Cancel waiting jobs whose ``expires_at`` has passed, reason "expired"; return their ids."""
+
+    def prune(self, keep: Mapping[State, float], limit: int = BATCH) -> int:
+        """Delete final jobs that ended more than ``keep[state]`` seconds ago (a state not named is kept; never sooner than
+        1 h), with their attempts and logs, and drop results whose time is over. Dead workers go after a day. Return
+        how many jobs."""
+
+    def beat(self, worker: str, claim_no: int, held: Sequence[tuple[str, str]]) -> BeatReply:
+        """Count one beat of a live worker and bring back orders.
+
+        ``claim_no`` is my last *completed* claim call, ``held`` all my (job, token). Jobs of mine in the store with a
+        ``claim_no`` up to it that I do not hold are ghosts: put back as ``queued`` (or ``cancelled`` if that was
+        requested), uncounted, keeping their rank.
+        """
+
+    def stopping(self, worker: str) -> None:
+        """Say that this worker takes no more work."""
+
+    def leave(self, worker: str) -> None:
+        """Forget a worker that has ended cleanly. Jobs still running for it become orphans."""
+
+    def condemn(self, worker: str, beats: int) -> bool:
+        """Declare a worker dead iff its beat count is still ``beats``. A dead worker can never beat or claim again."""
+
+    def orphans(self, limit: int = BATCH) -> list[Orphan]:
+        """Return running jobs whose worker is dead or has no row, for the rescue to decide and ``settle``."""
+
+    def resolve(self, lines: Sequence[str]) -> int:
+        """Make the ``blocked`` jobs of these side lines ``queued`` there, since I can run them; return how many."""
+
+    # -- operating ------------------------------------------------------------------------------------------------
+    def cancel(self, which: JobFilter, *, by: str = "", reason: str = "", dry: bool = False) -> Changed:
+        """Cancel waiting jobs at once; ask for it where they run. An empty filter is refused."""
+
+    def requeue(self, which: JobFilter, *, delay: float = 0.0, by: str = "", dry: bool = False) -> Changed:
+        """Make ended jobs run again (``generation`` + 1, counters cleared, new rank; result, error, reason, progress,
+        times and a requested cancel cleared), and scheduled or retrying ones run now (or after ``delay``). Requeue of a job
+        that succeeded at its first attempt writes that attempt's row first. Queued, blocked and running ones are refused."""
+
+    def delete(self, which: JobFilter, *, dry: bool = False) -> Changed:
+        """Delete jobs with their attempts and logs. Running ones are refused. An empty filter is refused."""
+
+    # -- looking --------------------------------------------------------------------------------------------------
+    def get(self, ids: Sequence[str]) -> list[JobRecord]:
+        """Return the stored jobs of these ids, in the order given. An id of 8 characters means the one job whose id ends so;
+        more than one such job raises ``AmbiguousId``."""
+
+    def find(self, which: JobFilter, limit: int = 50, after: int | None = None) -> Page:
+        """Return matching jobs, newest (largest ``seq``) first, from below ``after``."""
+
+    def attempts(self, job: str) -> list[AttemptRecord]:
+        """Return the ended runs, oldest first. A success at the first attempt is made up from the job itself."""
+
+    def log(self, job: str, token: str | None = None) -> list[tuple[str, str, int]]:
+        """Return (token, text, dropped) of the attempts that logged, oldest first, or of one of them."""
+
+    def queues(self, names: Sequence[str] | None = None) -> list[QueueRecord]:
+        """Return queues that have or had jobs, or are paused, by name. Cheap at any size."""
+
+    def ahead(self, job: str) -> int:
+        """Return how many queued jobs of the same line would be claimed before this queued one (0 if it is not queued);
+        counting stops at 10,000."""
+
+    def workers(self, dead: bool = False) -> list[WorkerRecord]:
+        """Return the live (and stopping) workers, and the dead ones too if asked, oldest first."""
+
+    # -- switches -------------------------------------------------------------------------------------------------
+    def pause(self, queue: str, *, by: str = "", reason: str = "") -> bool:
+        """Stop claims from a queue; jobs are not touched. Return False if it was paused already."""
+
+    def resume(self, queue: str) -> bool:
+        """Undo ``pause``. Return False if it was not paused."""
+
+    # -- waiting --------------------------------------------------------------------------------------------------
+    def wait(self, timeout: float) -> bool:
+        """Wait until another connection may have changed something, at most ``timeout`` seconds. True is only a hint,
+        and False is no proof. May be interrupted from another thread by ``wake``."""
+
+    def wake(self) -> None:
+        """Make a ``wait`` under way on this object return soon. The one method that any thread may call."""
+
+    def changed(self) -> bool:
+        """Tell, cheaply, whether another connection has changed something since this was last asked (first time: True)."""
