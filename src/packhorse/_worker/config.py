@@ -1,0 +1,38 @@
+"""What one ``packhorse worker`` was asked to be."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerConfig:
+    """Settings of a worker, checked already. Durations are seconds, sizes bytes."""
+
+    app: tuple[str, ...] = ()  #: APP arguments, as typed
+    queues: tuple[tuple[str, ...], ...] | None = None  #: groups in order, each asked in turn; None: every queue
+    processes: int = 1
+    threads: int = 1
+    coroutines: int = 0  #: 0: none
+    burst: bool = False  #: exit once nothing is left that could run now
+    name: str = "%H:%p"  #: %h host, %H full name, %p pid, %i instance
+    grace: float | None = 25.0  #: None: wait for running jobs without end
+    max_jobs: int | None = None  #: a child is replaced after so many jobs
+    max_memory: int | None = None  #: a child is replaced once its resident memory exceeds this, between jobs
+    log_level: str = "info"
+    log_format: str = "text"  #: "text" or "json"
+    log_file: str | None = None
+    no_retry: bool = False  #: exit 69 at once if the store cannot be reached at start
+    plain: dict[str, object] | None = None  #: the App's plain part, handed over by ``App.main``; None: a child tells it
+    sys_path: tuple[str, ...] = field(default_factory=lambda: tuple(sys.path))
+
+    @property
+    def slots_per_child(self) -> int:
+        """Return how many jobs one child runs at a time."""
+        return self.coroutines or self.threads
+
+    @property
+    def slots(self) -> int:
+        """Return how many jobs this worker runs at a time."""
+        return self.processes * self.slots_per_child
