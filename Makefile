@@ -1,0 +1,72 @@
+# Every target sets up what it needs: a fresh clone, Python 3.11 or newer, and make are enough.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+VENV  := .venv
+BIN   := $(VENV)/bin
+PY    := $(BIN)/python
+STAMP := $(VENV)/.ready
+
+# DIR=…  a folder of Python packages for the demo     JOBS, KILLS  the size of the random-kill run
+DIR   ?=
+JOBS  ?= 10000
+KILLS ?= 200
+
+.PHONY: help setup demo test check bench docs prove clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# The newest Python from 3.11 on that really runs and can make an environment (a name on PATH may be an empty shim).
+$(STAMP): pyproject.toml
+	@set -e; \
+	if ! $(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	  found=; \
+	  for python in $(PYTHON) python3.16 python3.15 python3.14 python3.13 python3.12 python3.11 python3 python; do \
+	    if $$python -c 'import ensurepip, sqlite3, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	      found=$$python; break; \
+	    fi; \
+	  done; \
+	  if [ -z "$$found" ]; then \
+	    echo "No Python 3.11 or newer with venv and sqlite3 was found; nothing was set up." >&2; \
+	    echo "Install one (on Debian: apt install python3 python3-venv), or name it: make PYTHON=/path/to/python3.12" >&2; \
+	    exit 1; \
+	  fi; \
+	  echo "setting up $(VENV) with $$($$found --version)"; \
+	  $$found -m venv --clear $(VENV); \
+	fi; \
+	$(PY) -m pip --version | awk '{ split($$2, v, "."); exit !(v[1] > 25 || (v[1] == 25 && v[2] >= 1)) }' \
+	  || $(PY) -m pip install --quiet --disable-pip-version-check --upgrade pip; \
+	$(PY) -m pip install --quiet --disable-pip-version-check --editable . --group dev; \
+	touch $(STAMP)
+
+setup: $(STAMP) ## make .venv with the package and its tools
+
+demo: $(STAMP) ## see a real worker at work (DIR=… a folder of Python packages of your own)
+	$(PY) -B examples/demo/run.py $(DIR)
+
+test: $(STAMP) lint ## everything, in under 15 minutes on two cores
+	$(PY) -m pytest -n 2 --dist loadgroup
+
+check: $(STAMP) lint ## format, lint, types, imports, unit tests, SQLite conformance: about a minute
+	$(PY) -m pytest -n 2 --dist loadgroup -m "not slow" tests/unit tests/conformance tests/packaging
+
+.PHONY: lint
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(STAMP) ## measure the speed, side by side with a peer
+	$(PY) -m benchmarks $(ARGS)
+
+docs: $(STAMP) ## execute every example of the docs, and check that every link resolves
+	$(PY) -m pytest tests/docs
+
+prove: $(STAMP) ## many jobs, random kills of children and workers: none lost, none stuck, every extra run explained
+	$(PY) -m tests.proof.kill_run --jobs $(JOBS) --kills $(KILLS)
+
+clean: ## remove everything made here
+	rm -rf $(VENV) build dist demo-out benchmarks/results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
