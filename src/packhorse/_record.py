@@ -217,7 +217,7 @@ class BeatReply(NamedTuple):
     cancelled: list[tuple[str, str, str]]  #: (job, token, reason): stop these runs
     ghosts: list[str]  #: claimed for me but never received; they were put back, uncounted
     lost: list[tuple[str, str]]  #: I hold them, the store says they are not mine: stop that run at once
-    lines: list[str]  #: side lines with blocked jobs
+    lines: list[str]  #: side lines with blocked or queued jobs: a resolved line outlives the worker that resolved it
 
 
 @dataclass(frozen=True, slots=True)

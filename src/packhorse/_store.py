@@ -114,19 +114,24 @@ class Store(Protocol):
 
         An id that is stored already with the same task, queue and payload answers ``existing``; with another content
         ``IdConflict`` is raised and nothing is stored. A ready time in the future makes the job ``scheduled``, else
-        it is ``queued`` with a rank from its ready time (never earlier than now).
+        it is ``queued`` with a rank from its ready time (never earlier than now). ``scheduled_at`` is set only in the
+        future. The same holds between the jobs of one call. ``at`` wins over ``delay``, ``expires_at`` over ``expires``.
         """
 
     # -- working --------------------------------------------------------------------------------------------------
     def register(self, worker: WorkerRecord) -> None:
-        """Make the worker known and live. Raise ``NameTaken`` if another live worker has the name."""
+        """Make the worker known and live. Raise ``NameTaken`` if another live or stopping worker has the name.
+
+        State, beats and times are the store's. The same id again replaces only the description: a dead worker stays
+        dead, as its next beat will tell it.
+        """
 
     def publish(self, worker: str, catalogue: str, info: str) -> None:
         """Replace the catalogue and the info of a live worker."""
 
     def promote(self, limit: int = BATCH) -> tuple[int, float | None]:
         """Make due ``scheduled`` and ``retrying`` jobs ``queued``; retrying jobs keep their rank, scheduled ones have theirs from
-        the due time. Return how many, and the seconds until the next one is due (None: none waits)."""
+        the due time. Oldest due first. Return how many, and the seconds until the next one is due (None: none waits)."""
 
     def claim(
         self,
@@ -146,7 +151,7 @@ class Store(Protocol):
         queue. Paused queues (and their side lines) and expired jobs are passed over. Once ``free`` are taken it
         stops at the first job with ``crash_fails`` or ``suspect``. One fresh random token (32 hex digits) per call;
         ``fence = max(last + 1, now)``; ``started_at`` is cleared; ``claim_no`` is kept with each job. A worker that is
-        not live gets nothing.
+        not live, or stopping, gets nothing. Expired is ``expires_at <= now``.
         """
 
     def report(self, worker: str, reports: Sequence[Report]) -> None:
@@ -158,11 +163,15 @@ class Store(Protocol):
         The token stays on the job until the next claim. Every verdict but a ``plain`` one writes its attempt row in the
         same transaction, except a ``released`` that never started. Counters are added; retrying and scheduled become
         due after ``delay``; ``snoozed`` gets a new rank from its due time, every other keeps it; ``blocked`` moves to
-        ``line``. ``released``/``queued`` clears ``started_at``. A final state sets ``finished_at``, clears ``suspect``.
-        Not running with my token? ``repeated`` if the job is final with my token or an attempt row (job, token) has my
-        outcome, else ``stale``: the result or error is kept in that attempt row's ``late`` if there is such a row.
-        ``cancelled``: a requested cancel took precedence. ``unstorable``: the verdict could not be written; the job
-        was made ``failed``, "outcome cannot be stored: …" (one bad row never holds up its batch).
+        ``line``. ``released`` clears ``started_at``. A final state sets ``finished_at``, clears ``suspect``. ``reason``
+        always replaces; a new ``error`` replaces, none keeps the last, a success clears it. The worker, too, stays on
+        the job until the next claim. "Never started" means neither in the verdict nor by a report.
+        Not running with my token? ``repeated`` if an attempt row (job, token) has my outcome; without such a row, if the
+        job bears my token still and is final, or my verdict was a release. Else ``stale``: the result or error is kept
+        in that attempt row's ``late`` if there is such a row.
+        ``cancelled``: a requested cancel took precedence; counters and error are kept, the reason is the request's. ``unstorable``: the verdict could not be written; the job
+        was made ``failed`` (a failure counted, with its attempt row), "outcome cannot be stored: …"; one bad row never
+        holds up its batch.
         """
 
     def expire(self, limit: int = BATCH) -> list[str]:
@@ -170,40 +179,47 @@ class Store(Protocol):
 
     def prune(self, keep: Mapping[State, float], limit: int = BATCH) -> int:
         """Delete final jobs that ended more than ``keep[state]`` seconds ago (a state not named is kept; never sooner than
-        1 h), with their attempts and logs, and drop results whose time is over. Dead workers go after a day. Return
-        how many jobs."""
+        1 h), with their attempts and logs, and drop results whose time is over. States that are not final are ignored.
+        Dead workers go a day after their last beat. Return how many jobs."""
 
     def beat(self, worker: str, claim_no: int, held: Sequence[tuple[str, str]]) -> BeatReply:
         """Count one beat of a live worker and bring back orders.
 
         ``claim_no`` is my last *completed* claim call, ``held`` all my (job, token). Jobs of mine in the store with a
         ``claim_no`` up to it that I do not hold are ghosts: put back as ``queued`` (or ``cancelled`` if that was
-        requested), uncounted, keeping their rank.
+        requested), uncounted, keeping their rank. A stopping worker is alive; for one dead or unknown all lists are empty.
         """
 
     def stopping(self, worker: str) -> None:
         """Say that this worker takes no more work."""
 
     def leave(self, worker: str) -> None:
-        """Forget a worker that has ended cleanly. Jobs still running for it become orphans."""
+        """Forget a worker that has ended cleanly. Jobs still running for it become orphans. A dead one stays on record."""
 
     def condemn(self, worker: str, beats: int) -> bool:
-        """Declare a worker dead iff its beat count is still ``beats``. A dead worker can never beat or claim again."""
+        """Declare a worker dead iff its beat count is still ``beats``. A dead worker can never beat or claim again.
+        Repeating it answers the same."""
 
     def orphans(self, limit: int = BATCH) -> list[Orphan]:
         """Return running jobs whose worker is dead or has no row, for the rescue to decide and ``settle``."""
 
     def resolve(self, lines: Sequence[str]) -> int:
-        """Make the ``blocked`` jobs of these side lines ``queued`` there, since I can run them; return how many."""
+        """Make the ``blocked`` jobs of these side lines ``queued`` there, since I can run them; return how many. They keep
+        their rank and stay in that line; the reason is cleared."""
 
     # -- operating ------------------------------------------------------------------------------------------------
     def cancel(self, which: JobFilter, *, by: str = "", reason: str = "", dry: bool = False) -> Changed:
-        """Cancel waiting jobs at once; ask for it where they run. An empty filter is refused."""
+        """Cancel waiting jobs at once; ask for it where they run. An empty filter is refused (``BadOption``), here and below.
+
+        The reason is ``reason``, else "cancelled". A second request for a running job changes nothing. Oldest first; jobs
+        that need no change never use up the batch, so calling while ``more`` ends with every job cancelled.
+        """
 
     def requeue(self, which: JobFilter, *, delay: float = 0.0, by: str = "", dry: bool = False) -> Changed:
         """Make ended jobs run again (``generation`` + 1, counters cleared, new rank; result, error, reason, progress,
         times and a requested cancel cleared), and scheduled or retrying ones run now (or after ``delay``). Requeue of a job
-        that succeeded at its first attempt writes that attempt's row first. Queued, blocked and running ones are refused."""
+        that succeeded at its first attempt writes that attempt's row first. Queued, blocked and running ones are refused.
+        "Times" includes ``expires_at``; the job goes back to the line of its queue; token and fence stay."""
 
     def delete(self, which: JobFilter, *, dry: bool = False) -> Changed:
         """Delete jobs with their attempts and logs. Running ones are refused. An empty filter is refused."""
@@ -214,7 +230,8 @@ class Store(Protocol):
         more than one such job raises ``AmbiguousId``."""
 
     def find(self, which: JobFilter, limit: int = 50, after: int | None = None) -> Page:
-        """Return matching jobs, newest (largest ``seq``) first, from below ``after``."""
+        """Return matching jobs, newest (largest ``seq``) first, from below ``after``. ``text`` is matched as it is, and in the
+        form it has inside JSON."""
 
     def attempts(self, job: str) -> list[AttemptRecord]:
         """Return the ended runs, oldest first. A success at the first attempt is made up from the job itself."""
@@ -227,7 +244,7 @@ class Store(Protocol):
 
     def ahead(self, job: str) -> int:
         """Return how many queued jobs of the same line would be claimed before this queued one (0 if it is not queued);
-        counting stops at 10,000."""
+        expired ones do not count, and counting stops at 10,000."""
 
     def workers(self, dead: bool = False) -> list[WorkerRecord]:
         """Return the live (and stopping) workers, and the dead ones too if asked, oldest first."""
@@ -242,10 +259,10 @@ class Store(Protocol):
     # -- waiting --------------------------------------------------------------------------------------------------
     def wait(self, timeout: float) -> bool:
         """Wait until another connection may have changed something, at most ``timeout`` seconds. True is only a hint,
-        and False is no proof. May be interrupted from another thread by ``wake``."""
+        and False is no proof. My own changes are no hint. May be interrupted from another thread by ``wake``."""
 
     def wake(self) -> None:
-        """Make a ``wait`` under way on this object return soon. The one method that any thread may call."""
+        """Make the ``wait`` under way on this object, else the next one, return soon. The one method any thread may call."""
 
     def changed(self) -> bool:
         """Tell, cheaply, whether another connection has changed something since this was last asked (first time: True)."""
