@@ -60,6 +60,10 @@ class Backoff:
         """Tell whether this exception is worth another attempt at all."""
         return isinstance(error, self.only) and not isinstance(error, self.never)
 
+    def refuses(self, kind: type[BaseException]) -> bool:
+        """Tell whether ``never`` names this kind of error."""
+        return issubclass(kind, self.never)
+
     def delay(self, retry: int, rng: random.Random | None = None) -> float:
         """Return the seconds to wait before retry number ``retry``, counted from 1."""
         if self.delays:

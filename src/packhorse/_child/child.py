@@ -1,0 +1,225 @@
+"""The life of a child: import the application, say hello, run what is permitted, go."""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from .. import _capture, _current, _runtime
+from .._current import Running
+from .._executor import Executor
+from .._options import Options, Policy, check
+from .._record import LOG_LIMIT, Claimed, Verdict
+from .._wire import FrameReader, line, write_all
+from ..errors import PackhorseError
+from .slots import Coroutines, Single, Threads
+
+_log = logging.getLogger("packhorse.worker")
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+#: A job that has printed more than is kept tells its newest lines this often (seconds).
+_FLOOD_PAUSE = 0.5
+_POLICIES_KNOWN = 1000
+
+
+def main(fds: list[int]) -> int:
+    """Be a child; return the exit code."""
+    payload, permits, control, results, faults = fds
+    # Until the application is imported a stop of the whole group must not leave a half-started child behind with a
+    # traceback; the supervisor ends its children itself.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    reader = FrameReader(payload)
+    kind, settings = reader.read()
+    assert kind == "init", kind
+    _tie_to(settings["supervisor"])
+    faulthandler.enable(faults, all_threads=False)
+    child = Child(reader, results, settings)
+    try:
+        child.load()
+    except PackhorseError as error:
+        write_all(results, line("refused", {"code": error.code, "text": str(error)}))
+        return 78
+    except (Exception, SystemExit) as error:
+        text = f"importing the application failed: {type(error).__name__}: {error}"
+        write_all(results, line("refused", {"code": "E113", "text": text}))
+        return 78
+    return child.serve(socket.socket(fileno=permits), control)
+
+
+class Child:
+    """One process that runs jobs."""
+
+    def __init__(self, reader: FrameReader, results: int, settings: dict[str, Any]) -> None:
+        """Note what the supervisor wants."""
+        self._reader = reader
+        self._results = results
+        self._settings = settings
+        self._jobs: dict[int, Claimed] = {}
+        self._policies: set[tuple[str, str | None]] = set()
+        self._floods: dict[str, float] = {}
+        self.index = -1  #: of the job that runs, in a one-slot child
+        self.executor: Executor
+        self._slots: Single | Threads | Coroutines
+
+    # -- start ------------------------------------------------------------------------------------------------------
+    def load(self) -> None:
+        """Import the application and tell what it is."""
+        from .. import _logs, _registry
+        from .._codec import Codec
+
+        settings = self._settings
+        sys.path[:] = settings["sys_path"]
+        _capture.install(self._heard)
+        loaded = _registry.load(settings["app"])
+        _logs.set_context(_log_context)
+        _logs.configure(settings["log_level"], settings["log_format"], settings["log_file"])
+        self._app = loaded.app
+        self._registry = loaded.registry
+        self._codec = Codec(getattr(loaded.app, "types", None))
+        plain = settings["plain"] if settings["plain"] is not None else _plain(loaded.app)
+        self._middleware: list[Any] = list(getattr(loaded.app, "middleware", ()))
+        hello = {
+            "plain": plain,
+            "catalogue": loaded.registry.catalogue(),
+            "pid": os.getpid(),
+            "after": any(hasattr(m, "after_job") for m in self._middleware),
+        }
+        write_all(self._results, line("hello", hello))
+
+    def serve(self, permits: socket.socket, control: int) -> int:
+        """Run jobs until the supervisor closes the permits; return the exit code."""
+        kind, store = self._reader.read()
+        assert kind == "store", kind
+        _runtime.adopt(store["url"], store["namespace"])
+        _runtime.adopt_parent(_current.running_id)
+        self._worker = store["worker"]
+        self._slots = self._make_slots(control)
+        self.executor = Executor(
+            self._registry.find,
+            self._codec,
+            self._app_options(),
+            self._middleware,
+            single=isinstance(self._slots, Single),
+            gate=self._slots.gate,
+        )
+        self._hook("child_started")
+        write_all(self._results, line("ready"))
+        self._slots.serve(permits, self._results)
+        self._hook("child_stopping")
+        return 0
+
+    def _make_slots(self, control: int) -> Single | Threads | Coroutines:
+        if self._settings["coroutines"]:
+            return Coroutines(self, control, self._settings["coroutines"])
+        if self._settings["threads"] > 1:
+            return Threads(self, control, self._settings["threads"])
+        return Single(self, control)
+
+    def _app_options(self) -> Options:
+        options = getattr(self._app, "options", None)
+        return options if isinstance(options, Options) else check({}, "App")
+
+    def _hook(self, name: str) -> None:
+        for each in self._middleware:
+            if hasattr(each, name):
+                getattr(each, name)(self._worker)
+
+    # -- jobs -------------------------------------------------------------------------------------------------------
+    def job(self, index: int) -> Claimed:
+        """Return the job of a permit, reading as far as needed."""
+        while index not in self._jobs:
+            self._read()
+        return self._jobs.pop(index)
+
+    def obey(self) -> None:
+        """Read the next frame, since an order says so."""
+        self._read()
+
+    def _read(self) -> None:
+        kind, body = self._reader.read()
+        if kind == "jobs":
+            first, rows = body
+            for offset, row in enumerate(rows):
+                self._jobs[first + offset] = Claimed._make(row)
+        elif kind == "withdrawn":
+            for index in body:
+                self._jobs.pop(index, None)
+        elif kind == "resolve":
+            known = [task for task in body if self._registry.find(task) is not None]
+            self._tell(line("resolved", known))
+        elif kind == "after":
+            job, verdict = body
+            self.executor.after_elsewhere(Claimed._make(job), Verdict._make(verdict))
+
+    def on_policy(self, job: Claimed, policy: Policy) -> None:
+        """Tell the supervisor the limits of a task it has not met: it must enforce them."""
+        key = (job.task, job.options)
+        if key in self._policies:
+            return
+        if len(self._policies) >= _POLICIES_KNOWN:
+            self._policies.clear()
+        self._policies.add(key)
+        self._tell(line("policy", job.task, job.options, policy.timeout, policy.timeout_given, policy.retry.data()))
+
+    # -- news of a running job ----------------------------------------------------------------------------------------
+    def progress(self, run: Running, bars: dict[str, Any]) -> None:
+        """Tell the progress."""
+        self._tell(line("progress", self._slots.index(run.job.id), bars))
+
+    def meta(self, run: Running, values: dict[str, Any]) -> None:
+        """Tell meta values."""
+        self._tell(line("meta", self._slots.index(run.job.id), values))
+
+    def _heard(self, run: Running, text: str) -> None:
+        """Pass a job's output on at once, so that a crash does not take it along; a flood only now and then."""
+        if run.sink is not self:
+            return
+        index = self._slots.index(run.job.id)
+        if run.log.seen <= LOG_LIMIT:
+            self._tell(line("log", index, text))
+            return
+        now = time.monotonic()
+        if now - self._floods.get(run.job.id, 0.0) >= _FLOOD_PAUSE:
+            if len(self._floods) > 1000:
+                self._floods.clear()
+            self._floods[run.job.id] = now
+            self._tell(line("tail", index, run.log.text(), run.log.dropped))
+
+    def _tell(self, text: bytes) -> None:
+        self._slots.tell(self._results, text)
+
+
+def _plain(app: object | None) -> dict[str, Any]:
+    plain: Mapping[str, Any] = app.plain() if app is not None else {}  # type: ignore[attr-defined]
+    return json.loads(json.dumps(plain))  # type: ignore[no-any-return]
+
+
+def _log_context() -> dict[str, Any] | None:
+    run = _current.running()
+    if run is None:
+        return None
+    job = run.job
+    attempt = 1 + job.failures + job.crashes + job.losses
+    return {"job_id": job.id, "task": job.task, "queue": job.queue, "attempt": attempt}
+
+
+def _tie_to(supervisor: int) -> None:
+    """Die with the supervisor, and inherit what the jobs leave behind; where there is no prctl, the pipes' end must do."""
+    if not sys.platform.startswith("linux"):
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    if os.getppid() != supervisor:
+        os._exit(70)

@@ -1,0 +1,171 @@
+"""Gates that let an interruption into the user's code, and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from .._current import Running
+from .._signals import Interrupted
+from .._wire import CONTROL, REASONS
+
+if TYPE_CHECKING:
+    from .child import Child
+
+#: The signal that makes a one-slot child look at its control pipe. A real-time one where there are such, since
+#: applications use the others.
+SIGNAL: int = signal.SIGRTMIN + 3 if hasattr(signal, "SIGRTMIN") else signal.SIGUSR2
+
+
+class _Timeout(Interrupted):
+    def __init__(self) -> None:
+        super().__init__("timeout")
+
+
+class _Cancelled(Interrupted):
+    def __init__(self) -> None:
+        super().__init__("cancelled")
+
+
+class _Shutdown(Interrupted):
+    def __init__(self) -> None:
+        super().__init__("shutdown")
+
+
+_CLASSES: dict[str, type[Interrupted]] = {"timeout": _Timeout, "cancelled": _Cancelled, "shutdown": _Shutdown}
+
+
+def orders(fd: int) -> list[tuple[int, str]]:
+    """Read what stands in the control pipe: (index of the job, reason)."""
+    data = os.read(fd, CONTROL.size * 64)
+    return [(index, REASONS[reason]) for index, reason in CONTROL.iter_unpack(data)]
+
+
+class SignalGate:
+    """For one slot on the main thread: a signal handler runs between two of its instructions, so a flag is exact."""
+
+    def __init__(self, child: Child, control: int) -> None:
+        """Take over the signal."""
+        self._child = child
+        self._control = control
+        self._armed: Running | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._early: dict[int, str] = {}
+        os.set_blocking(control, False)
+        signal.signal(SIGNAL, self._handle)
+
+    def _handle(self, number: int, frame: object) -> None:
+        try:
+            found = orders(self._control)
+        except BlockingIOError:
+            return
+        for index, reason in found:
+            if index < self._child.index:
+                continue
+            self._early[index] = reason
+        if self._armed is not None and self._child.index in self._early:
+            self._interrupt(self._armed, self._early.pop(self._child.index))
+
+    def _interrupt(self, run: Running, reason: str) -> None:
+        run.stop = reason
+        if self._task is not None:
+            # The loop may be asleep in its selector: only this wakes it.
+            self._task.get_loop().call_soon_threadsafe(self._task.cancel)
+            return
+        raise _CLASSES[reason]()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep interruptions waiting while the main thread writes to the supervisor."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        run, self._armed = self._armed, None
+        try:
+            yield
+        finally:
+            self._armed = run
+        if run is not None and self._early and self._child.index in self._early:
+            self._interrupt(run, self._early.pop(self._child.index))
+
+    def arm(self, run: Running, task: asyncio.Task[Any] | None = None) -> None:
+        """Let interruptions in."""
+        self._task = task
+        self._armed = run
+        if self._early and self._child.index in self._early:
+            self._interrupt(run, self._early.pop(self._child.index))
+
+    def disarm(self, run: Running) -> None:
+        """Keep them out."""
+        self._armed = None
+        self._task = None
+        if self._early:
+            self._early = {index: why for index, why in self._early.items() if index > self._child.index}
+
+
+class ThreadGate:
+    """For slots on threads: an asynchronous exception, set under a lock that the end of the job takes too."""
+
+    def __init__(self) -> None:
+        """Begin with nothing running."""
+        self.lock = threading.Lock()
+        self._threads: dict[int, tuple[Running, int, asyncio.Task[Any] | None]] = {}
+        self._indexes: dict[str, int] = {}
+        self._early: dict[int, str] = {}
+        self._used = False
+
+    def begin(self, job: str, index: int) -> None:
+        """Say which index a job has in this child."""
+        self._indexes[job] = index
+
+    def index(self, job: str) -> int:
+        """Return a running job's index."""
+        return self._indexes[job]
+
+    def end(self, job: str) -> None:
+        """Forget a job."""
+        self._early.pop(self._indexes.pop(job), None)
+
+    def arm(self, run: Running, task: asyncio.Task[Any] | None = None) -> None:
+        """Let interruptions of this run in."""
+        with self.lock:
+            index = self._indexes[run.job.id]
+            self._threads[index] = (run, threading.get_ident(), task)
+            reason = self._early.pop(index, None)
+        if reason is not None:
+            run.stop = reason
+            raise _CLASSES[reason]()
+
+    def disarm(self, run: Running) -> None:
+        """Keep them out, and clear one that was set but has not arrived."""
+        with self.lock:
+            found = self._threads.pop(self._indexes[run.job.id], None)
+            if found is not None and found[2] is None and self._used:
+                _set_async(found[1], None)
+
+    def interrupt(self, index: int, reason: str) -> None:
+        """Interrupt the job of this index; any thread may call it."""
+        with self.lock:
+            found = self._threads.get(index)
+            if found is None:
+                self._early[index] = reason
+                return
+            run, thread, task = found
+            run.stop = reason
+            if task is not None:
+                task.get_loop().call_soon_threadsafe(task.cancel)
+                return
+            self._used = True
+            _set_async(thread, _CLASSES[reason])
+
+
+def _set_async(thread: int, error: type[BaseException] | None) -> None:
+    import ctypes
+
+    target = ctypes.py_object(error) if error is not None else None
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), target)

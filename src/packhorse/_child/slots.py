@@ -1,0 +1,203 @@
+"""The three ways a child gives its slots to jobs: the main thread, threads, coroutines."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from time import monotonic_ns
+from typing import TYPE_CHECKING
+
+from .._record import Claimed, Verdict
+from .._wire import ORDER, PERMIT, line, write_all
+from .guard import Guard
+from .interrupts import SignalGate, ThreadGate, orders
+
+if TYPE_CHECKING:
+    from .child import Child
+
+
+def report_line(index: int, start: int, end: int, verdict: Verdict) -> bytes:
+    """Return the line that tells a result; the plain success of a job without a value is the short one."""
+    if verdict.plain and verdict.result == "null" and verdict.log is None and verdict.keep is None:
+        return b"%d %d %d\n" % (index, start, end)
+    return line("verdict", index, start, end, verdict[2:])
+
+
+class Single:
+    """One slot on the main thread, and no thread of ours: the job may fork."""
+
+    def __init__(self, child: Child, control: int) -> None:
+        """Take over the process."""
+        self._child = child
+        self._write = threading.Lock()
+        self.gate = SignalGate(child, control)
+
+    def serve(self, permits: socket.socket, results: int) -> None:
+        """Run jobs until the permits end."""
+        child, recv, unpack = self._child, permits.recv, PERMIT.unpack
+        execute, guard, write = child.executor.run, Guard(), os.write
+        while data := recv(PERMIT.size):
+            (index,) = unpack(data)
+            if index == ORDER:
+                child.obey()
+                continue
+            job = child.job(index)
+            child.index = index
+            start = monotonic_ns()
+            verdict = execute(job, child, child.on_policy)
+            end = monotonic_ns()
+            guard.restore(job.task)
+            if verdict.plain and verdict.result == "null" and verdict.log is None:
+                write(results, b"%d %d %d\n" % (index, start, end))
+            else:
+                write_all(results, report_line(index, start, end, verdict))
+
+    def tell(self, results: int, text: bytes) -> None:
+        """Write a line, whole: an interruption waits, and a thread that the job started takes its turn."""
+        with self._write, self.gate.held():
+            write_all(results, text)
+
+    def index(self, job: str) -> int:
+        """Return the index of the running job."""
+        return self._child.index
+
+
+class Threads:
+    """Slots on threads; the main thread only listens for interruptions."""
+
+    def __init__(self, child: Child, control: int, count: int) -> None:
+        """Prepare ``count`` slots."""
+        self._child = child
+        self._control = control
+        self._count = count
+        self._lock = threading.Lock()
+        self.gate = ThreadGate()
+
+    def serve(self, permits: socket.socket, results: int) -> None:
+        """Run jobs until the permits end."""
+        threads = [
+            threading.Thread(target=self._slot, args=(permits, results), name=f"slot-{n + 1}")
+            for n in range(self._count)
+        ]
+        for thread in threads:
+            thread.start()
+        # The control pipe ends when the supervisor closes it, which it does together with the permits.
+        while found := orders(self._control):
+            for index, reason in found:
+                self.gate.interrupt(index, reason)
+        for thread in threads:
+            thread.join()
+
+    def _slot(self, permits: socket.socket, results: int) -> None:
+        while data := permits.recv(PERMIT.size):
+            (index,) = PERMIT.unpack(data)
+            with self._lock:
+                if index == ORDER:
+                    self._child.obey()
+                    continue
+                job = self._child.job(index)
+            self.gate.begin(job.id, index)
+            start = monotonic_ns()
+            verdict = self._child.executor.run(job, self._child, self._child.on_policy)
+            text = report_line(index, start, monotonic_ns(), verdict)
+            self.gate.end(job.id)
+            self.tell(results, text)
+
+    def tell(self, results: int, text: bytes) -> None:
+        """Write a line, whole: no other thread's and no interruption comes between."""
+        with self.gate.lock:
+            write_all(results, text)
+
+    def index(self, job: str) -> int:
+        """Return the index of a running job."""
+        return self.gate.index(job)
+
+
+class Coroutines:
+    """Slots on the event loop of the main thread, with one thread beside it for sync functions."""
+
+    def __init__(self, child: Child, control: int, count: int) -> None:
+        """Prepare ``count`` slots."""
+        self._child = child
+        self._control = control
+        self._free = count
+        self._over: asyncio.Event | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.gate = ThreadGate()
+
+    def serve(self, permits: socket.socket, results: int) -> None:
+        """Run jobs until the permits end."""
+        asyncio.run(self._serve(permits, results))
+
+    async def _serve(self, permits: socket.socket, results: int) -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(1, thread_name_prefix="sync"))
+        self._over = asyncio.Event()
+        permits.setblocking(False)
+        os.set_blocking(self._control, False)
+        loop.add_reader(permits, self._take, permits, results)
+        loop.add_reader(self._control, self._listen)
+        await self._over.wait()
+        loop.remove_reader(self._control)
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _take(self, permits: socket.socket, results: int) -> None:
+        while self._free > 0:
+            try:
+                data = permits.recv(PERMIT.size)
+            except BlockingIOError:
+                return
+            if not data:
+                self._end(permits)
+                return
+            (index,) = PERMIT.unpack(data)
+            if index == ORDER:
+                self._child.obey()
+                continue
+            self._start(self._child.job(index), index, permits, results)
+        asyncio.get_running_loop().remove_reader(permits)
+
+    def _end(self, permits: socket.socket) -> None:
+        asyncio.get_running_loop().remove_reader(permits)
+        assert self._over is not None
+        self._over.set()
+
+    def _start(self, job: Claimed, index: int, permits: socket.socket, results: int) -> None:
+        self._free -= 1
+        task = asyncio.get_running_loop().create_task(self._run(job, index, permits, results))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, job: Claimed, index: int, permits: socket.socket, results: int) -> None:
+        self.gate.begin(job.id, index)
+        start = monotonic_ns()
+        verdict = await self._child.executor.arun(job, self._child, self._child.on_policy)
+        text = report_line(index, start, monotonic_ns(), verdict)
+        self.gate.end(job.id)
+        self.tell(results, text)
+        self._free += 1
+        if self._free == 1 and self._over is not None and not self._over.is_set():
+            asyncio.get_running_loop().add_reader(permits, self._take, permits, results)
+
+    def _listen(self) -> None:
+        try:
+            found = orders(self._control)
+        except BlockingIOError:
+            return
+        if not found:
+            asyncio.get_running_loop().remove_reader(self._control)
+        for index, reason in found:
+            self.gate.interrupt(index, reason)
+
+    def tell(self, results: int, text: bytes) -> None:
+        """Write a line, whole; the thread beside the loop may write too."""
+        with self.gate.lock:
+            write_all(results, text)
+
+    def index(self, job: str) -> int:
+        """Return the index of a running job."""
+        return self.gate.index(job)
