@@ -20,7 +20,7 @@ SKIP = re.compile(r"<!--\s*not executed:\s*(?P<reason>.*?)\s*-->", re.DOTALL)
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block. ``options``: the words behind the language, ``title=tasks.py``, ``exit=1``, ``raises=JobFailed``."""
+    """One fenced block. ``options``: the words after the language, ``title=tasks.py``, ``exit=1``, ``raises=Error``."""
 
     page: Path
     line: int
