@@ -88,7 +88,8 @@ class NewJob(NamedTuple):
     at: int | None = None  #: absolute µs; the past means now
     expires: float | None = None  #: seconds from the store's now until which it must have started
     expires_at: int | None = None  #: the same as an absolute µs
-    options: str | None = None  #: JSON of what was given explicitly and is read at each attempt (timeout, retry, keep_result)
+    #: JSON of what was given explicitly and is read at each attempt (timeout, retry, keep_result)
+    options: str | None = None
     crash_fails: bool = False  #: ``on_crash="fail"``
     tags: str | None = None  #: JSON list
     meta: str | None = None  #: JSON object
@@ -207,6 +208,11 @@ class Orphan(NamedTuple):
     losses: int
     generation: int
     snoozes: int
+
+    @property
+    def id(self) -> str:
+        """Return the job's id, under the name by which the decisions of ``_outcome`` know it."""
+        return self.job
 
 
 class BeatReply(NamedTuple):

@@ -83,7 +83,8 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """What ``cancel``, ``requeue`` or ``delete`` did. With ``dry`` nothing was changed and the ids say what would be."""
+    """What ``cancel``, ``requeue`` or ``delete`` did. With ``dry`` nothing was changed and the ids say what would
+    be."""
 
     done: tuple[str, ...] = ()  #: moved, or deleted
     asked: tuple[str, ...] = ()  #: cancel of running jobs: requested
@@ -115,7 +116,8 @@ class Store(Protocol):
         An id that is stored already with the same task, queue and payload answers ``existing``; with another content
         ``IdConflict`` is raised and nothing is stored. A ready time in the future makes the job ``scheduled``, else
         it is ``queued`` with a rank from its ready time (never earlier than now). ``scheduled_at`` is set only in the
-        future. The same holds between the jobs of one call. ``at`` wins over ``delay``, ``expires_at`` over ``expires``.
+        future. The same holds between the jobs of one call. ``at`` wins over ``delay``, ``expires_at`` over
+        ``expires``.
         """
 
     # -- working --------------------------------------------------------------------------------------------------
@@ -130,8 +132,9 @@ class Store(Protocol):
         """Replace the catalogue and the info of a live worker."""
 
     def promote(self, limit: int = BATCH) -> tuple[int, float | None]:
-        """Make due ``scheduled`` and ``retrying`` jobs ``queued``; retrying jobs keep their rank, scheduled ones have theirs from
-        the due time. Oldest due first. Return how many, and the seconds until the next one is due (None: none waits)."""
+        """Make due ``scheduled`` and ``retrying`` jobs ``queued``; retrying jobs keep their rank, scheduled ones have
+        theirs from the due time. Oldest due first. Return how many, and the seconds until the next one is due (None:
+        none waits)."""
 
     def claim(
         self,
@@ -166,35 +169,37 @@ class Store(Protocol):
         ``line``. ``released`` clears ``started_at``. A final state sets ``finished_at``, clears ``suspect``. ``reason``
         always replaces; a new ``error`` replaces, none keeps the last, a success clears it. The worker, too, stays on
         the job until the next claim. "Never started" means neither in the verdict nor by a report.
-        Not running with my token? ``repeated`` if an attempt row (job, token) has my outcome; without such a row, if the
-        job bears my token still and is final, or my verdict was a release. Else ``stale``: the result or error is kept
-        in that attempt row's ``late`` if there is such a row.
-        ``cancelled``: a requested cancel took precedence; counters and error are kept, the reason is the request's. ``unstorable``: the verdict could not be written; the job
-        was made ``failed`` (a failure counted, with its attempt row), "outcome cannot be stored: …"; one bad row never
-        holds up its batch.
+        Not running with my token? ``repeated`` if an attempt row (job, token) has my outcome; without such a row, if
+        the job bears my token still and is final, or my verdict was a release. Else ``stale``: the result or error is
+        kept in that attempt row's ``late`` if there is such a row.
+        ``cancelled``: a requested cancel took precedence; counters and error are kept, the reason is the request's.
+        ``unstorable``: the verdict could not be written; the job was made ``failed`` (a failure counted, with its
+        attempt row), "outcome cannot be stored: …"; one bad row never holds up its batch.
         """
 
     def expire(self, limit: int = BATCH) -> list[str]:
         """Cancel waiting jobs whose ``expires_at`` has passed, reason "expired"; return their ids."""
 
     def prune(self, keep: Mapping[State, float], limit: int = BATCH) -> int:
-        """Delete final jobs that ended more than ``keep[state]`` seconds ago (a state not named is kept; never sooner than
-        1 h), with their attempts and logs, and drop results whose time is over. States that are not final are ignored.
-        Dead workers go a day after their last beat. Return how many jobs."""
+        """Delete final jobs that ended more than ``keep[state]`` seconds ago (a state not named is kept; never sooner
+        than 1 h), with their attempts and logs, and drop results whose time is over. States that are not final are
+        ignored. Dead workers go a day after their last beat. Return how many jobs."""
 
     def beat(self, worker: str, claim_no: int, held: Sequence[tuple[str, str]]) -> BeatReply:
         """Count one beat of a live worker and bring back orders.
 
         ``claim_no`` is my last *completed* claim call, ``held`` all my (job, token). Jobs of mine in the store with a
         ``claim_no`` up to it that I do not hold are ghosts: put back as ``queued`` (or ``cancelled`` if that was
-        requested), uncounted, keeping their rank. A stopping worker is alive; for one dead or unknown all lists are empty.
+        requested), uncounted, keeping their rank. A stopping worker is alive; for one dead or unknown all lists are
+        empty.
         """
 
     def stopping(self, worker: str) -> None:
         """Say that this worker takes no more work."""
 
     def leave(self, worker: str) -> None:
-        """Forget a worker that has ended cleanly. Jobs still running for it become orphans. A dead one stays on record."""
+        """Forget a worker that has ended cleanly. Jobs still running for it become orphans. A dead one stays on
+        record."""
 
     def condemn(self, worker: str, beats: int) -> bool:
         """Declare a worker dead iff its beat count is still ``beats``. A dead worker can never beat or claim again.
@@ -204,34 +209,35 @@ class Store(Protocol):
         """Return running jobs whose worker is dead or has no row, for the rescue to decide and ``settle``."""
 
     def resolve(self, lines: Sequence[str]) -> int:
-        """Make the ``blocked`` jobs of these side lines ``queued`` there, since I can run them; return how many. They keep
-        their rank and stay in that line; the reason is cleared."""
+        """Make the ``blocked`` jobs of these side lines ``queued`` there, since I can run them; return how many. They
+        keep their rank and stay in that line; the reason is cleared."""
 
     # -- operating ------------------------------------------------------------------------------------------------
     def cancel(self, which: JobFilter, *, by: str = "", reason: str = "", dry: bool = False) -> Changed:
-        """Cancel waiting jobs at once; ask for it where they run. An empty filter is refused (``BadOption``), here and below.
+        """Cancel waiting jobs at once; ask for it where they run. An empty filter is refused (``BadOption``), here and
+        below.
 
-        The reason is ``reason``, else "cancelled". A second request for a running job changes nothing. Oldest first; jobs
-        that need no change never use up the batch, so calling while ``more`` ends with every job cancelled.
+        The reason is ``reason``, else "cancelled". A second request for a running job changes nothing. Oldest first;
+        jobs that need no change never use up the batch, so calling while ``more`` ends with every job cancelled.
         """
 
     def requeue(self, which: JobFilter, *, delay: float = 0.0, by: str = "", dry: bool = False) -> Changed:
         """Make ended jobs run again (``generation`` + 1, counters cleared, new rank; result, error, reason, progress,
-        times and a requested cancel cleared), and scheduled or retrying ones run now (or after ``delay``). Requeue of a job
-        that succeeded at its first attempt writes that attempt's row first. Queued, blocked and running ones are refused.
-        "Times" includes ``expires_at``; the job goes back to the line of its queue; token and fence stay."""
+        times and a requested cancel cleared), and scheduled or retrying ones run now (or after ``delay``). Requeue of a
+        job that succeeded at its first attempt writes that attempt's row first. Queued, blocked and running ones are
+        refused. "Times" includes ``expires_at``; the job goes back to the line of its queue; token and fence stay."""
 
     def delete(self, which: JobFilter, *, dry: bool = False) -> Changed:
         """Delete jobs with their attempts and logs. Running ones are refused. An empty filter is refused."""
 
     # -- looking --------------------------------------------------------------------------------------------------
     def get(self, ids: Sequence[str]) -> list[JobRecord]:
-        """Return the stored jobs of these ids, in the order given. An id of 8 characters means the one job whose id ends so;
-        more than one such job raises ``AmbiguousId``."""
+        """Return the stored jobs of these ids, in the order given. An id of 8 characters means the one job whose id
+        ends so; more than one such job raises ``AmbiguousId``."""
 
     def find(self, which: JobFilter, limit: int = 50, after: int | None = None) -> Page:
-        """Return matching jobs, newest (largest ``seq``) first, from below ``after``. ``text`` is matched as it is, and in the
-        form it has inside JSON."""
+        """Return matching jobs, newest (largest ``seq``) first, from below ``after``. ``text`` is matched as it is, and
+        in the form it has inside JSON."""
 
     def attempts(self, job: str) -> list[AttemptRecord]:
         """Return the ended runs, oldest first. A success at the first attempt is made up from the job itself."""
@@ -262,7 +268,9 @@ class Store(Protocol):
         and False is no proof. My own changes are no hint. May be interrupted from another thread by ``wake``."""
 
     def wake(self) -> None:
-        """Make the ``wait`` under way on this object, else the next one, return soon. The one method any thread may call."""
+        """Make the ``wait`` under way on this object, else the next one, return soon. The one method any thread may
+        call."""
 
     def changed(self) -> bool:
-        """Tell, cheaply, whether another connection has changed something since this was last asked (first time: True)."""
+        """Tell, cheaply, whether another connection has changed something since this was last asked (first time:
+        True)."""

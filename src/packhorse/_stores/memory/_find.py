@@ -1,0 +1,128 @@
+"""Looking at jobs, attempts, queues and workers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+
+from ..._record import STATES, AttemptRecord, JobRecord, QueueRecord, WorkerRecord
+from ..._store import JobFilter, Page
+from ...errors import AmbiguousId
+from ._enqueue import passed
+from ._tables import Switches, Tables
+
+_COUNT_LIMIT = 10_000
+
+
+def get(tables: Tables, ids: Sequence[str]) -> list[JobRecord]:
+    """Return jobs by id, or by the last eight characters of it."""
+    full = (_full_id(tables, name) for name in ids)
+    return [tables.jobs[job] for job in full if job in tables.jobs]
+
+
+def _full_id(tables: Tables, name: str) -> str:
+    if len(name) != 8:
+        return name
+    found = tables.ending(name)
+    if len(found) > 1:
+        some = ", ".join(found[:5])
+        raise AmbiguousId(f"{len(found)} jobs have ids that end with {name}. Give the whole id: {some}.")
+    return found[0] if found else name
+
+
+def find(tables: Tables, which: JobFilter, limit: int, after: int | None) -> Page:
+    """Return matching jobs, newest first."""
+    total = len(tables.jobs)
+    below = (job for job in reversed(tables.jobs.values()) if after is None or job.seq < after)
+    found = list(islice((job for job in below if fits(job, which)), limit + 1))
+    if len(found) > limit:
+        last = found[limit - 1].seq if limit else after
+        searched = sum(1 for job in tables.jobs.values() if last is not None and job.seq >= last)
+        return Page(found[:limit], last, searched, total)
+    return Page(found, None, total, total)
+
+
+def matching(tables: Tables, which: JobFilter) -> Iterator[JobRecord]:
+    """Yield the jobs that are meant."""
+    return (job for job in _candidates(tables, which) if fits(job, which))
+
+
+def _candidates(tables: Tables, which: JobFilter) -> Iterable[JobRecord]:
+    if which.ids:
+        return [tables.jobs[job] for job in dict.fromkeys(which.ids) if job in tables.jobs]
+    if which.states and which.queue is not None:
+        return [job for state in dict.fromkeys(which.states) for job in tables.inside(f"state {state}", which.queue)]
+    return list(tables.jobs.values())
+
+
+def fits(job: JobRecord, which: JobFilter) -> bool:
+    """Tell whether all conditions given hold."""
+    return (
+        (not which.ids or job.id in which.ids)
+        and (not which.states or job.state in which.states)
+        and (which.queue is None or job.queue == which.queue)
+        and (which.task is None or job.task == which.task)
+        and (which.parent is None or job.parent == which.parent)
+        and (which.since is None or job.created_at >= which.since)
+        and (which.until is None or job.created_at < which.until)
+        and (which.tag is None or which.tag in json.loads(job.tags or "[]"))
+        and (which.meta is None or _has_meta(job, which))
+        and (which.text is None or _has_text(job, which.text))
+    )
+
+
+def _has_meta(job: JobRecord, which: JobFilter) -> bool:
+    stored = json.loads(job.meta or "{}")
+    return all(key in stored and stored[key] == value for key, value in (which.meta or {}).items())
+
+
+def _has_text(job: JobRecord, text: str) -> bool:
+    columns = (job.id, job.task, job.payload, job.meta, job.tags, job.error, job.reason)
+    forms = (text, json.dumps(text)[1:-1])
+    return any(form in column for column in columns if column is not None for form in forms)
+
+
+def log(tables: Tables, job: str, token: str | None) -> list[tuple[str, str, int]]:
+    """Return what the attempts of a job logged."""
+    logs = tables.logs.get(job, {})
+    return [(name, entry.text, entry.dropped) for name, entry in logs.items() if token in (None, name)]
+
+
+def attempts(tables: Tables, job: str, made_up: AttemptRecord | None) -> list[AttemptRecord]:
+    """Return the ended runs of a job."""
+    rows = list(tables.attempts.get(job, {}).values())
+    return rows if made_up is None else [*rows, made_up]
+
+
+def queues(tables: Tables, names: Sequence[str] | None) -> list[QueueRecord]:
+    """Return queues with their numbers."""
+    wanted = sorted(tables.queues if names is None else set(names) & tables.queues.keys())
+    return [_queue(tables, name, tables.queues[name]) for name in wanted]
+
+
+def _queue(tables: Tables, name: str, switches: Switches) -> QueueRecord:
+    counts = {state: tables.count(f"state {state}", name) for state in STATES}
+    return QueueRecord(
+        name=name,
+        counts={state: count for state, count in counts.items() if count},
+        oldest_ready_at=tables.first("ready", name),
+        paused_at=switches.paused_at,
+        paused_by=switches.paused_by,
+        paused_reason=switches.paused_reason,
+    )
+
+
+def ahead(tables: Tables, now: int, job: str) -> int:
+    """Return how many jobs would be claimed before this one."""
+    record = tables.jobs.get(job)
+    if record is None or record.state != "queued":
+        return 0
+    count = sum(not passed(other.expires_at, now) for other in tables.before(record))
+    return min(count, _COUNT_LIMIT)
+
+
+def workers(tables: Tables, dead: bool) -> list[WorkerRecord]:
+    """Return workers, oldest first."""
+    rows = (row for row in tables.workers.values() if dead or row.state != "dead")
+    return sorted(rows, key=lambda row: row.started_at)

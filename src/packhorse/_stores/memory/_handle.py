@@ -1,0 +1,272 @@
+"""The memory store itself: a handle on shared tables, one method per verb of the contract."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from weakref import WeakValueDictionary
+
+from ..._record import (
+    AttemptRecord,
+    BeatReply,
+    Claim,
+    Enqueued,
+    JobRecord,
+    NewJob,
+    Orphan,
+    QueueRecord,
+    Report,
+    Settled,
+    State,
+    Verdict,
+    WorkerRecord,
+)
+from ..._store import BATCH, Capabilities, Changed, Clock, JobFilter, Page
+from ...errors import StoreUnavailable
+from . import _claim, _enqueue, _find, _operate, _settle
+from ._tables import Tables
+
+#: Tables by (name, namespace), as long as a handle on them is left.
+_SHARED: WeakValueDictionary[tuple[str, str], Tables] = WeakValueDictionary()
+_OPENING = threading.Lock()
+
+
+def _real_time() -> int:
+    return time.time_ns() // 1000
+
+
+class MemoryStore:
+    """One handle on jobs that live in this process and die with it.
+
+    All handles opened in one process on ``memory://NAME`` share their jobs; the jobs are gone with the last handle.
+    Each plain ``memory://`` has its own. ``clock`` replaces real time. A handle does not survive a fork.
+    """
+
+    capabilities = Capabilities(scheme="memory", durable=False, processes=False, hints=True)
+
+    def __init__(self, url: str = "memory://", namespace: str = "default", clock: Clock | None = None) -> None:
+        """Open a handle."""
+        self.url = url
+        self.namespace = namespace
+        self._clock = clock or _real_time
+        self._tables = _open(url.removeprefix("memory://"), namespace)
+        self.instance = self._tables.instance
+        self._process = os.getpid()
+        self._closed = False
+        self._woken = False
+        self._seen = -1  # the version of the tables this handle knows of
+
+    def close(self) -> None:
+        """Give the handle back."""
+        self._closed = True
+        self.wake()
+
+    def migrate(self) -> list[str]:
+        """Do nothing: there is no older schema."""
+        return []
+
+    def now(self) -> int:
+        """Return the store's time, µs."""
+        return self._clock()
+
+    @contextmanager
+    def _call(self) -> Iterator[tuple[Tables, int]]:
+        """Hold the tables for one call, and tell the other handles if it changed them."""
+        if self._closed or self._process != os.getpid():
+            what = "is closed" if self._closed else "belongs to the process that opened it"
+            raise StoreUnavailable(f"This handle on {self.url} {what}. Open another.")
+        tables = self._tables
+        with tables.lock:
+            before = tables.version
+            yield tables, self._clock()
+            if tables.version != before:
+                if self._seen == before:
+                    self._seen = tables.version
+                tables.changes.notify_all()
+
+    # -- producing ------------------------------------------------------------------------------------------------
+    def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        """Store jobs, all or none."""
+        with self._call() as (tables, now):
+            return _enqueue.enqueue(tables, now, jobs)
+
+    # -- working --------------------------------------------------------------------------------------------------
+    def register(self, worker: WorkerRecord) -> None:
+        """Make the worker known and live."""
+        with self._call() as (tables, now):
+            _claim.register(tables, now, worker)
+
+    def publish(self, worker: str, catalogue: str, info: str) -> None:
+        """Replace the catalogue and the info of a live worker."""
+        with self._call() as (tables, _):
+            _claim.publish(tables, worker, catalogue, info)
+
+    def promote(self, limit: int = BATCH) -> tuple[int, float | None]:
+        """Make due jobs queued."""
+        with self._call() as (tables, now):
+            return _enqueue.promote(tables, now, limit)
+
+    def claim(
+        self,
+        queues: Sequence[str] | None,
+        free: int,
+        ahead: int,
+        worker: str,
+        claim_no: int,
+        *,
+        lines: Sequence[str] = (),
+        turn: int = 0,
+    ) -> Claim:
+        """Take queued jobs for a live worker."""
+        with self._call() as (tables, now):
+            return _claim.claim(tables, now, queues, free, ahead, worker, claim_no, lines, turn)
+
+    def report(self, worker: str, reports: Sequence[Report]) -> None:
+        """Record news of running attempts."""
+        with self._call() as (tables, now):
+            _claim.report(tables, now, reports)
+
+    def settle(self, worker: str | None, verdicts: Sequence[Verdict]) -> list[Settled]:
+        """Apply verdicts; return those that were not applied as asked."""
+        with self._call() as (tables, now):
+            return _settle.settle(tables, now, verdicts)
+
+    def expire(self, limit: int = BATCH) -> list[str]:
+        """Cancel waiting jobs whose time is over."""
+        with self._call() as (tables, now):
+            return _enqueue.expire(tables, now, limit)
+
+    def prune(self, keep: Mapping[State, float], limit: int = BATCH) -> int:
+        """Delete what ended long ago."""
+        with self._call() as (tables, now):
+            return _enqueue.prune(tables, now, keep, limit)
+
+    def beat(self, worker: str, claim_no: int, held: Sequence[tuple[str, str]]) -> BeatReply:
+        """Count one beat and bring back orders."""
+        with self._call() as (tables, now):
+            return _claim.beat(tables, now, worker, claim_no, held)
+
+    def stopping(self, worker: str) -> None:
+        """Say that this worker takes no more work."""
+        with self._call() as (tables, _):
+            _claim.stopping(tables, worker)
+
+    def leave(self, worker: str) -> None:
+        """Forget a worker that has ended cleanly."""
+        with self._call() as (tables, _):
+            _claim.leave(tables, worker)
+
+    def condemn(self, worker: str, beats: int) -> bool:
+        """Declare a worker dead if its beat count is still this one."""
+        with self._call() as (tables, _):
+            return _claim.condemn(tables, worker, beats)
+
+    def orphans(self, limit: int = BATCH) -> list[Orphan]:
+        """Return running jobs without a live worker."""
+        with self._call() as (tables, _):
+            return _claim.orphans(tables, limit)
+
+    def resolve(self, lines: Sequence[str]) -> int:
+        """Make the blocked jobs of side lines queued there."""
+        with self._call() as (tables, _):
+            return _claim.resolve(tables, lines)
+
+    # -- operating ------------------------------------------------------------------------------------------------
+    def cancel(self, which: JobFilter, *, by: str = "", reason: str = "", dry: bool = False) -> Changed:
+        """Cancel waiting jobs; ask for it where they run."""
+        with self._call() as (tables, now):
+            return _operate.cancel(tables, now, which, by, reason, dry)
+
+    def requeue(self, which: JobFilter, *, delay: float = 0.0, by: str = "", dry: bool = False) -> Changed:
+        """Make ended jobs run again, and those that wait for their time run now."""
+        with self._call() as (tables, now):
+            return _operate.requeue(tables, now, which, delay, dry)
+
+    def delete(self, which: JobFilter, *, dry: bool = False) -> Changed:
+        """Delete jobs with their attempts and logs."""
+        with self._call() as (tables, _):
+            return _operate.delete(tables, which, dry)
+
+    # -- looking --------------------------------------------------------------------------------------------------
+    def get(self, ids: Sequence[str]) -> list[JobRecord]:
+        """Return the stored jobs of these ids."""
+        with self._call() as (tables, _):
+            return _find.get(tables, ids)
+
+    def find(self, which: JobFilter, limit: int = 50, after: int | None = None) -> Page:
+        """Return matching jobs, newest first."""
+        with self._call() as (tables, _):
+            return _find.find(tables, which, limit, after)
+
+    def attempts(self, job: str) -> list[AttemptRecord]:
+        """Return the ended runs, oldest first."""
+        with self._call() as (tables, _):
+            record = tables.jobs.get(job)
+            return _find.attempts(tables, job, _operate.first_success(tables, record) if record else None)
+
+    def log(self, job: str, token: str | None = None) -> list[tuple[str, str, int]]:
+        """Return (token, text, dropped) of the attempts that logged."""
+        with self._call() as (tables, _):
+            return _find.log(tables, job, token)
+
+    def queues(self, names: Sequence[str] | None = None) -> list[QueueRecord]:
+        """Return queues with their numbers, by name."""
+        with self._call() as (tables, _):
+            return _find.queues(tables, names)
+
+    def ahead(self, job: str) -> int:
+        """Return how many jobs would be claimed before this one."""
+        with self._call() as (tables, now):
+            return _find.ahead(tables, now, job)
+
+    def workers(self, dead: bool = False) -> list[WorkerRecord]:
+        """Return the workers, oldest first."""
+        with self._call() as (tables, _):
+            return _find.workers(tables, dead)
+
+    # -- switches -------------------------------------------------------------------------------------------------
+    def pause(self, queue: str, *, by: str = "", reason: str = "") -> bool:
+        """Stop claims from a queue."""
+        with self._call() as (tables, now):
+            return _operate.pause(tables, now, queue, by, reason)
+
+    def resume(self, queue: str) -> bool:
+        """Undo ``pause``."""
+        with self._call() as (tables, _):
+            return _operate.resume(tables, queue)
+
+    # -- waiting --------------------------------------------------------------------------------------------------
+    def wait(self, timeout: float) -> bool:
+        """Wait until another handle has changed something, or ``wake`` was called."""
+        tables = self._tables
+        with tables.lock:
+            tables.changes.wait_for(lambda: self._woken or self._seen != tables.version, timeout)
+            self._woken = False
+            return self.changed()
+
+    def wake(self) -> None:
+        """Make the ``wait`` under way, else the next one, return soon."""
+        with self._tables.lock:
+            self._woken = True
+            self._tables.changes.notify_all()
+
+    def changed(self) -> bool:
+        """Tell whether another handle has changed something since this was last asked."""
+        with self._tables.lock:
+            news = self._seen != self._tables.version
+            self._seen = self._tables.version
+            return news
+
+    def lock_dir(self) -> None:
+        """Return no place for lock files: all workers on this store are in this process."""
+
+
+def _open(name: str, namespace: str) -> Tables:
+    """Return the tables of this name, or fresh ones of nobody else."""
+    if not name:
+        return Tables()
+    with _OPENING:
+        return _SHARED.setdefault((name, namespace), Tables())

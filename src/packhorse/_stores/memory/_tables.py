@@ -1,0 +1,168 @@
+"""What a memory store holds: jobs, attempts, logs, workers, queues, and the orders in which jobs are looked for."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from ..._record import DEFAULT_STEP, FINAL, WAITING, AttemptRecord, JobRecord, WorkerRecord
+from ._order import Order
+
+Place = tuple[str, str]  #: kind of order, and whose
+
+
+@dataclass(slots=True)
+class Switches:
+    """What is set on a queue."""
+
+    paused_at: int | None = None
+    paused_by: str | None = None
+    paused_reason: str | None = None
+
+
+@dataclass(slots=True)
+class Log:
+    """The tail of what one attempt logged."""
+
+    text: str
+    dropped: int
+
+
+@dataclass
+class Tables:
+    """The data of one namespace, shared by its handles. Whoever reads or writes holds ``lock``."""
+
+    instance: str = field(default_factory=lambda: uuid.uuid4().hex)
+    version: int = 0  #: counts changes that another handle may want to see
+    last_seq: int = 0
+    jobs: dict[str, JobRecord] = field(default_factory=dict)  #: oldest first
+    attempts: dict[str, dict[str, AttemptRecord]] = field(default_factory=dict)  #: job → token → row, oldest first
+    logs: dict[str, dict[str, Log]] = field(default_factory=dict)  #: job → token → log, oldest first
+    workers: dict[str, WorkerRecord] = field(default_factory=dict)
+    queues: dict[str, Switches] = field(default_factory=dict)
+    #: running job → number of the claim call it went out with
+    claim_numbers: dict[str, int] = field(default_factory=dict)
+    cancel_reasons: dict[str, str] = field(default_factory=dict)  #: running job → reason of the cancel asked for
+
+    def __post_init__(self) -> None:
+        """Make what is derived from the above."""
+        self.lock = threading.RLock()
+        self.changes = threading.Condition(self.lock)
+        self._orders: defaultdict[Place, Order] = defaultdict(Order)
+        self._ids: dict[int, str] = {}
+        self._endings: defaultdict[str, list[str]] = defaultdict(list)
+
+    # -- jobs -----------------------------------------------------------------------------------------------------
+    def put(self, job: JobRecord) -> None:
+        """Store a job, new or changed. The one way in."""
+        old = self.jobs.get(job.id)
+        if old is None:
+            self._ids[job.seq] = job.id
+            self._endings[job.id[-8:]].append(job.id)
+            self.queues.setdefault(job.queue, Switches())
+        else:
+            self._leave_orders(old)
+        self.jobs[job.id] = job
+        for place, key in _places(job):
+            self._orders[place].add((key, job.seq))
+        self.version += 1
+
+    def drop(self, job: JobRecord) -> None:
+        """Delete a job with all that belongs to it. The one way out."""
+        self._leave_orders(self.jobs.pop(job.id))
+        del self._ids[job.seq]
+        self._endings[job.id[-8:]].remove(job.id)
+        self.attempts.pop(job.id, None)
+        self.logs.pop(job.id, None)
+        self.claim_numbers.pop(job.id, None)
+        self.cancel_reasons.pop(job.id, None)
+        self.version += 1
+
+    def inside(self, kind: str, whose: str = "") -> Iterator[JobRecord]:
+        """Yield the jobs of one order, first first."""
+        order = self._orders.get((kind, whose))
+        return (self.jobs[self._ids[seq]] for seq in order) if order else iter(())
+
+    def before(self, job: JobRecord) -> list[JobRecord]:
+        """Return the queued jobs that stand before this queued one in its line."""
+        order = self._orders[("line", job.line)]
+        return [self.jobs[self._ids[seq]] for seq in order.before((job.rank, job.seq))]
+
+    def first(self, kind: str, whose: str = "") -> int | None:
+        """Return the smallest key of one order."""
+        order = self._orders.get((kind, whose))
+        return order.first() if order else None
+
+    def count(self, kind: str, whose: str = "") -> int:
+        """Return how many jobs one order has."""
+        order = self._orders.get((kind, whose))
+        return len(order) if order else 0
+
+    def owners(self, kind: str) -> list[str]:
+        """Return whose orders of this kind have jobs, sorted."""
+        return sorted(whose for (k, whose), order in self._orders.items() if k == kind and len(order))
+
+    def ending(self, characters: str) -> list[str]:
+        """Return the ids that end with these eight characters."""
+        return list(self._endings.get(characters, ()))
+
+    def next_seq(self) -> int:
+        """Return the number of the next new job."""
+        self.last_seq += 1
+        return self.last_seq
+
+    def _leave_orders(self, job: JobRecord) -> None:
+        for place, key in _places(job):
+            self._orders[place].remove((key, job.seq))
+
+    # -- the rest -------------------------------------------------------------------------------------------------
+    def attempt(self, job: str, token: str | None) -> AttemptRecord | None:
+        """Return one ended run, if it was written."""
+        return self.attempts.get(job, {}).get(token or "")
+
+    def put_attempt(self, row: AttemptRecord) -> None:
+        """Write one ended run."""
+        self.attempts.setdefault(row.job, {})[row.token] = row
+
+    def put_log(self, job: str, token: str, text: str | None, dropped: int) -> None:
+        """Replace the log of one attempt; None leaves it."""
+        if text is not None:
+            self.logs.setdefault(job, {})[token] = Log(text, dropped)
+
+    def host(self, worker: str | None) -> str | None:
+        """Return the host of a worker that has a row."""
+        row = self.workers.get(worker or "")
+        return row.host if row else None
+
+    def paused(self, queue: str) -> bool:
+        """Tell whether claims from this queue are stopped."""
+        switches = self.queues.get(queue)
+        return switches is not None and switches.paused_at is not None
+
+    def flip(self, queue: str, switches: Switches) -> None:
+        """Replace the switches of a queue."""
+        self.queues[queue] = switches
+        self.version += 1
+
+
+def _places(job: JobRecord) -> Iterable[tuple[Place, int]]:
+    """Say in which orders a job stands, and with what key."""
+    yield (f"state {job.state}", job.queue), 0
+    if job.state == "queued":
+        yield ("line", job.line), job.rank
+        yield ("ready", job.queue), job.rank + job.priority * DEFAULT_STEP
+    elif job.state == "blocked":
+        yield ("blocked", job.line), job.rank
+    elif job.state == "running":
+        yield ("held", job.worker or ""), 0
+    elif job.state in FINAL:
+        yield ("ended", ""), job.finished_at or 0
+    elif job.due_at is not None:
+        yield ("due", ""), job.due_at
+    if job.state in WAITING and job.expires_at is not None:
+        yield ("expiring", ""), job.expires_at
+    if job.result is not None and job.result_until is not None:
+        yield ("results", ""), job.result_until
