@@ -1,0 +1,180 @@
+"""A call that is checked and encoded, and not stored yet; and what all calls of one task on one queue share."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from . import _identity, _signature
+from ._codec import Codec
+from ._ids import new_id
+from ._names import key_list
+from ._options import NONE, UNSET, Merged, Options, merge
+from ._record import NewJob
+from ._runtime import Source
+from ._task import Task
+from .errors import BadOption
+
+if TYPE_CHECKING:
+    from ._app import App
+
+R_co = TypeVar("R_co", covariant=True)
+
+_make = NewJob._make
+
+
+class Plan:
+    """One task on one queue with fixed options: everything that does not change from call to call."""
+
+    __slots__ = (
+        "_home",
+        "_name_there",
+        "app",
+        "codec",
+        "fixed_id",
+        "fn",
+        "merged",
+        "queue",
+        "source",
+        "target",
+        "task",
+    )
+
+    def __init__(
+        self,
+        target: object,
+        *,
+        queue: str,
+        source: Source,
+        app: App | None,
+        codec: Codec,
+        using: Options,
+        defaults: Options,
+    ) -> None:
+        """Check that a worker can find ``target`` again (``NotImportable``) and settle its options."""
+        self.target = target
+        self.fn, self.task, own = _look_at(target)
+        self.queue = queue
+        self.source = source
+        self.app = app
+        self.codec = codec
+        self.fixed_id: str | None = None if using.id is UNSET else str(using.id)
+        self.merged: Merged = merge(using, own, defaults, app.options if app is not None else NONE)
+        self._home, self._name_there = _home_of(target)
+
+    def holds(self) -> bool:
+        """Tell whether the name still leads to this very object. Cheap, and asked for every call: a mock may have come."""
+        return self._home is not None and self._home.get(self._name_there) is self.target
+
+    def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        """Return the payload of one call, or raise ``BadArguments`` or ``NotSerialisable``."""
+        if self.fn is not None:
+            _signature.check_call(self.fn, args, kwargs, self.task)
+        return self.codec.encode_call(args, kwargs, self.task, self.fn)
+
+
+def _look_at(target: Any) -> tuple[Callable[..., Any] | None, str, Options]:
+    """Return function, task name and the options of ``@task``."""
+    if isinstance(target, str):
+        return _by_name(target)
+    own = target.options if isinstance(target, Task) else NONE
+    return _identity.unwrap(target), _identity.task_name(target), own
+
+
+def _by_name(text: str) -> tuple[Callable[..., Any] | None, str, Options]:
+    """A name is checked as far as that is possible here: the producer may not have the code at all."""
+    name = _identity.check_name(text)
+    found = _identity.declared(name)
+    if found is None and name.partition(":")[0] in sys.modules:
+        found = _identity.resolve(name)
+    return (None, name, NONE) if found is None else _look_at(found)
+
+
+def _home_of(target: Any) -> tuple[dict[str, Any] | None, str]:
+    """Return the module's dictionary and the name in it, for plain functions and tasks of a module."""
+    fn = _identity.unwrap(target)
+    if not isinstance(fn, FunctionType) or "." in fn.__qualname__:
+        return None, ""
+    module = sys.modules.get(fn.__module__)
+    return (module.__dict__ if module is not None else None), fn.__qualname__
+
+
+class Draft(Generic[R_co]):
+    """A call of a task with its options, checked and encoded, not stored yet.
+
+    Made by ``Queue.draft``, stored by ``Queue.enqueue_many`` and ``enqueue_iter``, and seen by the middleware's
+    ``around_enqueue``, where ``add`` can still give it meta and tags. ``args`` and ``kwargs`` are what was passed.
+    """
+
+    __slots__ = ("_meta", "_payload", "_plan", "_tags", "args", "kwargs")
+
+    def __init__(self, plan: Plan, payload: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._plan = plan
+        self._payload = payload
+        self._meta: str | None = plan.merged.meta
+        self._tags: str | None = plan.merged.tags
+        self.args = args
+        self.kwargs = kwargs
+
+    @property
+    def task(self) -> str:
+        """Return the name of the task."""
+        return self._plan.task
+
+    @property
+    def queue(self) -> str:
+        """Return the name of the queue it goes to."""
+        return self._plan.queue
+
+    @property
+    def meta(self) -> Mapping[str, Any]:
+        """Return the meta it will be stored with; a copy."""
+        return dict(json.loads(self._meta)) if self._meta else {}
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Return the tags it will be stored with."""
+        return tuple(json.loads(self._tags)) if self._tags else ()
+
+    def add(self, *, meta: Mapping[str, Any] | None = None, tags: str | Sequence[str] = ()) -> None:
+        """Add meta (key by key) and tags before it is stored. Raises ``NotSerialisable``, ``BadName`` for what cannot be kept."""
+        if meta:
+            if not isinstance(meta, Mapping):
+                raise BadOption(f"Draft.add(meta=) takes a mapping of str to data, not {meta!r}.")
+            new = json.loads(self._plan.codec.encode_value(dict(meta), "meta"))
+            self._meta = json.dumps({**self.meta, **new}, separators=(",", ":"))
+        if tags:
+            merged = key_list([*self.tags, *key_list(tags, "Draft.add(tags=)")], "Draft.add(tags=)")
+            self._tags = json.dumps(merged, separators=(",", ":"))
+
+    def __repr__(self) -> str:
+        """Show the task and the queue, not the arguments."""
+        return f"<Draft {self._plan.task} for queue '{self._plan.queue}'>"
+
+
+def new_job(draft: Draft[Any], by: str, parent: str | None) -> NewJob:
+    """Return what is stored."""
+    plan = draft._plan
+    merged = plan.merged
+    return _make(
+        (
+            plan.fixed_id or new_id(),
+            plan.task,
+            plan.queue,
+            draft._payload,
+            *merged[:7],
+            draft._tags,
+            draft._meta,
+            by,
+            parent,
+        )
+    )
+
+
+def flat(fn: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[object, tuple[Any, ...], dict[str, Any]]:
+    """Return a ``functools.partial`` as its function with all arguments."""
+    return _identity.flatten(fn, args, kwargs) if isinstance(fn, partial) else (fn, args, kwargs)

@@ -1,0 +1,391 @@
+"""The handle on one stored job: attributes are a snapshot and never touch the store, methods do."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Generic, Self, TypeVar
+
+from . import _runtime
+from ._by import person
+from ._codec import Codec
+from ._durations import Duration, seconds, spoken
+from ._rebuild import result_annotation
+from ._record import FINAL, AttemptRecord, Enqueued, JobRecord, NewJob
+from ._runtime import Connection
+from ._store import JobFilter
+from .errors import BadState, JobCancelled, JobFailed, JobNotFound, JobTimeout, PackhorseError, ResultGone
+
+R_co = TypeVar("R_co", covariant=True)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: Between two looks at a job that runs somewhere: from so many seconds to so many.
+_FIRST_LOOK, _LAST_LOOK = 0.002, 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One ended run of a job. Times are aware datetimes; ``error`` is data, as in ``JobFailed.error``."""
+
+    number: int  #: from 1; snoozes and releases do not count
+    outcome: str  #: succeeded, retry, failed, snoozed, cancelled, released, crashed or lost
+    worker: str | None
+    host: str | None
+    started_at: datetime | None
+    ended_at: datetime
+    error: Mapping[str, Any] | None
+    reason: str | None
+    usage: Mapping[str, Any] | None  #: cpu seconds, peak memory, signal: what was told
+
+
+class Job(Generic[R_co]):
+    """One stored job, as it was when this snapshot was taken. ``refresh()`` takes a new one, in place.
+
+    ``existing`` is true when ``enqueue`` found this very job stored already (same id). Every method has a twin for
+    ``async`` code: ``arefresh``, ``aresult`` …; they never block the event loop. All of them raise ``JobNotFound`` once the job
+    is deleted or pruned, and ``StoreUnavailable`` when the store does not answer.
+    """
+
+    __slots__ = ("_codec", "_connection", "_existing", "_facts", "_fn", "_new")
+
+    def __init__(
+        self,
+        connection: Connection,
+        codec: Codec,
+        fn: Callable[..., Any] | None,
+        facts: Enqueued | JobRecord,
+        new: NewJob | None = None,
+    ) -> None:
+        self._connection = connection
+        self._codec = codec
+        self._fn = fn
+        self._facts = facts
+        self._existing = isinstance(facts, Enqueued) and facts.existing
+        self._new = new
+
+    # -- the snapshot -----------------------------------------------------------------------------------------------
+    @property
+    def _content(self) -> NewJob | JobRecord:
+        """What was enqueued; from the store's record as soon as there is one."""
+        return self._facts if isinstance(self._facts, JobRecord) else self._new  # type: ignore[return-value]
+
+    @property
+    def _record(self) -> JobRecord | None:
+        return self._facts if isinstance(self._facts, JobRecord) else None
+
+    @property
+    def id(self) -> str:
+        """Return the id, a UUID as text."""
+        return self._facts.id
+
+    @property
+    def task(self) -> str:
+        """Return the name of the task."""
+        return self._content.task
+
+    @property
+    def queue(self) -> str:
+        """Return the name of the queue."""
+        return self._content.queue
+
+    @property
+    def state(self) -> str:
+        """Return scheduled, blocked, queued, running, retrying, succeeded, failed or cancelled."""
+        return self._facts.state
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        """Return the positional arguments as stored: models are plain data here."""
+        return tuple(self._call()[0])
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        """Return the keyword arguments as stored: models are plain data here."""
+        return dict(self._call()[1])
+
+    @property
+    def meta(self) -> Mapping[str, Any]:
+        """Return the meta; a copy."""
+        return _json(self._content.meta) or {}
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Return the tags."""
+        return tuple(_json(self._content.tags) or ())
+
+    @property
+    def priority(self) -> int:
+        """Return the priority, -100 to 100; higher runs first."""
+        return self._content.priority
+
+    @property
+    def parent(self) -> str | None:
+        """Return the id of the job that enqueued this one."""
+        return self._content.parent
+
+    @property
+    def by(self) -> Mapping[str, Any]:
+        """Return who enqueued it: ``user``, ``login``, ``host``, ``program``, ``pid``, ``file`` and ``line``, as far as known."""
+        return _json(self._content.by) or {}
+
+    @property
+    def existing(self) -> bool:
+        """Tell whether ``enqueue`` found it stored already."""
+        return self._existing
+
+    @property
+    def created_at(self) -> datetime:
+        """Return when it was stored."""
+        return moment(self._facts.created_at)
+
+    @property
+    def scheduled_at(self) -> datetime | None:
+        """Return the future time it was (last) asked to run at, if any."""
+        return moment_or_none(self._facts.scheduled_at)
+
+    @property
+    def started_at(self) -> datetime | None:
+        """Return when its latest attempt started."""
+        return moment_or_none(self._record.started_at) if self._record else None
+
+    @property
+    def finished_at(self) -> datetime | None:
+        """Return when it ended."""
+        return moment_or_none(self._record.finished_at) if self._record else None
+
+    @property
+    def attempt(self) -> int:
+        """Return the number of the present run, or of the next or last one; snoozes and releases do not count."""
+        return _number(self._record) if self._record else 1
+
+    @property
+    def reason(self) -> str | None:
+        """Return why it is in this state, where there is something to say."""
+        return self._record.reason if self._record else None
+
+    @property
+    def error(self) -> Mapping[str, Any] | None:
+        """Return the error of the last attempt that had one: ``type``, ``message``, ``traceback`` …"""
+        return _json(self._record.error) if self._record else None
+
+    @property
+    def progress(self) -> Mapping[str, Any]:
+        """Return the progress it has told: name → ``done``, ``total``, ``note``; the unnamed one is ``""``."""
+        return (_json(self._record.progress) if self._record else None) or {}
+
+    def _call(self) -> tuple[list[Any], dict[str, Any]]:
+        return self._codec.decode_call(self._content.payload)
+
+    def __eq__(self, other: object) -> bool:
+        """Two handles on the same job are equal, whatever their snapshots say."""
+        return isinstance(other, Job) and other.id == self.id
+
+    def __hash__(self) -> int:
+        """Hash by id."""
+        return hash(self.id)
+
+    def __repr__(self) -> str:
+        """Show task, id and the state at the time of the snapshot."""
+        return f"<Job {self.task} {self.id} {self.state}>"
+
+    # -- looking ----------------------------------------------------------------------------------------------------
+    def refresh(self) -> Self:
+        """Take a new snapshot, in place, and return this handle. Raises ``JobNotFound``."""
+        with self._connection as store:
+            found = store.get([self.id])
+        return self._take(found)
+
+    def result(self, timeout: Duration | None = 60) -> R_co:
+        """Wait for the end of the job and return what its function returned.
+
+        ``timeout`` is seconds, ``"5m"`` or ``timedelta``; None waits for ever. Raises ``JobFailed`` (its ``.error`` is data),
+        ``JobCancelled``, ``JobTimeout`` (the job goes on), ``ResultGone`` when the value is not stored (any more).
+        """
+        limit = None if timeout is None else seconds(timeout, "result(timeout=)")
+        for pause in _looks(self, limit):
+            time.sleep(pause)
+            self.refresh()
+        return self._value()
+
+    def why(self) -> str:
+        """Return in words what the job waits for, or why it ended as it did."""
+        from . import _why
+
+        with self._connection as store:
+            self._take(store.get([self.id]))
+            assert self._record is not None
+            return _why.explain(store, self._record).text
+
+    def attempts(self) -> list[Attempt]:
+        """Return its ended runs, oldest first."""
+        with self._connection as store:
+            self._take(store.get([self.id]))
+            return [_attempt(each) for each in store.attempts(self.id)]
+
+    def log(self) -> str:
+        """Return what its attempts logged and printed, oldest first; of each the newest 64 KiB are kept."""
+        with self._connection as store:
+            self._take(store.get([self.id]))
+            parts = store.log(self.id)
+        return "".join(
+            (f"[… {dropped:,} characters dropped …]\n" if dropped else "") + text for _, text, dropped in parts
+        )
+
+    # -- acting -----------------------------------------------------------------------------------------------------
+    def cancel(self, reason: str = "") -> bool:
+        """Cancel it: at once if it waits; if it runs, its worker is asked to stop it.
+
+        Returns False if it had ended already.
+        """
+        with self._connection as store:
+            changed = store.cancel(JobFilter(ids=(self.id,)), by=person(), reason=reason)
+            self._take(store.get([self.id]))
+        return bool(changed.done or changed.asked)
+
+    def requeue(self, delay: Duration = 0) -> Self:
+        """Let an ended job run again, or a scheduled or retrying one now (or after ``delay``), and return this handle.
+
+        Raises ``BadState`` while it is queued, blocked or running.
+        """
+        wait = seconds(delay, "requeue(delay=)")
+        with self._connection as store:
+            changed = store.requeue(JobFilter(ids=(self.id,)), delay=wait, by=person())
+            self._take(store.get([self.id]))
+        if not changed.done:
+            raise BadState(
+                f"job {self.id} ({self.task}) is {self.state}, so it cannot be requeued; nothing was changed."
+            )
+        return self
+
+    # -- the twins --------------------------------------------------------------------------------------------------
+    async def arefresh(self) -> Self:
+        """Do what ``refresh`` does."""
+        return await _runtime.aside(self.refresh)
+
+    async def aresult(self, timeout: Duration | None = 60) -> R_co:
+        """Do what ``result`` does; waiting costs no thread."""
+        import asyncio
+
+        limit = None if timeout is None else seconds(timeout, "aresult(timeout=)")
+        for pause in _looks(self, limit):
+            await asyncio.sleep(pause)
+            await self.arefresh()
+        return self._value()
+
+    async def awhy(self) -> str:
+        """Do what ``why`` does."""
+        return await _runtime.aside(self.why)
+
+    async def aattempts(self) -> list[Attempt]:
+        """Do what ``attempts`` does."""
+        return await _runtime.aside(self.attempts)
+
+    async def alog(self) -> str:
+        """Do what ``log`` does."""
+        return await _runtime.aside(self.log)
+
+    async def acancel(self, reason: str = "") -> bool:
+        """Do what ``cancel`` does."""
+        return await _runtime.aside(lambda: self.cancel(reason))
+
+    async def arequeue(self, delay: Duration = 0) -> Self:
+        """Do what ``requeue`` does."""
+        return await _runtime.aside(lambda: self.requeue(delay))
+
+    # -- steps ------------------------------------------------------------------------------------------------------
+    def _take(self, found: Sequence[JobRecord]) -> Self:
+        if not found:
+            raise not_found(self.id, self._connection)
+        self._found(found[0])
+        return self
+
+    def _found(self, record: JobRecord) -> None:
+        self._facts = record
+
+    def _value(self) -> R_co:
+        record = self._record
+        if record is None:
+            record = self.refresh()._record
+            assert record is not None
+        if record.state != "succeeded":
+            raise _ending(record)
+        if record.result is None:
+            raise ResultGone(
+                f"job {record.id} ({record.task}) succeeded, but {record.reason or 'its result is not stored any more'}."
+            )
+        annotation = Any if self._fn is None else result_annotation(self._fn)
+        return self._codec.decode_value(record.result, annotation)  # type: ignore[no-any-return]
+
+
+def not_found(job_id: str, connection: Connection) -> JobNotFound:
+    """Return the error for an id that is not stored."""
+    return JobNotFound(
+        f"no job {job_id} in {connection.describe()}: never stored there, or deleted, or pruned after its end."
+    )
+
+
+def _looks(job: Job[Any], limit: float | None) -> Iterator[float]:
+    """Yield the pauses between looks at a job until it has ended. The caller sleeps and refreshes."""
+    started = time.monotonic()
+    pause = 0.0
+    while job._record is None or job.state not in FINAL:
+        waited = time.monotonic() - started
+        if limit is not None and waited >= limit and pause:
+            raise JobTimeout(_not_ended(job, limit))
+        if job._connection.test and pause:
+            raise JobTimeout(f"job {job.id} ({job.task}) is {job.state}: in a test, jobs run when it calls run().")
+        yield pause if limit is None else min(pause, max(0.0, limit - waited))
+        pause = min(pause * 1.4, _LAST_LOOK) if pause else _FIRST_LOOK
+
+
+def _not_ended(job: Job[Any], limit: float) -> str:
+    return f"job {job.id} ({job.task}) is {job.state} after {spoken(limit)}; it goes on. job.why() tells what it waits for."
+
+
+def _ending(record: JobRecord) -> PackhorseError:
+    if record.state == "cancelled":
+        return JobCancelled(
+            f"job {record.id} ({record.task}) was cancelled" + (f": {record.reason}" if record.reason else "")
+        )
+    error = _json(record.error) or {}
+    parts = [record.reason] if record.reason else []
+    if error:
+        parts.append(f"{error.get('type', 'error')}: {error.get('message', '')}")
+    said = "; ".join(parts) or "no reason recorded"
+    return JobFailed(f"job {record.id} ({record.task}) failed on attempt {_number(record)}: {said}", error)
+
+
+def _number(record: JobRecord) -> int:
+    """Return the number of the present run, of the next one, or of the last of an ended job."""
+    # A failure that ended the job is counted already; a run's number is one more than those counted before it.
+    return max(1, record.attempt - 1) if record.state == "failed" else record.attempt
+
+
+def _attempt(record: AttemptRecord) -> Attempt:
+    return Attempt(
+        number=record.number,
+        outcome=record.outcome,
+        worker=record.worker,
+        host=record.host,
+        started_at=moment_or_none(record.started_at),
+        ended_at=moment(record.ended_at),
+        error=_json(record.error),
+        reason=record.reason,
+        usage=_json(record.usage),
+    )
+
+
+def _json(text: str | None) -> Any:
+    return json.loads(text) if text else None
+
+
+def moment(micros: int) -> datetime:
+    """Return a stored time as an aware datetime."""
+    return _EPOCH + timedelta(microseconds=micros)
+
+
+def moment_or_none(micros: int | None) -> datetime | None:
+    return None if micros is None else moment(micros)

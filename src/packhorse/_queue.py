@@ -1,0 +1,304 @@
+"""The producer's side: a named queue, on which calls become jobs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Self, TypeVar, Unpack, overload
+
+from . import _bulk, _runtime
+from ._by import caller
+from ._codec import PLAIN
+from ._draft import Draft, Plan, flat
+from ._durations import Duration
+from ._finding import Counts, Jobs, counts_of, find, one
+from ._job import Job
+from ._names import queue_name
+from ._options import NONE, JobOptions, Options, check, extend
+from ._runtime import Connection, Source
+from ._signals import Cancel, Retry, Snooze
+
+if TYPE_CHECKING:
+    from ._app import App
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Queue:
+    """A named line of jobs, and the way to put jobs on it.
+
+    ``name`` is 1 to 200 letters, digits or ``_ . : -``. ``app`` gives middleware, types, defaults and the store; ``store`` is a URL
+    of its own (``sqlite:///jobs.db``) and else found as the guide "Which store" tells. The remaining keywords are job options
+    that hold for every job of this object unless ``using`` or ``@task`` say otherwise.
+
+    A ``Queue`` is cheap and does not change; it opens nothing and reads no environment before its first use, and may be used
+    from any thread, and after a fork. Raises ``BadName`` and ``BadOption``.
+    """
+
+    __slots__ = ("_app", "_defaults", "_name", "_plans", "_source", "_using")
+
+    def __init__(
+        self, name: str = "default", *, app: App | None = None, store: str | None = None, **defaults: Unpack[JobOptions]
+    ) -> None:
+        self._name = queue_name(name, "Queue")
+        self._app = app
+        self._source = Source(store) if app is None else Source(store, app.store, app.namespace)
+        self._defaults = check(defaults, f"Queue({name!r})", "Queue")
+        self._using: Options = NONE
+        self._plans: dict[object, Plan] = {}
+
+    @property
+    def name(self) -> str:
+        """Return the name."""
+        return self._name
+
+    def using(self, **options: Unpack[JobOptions]) -> Self:
+        """Return the same queue with options for the jobs enqueued through it: ``q.using(delay="5m").enqueue(f)``.
+
+        Given twice, the later one holds. Raises ``BadOption``, ``BadName`` or ``NaiveTime``.
+        """
+        return self._with(extend(self._using, check(options, f"{self._name}.using", "using")))
+
+    def _with(self, using: Options) -> Self:
+        other = object.__new__(type(self))
+        other._name = self._name
+        other._app = self._app
+        other._source = self._source
+        other._defaults = self._defaults
+        other._using = using
+        other._plans = {}
+        return other
+
+    # -- one job ----------------------------------------------------------------------------------------------------
+    @overload
+    def enqueue(
+        self, fn: Callable[P, Coroutine[Any, Any, R | Retry | Snooze | Cancel]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Job[R]: ...
+    @overload
+    def enqueue(self, fn: Callable[P, R | Retry | Snooze | Cancel], /, *args: P.args, **kwargs: P.kwargs) -> Job[R]: ...
+    @overload
+    def enqueue(self, fn: str, /, *args: Any, **kwargs: Any) -> Job[Any]: ...
+    def enqueue(self, fn: Any, /, *args: Any, **kwargs: Any) -> Job[Any]:
+        """Store one call of ``fn`` as a job and return its handle. Once it returns, the job is stored durably.
+
+        ``fn`` is a function of a module, a ``@task``, a ``functools.partial`` of one, or its name as text (``"tasks:add"``).
+        Raises, and stores nothing: ``NotImportable`` (a worker could not find ``fn`` again), ``BadArguments``,
+        ``NotSerialisable``, ``PayloadTooLarge``, ``IdConflict``, and ``StoreUnavailable`` after about 3 s without an answer. After
+        ``EnqueueUnknown`` it may be stored: enqueue again with its ``job_id``.
+        """
+        return self._store_one(self._draft(fn, args, kwargs), caller())
+
+    @overload
+    def aenqueue(
+        self, fn: Callable[P, Coroutine[Any, Any, R | Retry | Snooze | Cancel]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, Job[R]]: ...
+    @overload
+    def aenqueue(
+        self, fn: Callable[P, R | Retry | Snooze | Cancel], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, Job[R]]: ...
+    @overload
+    def aenqueue(self, fn: str, /, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Job[Any]]: ...
+    def aenqueue(self, fn: Any, /, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Job[Any]]:
+        """Do what ``enqueue`` does, to be awaited; the event loop is never blocked.
+
+        The call is checked and encoded at once, so that later changes to the arguments do not count.
+        """
+        draft, by = self._draft(fn, args, kwargs), caller()
+        return _runtime.aside(lambda: self._store_one(draft, by))
+
+    # -- many jobs --------------------------------------------------------------------------------------------------
+    @overload
+    def draft(
+        self, fn: Callable[P, Coroutine[Any, Any, R | Retry | Snooze | Cancel]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Draft[R]: ...
+    @overload
+    def draft(self, fn: Callable[P, R | Retry | Snooze | Cancel], /, *args: P.args, **kwargs: P.kwargs) -> Draft[R]: ...
+    @overload
+    def draft(self, fn: str, /, *args: Any, **kwargs: Any) -> Draft[Any]: ...
+    def draft(self, fn: Any, /, *args: Any, **kwargs: Any) -> Draft[Any]:
+        """Return a call that is checked and encoded, with the options of ``using``, and not stored yet.
+
+        Raises what ``enqueue`` raises for a wrong call.
+        """
+        return self._draft(fn, args, kwargs)
+
+    def enqueue_many(self, drafts: Iterable[Draft[R]], /, *, batch: int = 1000) -> list[Job[R]]:
+        """Store many drafts, ``batch`` at a time, reading them lazily; each batch is stored wholly or not at all.
+
+        Raises ``BatchFailed`` when reading a draft or storing a batch fails: ``stored`` jobs are in, the one at ``index`` is not,
+        and the cause is chained.
+        """
+        by, found = caller(), []
+        for group in _bulk.batches(drafts, batch, self._source):
+            found.extend(_bulk.store(group, lambda ready: self._store(ready, by)))
+        return found
+
+    def aenqueue_many(self, drafts: Iterable[Draft[R]], /, *, batch: int = 1000) -> Coroutine[Any, Any, list[Job[R]]]:
+        """Do what ``enqueue_many`` does, to be awaited. The drafts are read by the event loop, stored beside it."""
+        by = caller()
+
+        async def run() -> list[Job[R]]:
+            found: list[Job[R]] = []
+            for group in _bulk.batches(drafts, batch, self._source):
+                ready = group
+                found.extend(await _runtime.aside(lambda: _bulk.store(ready, lambda some: self._store(some, by))))
+            return found
+
+        return run()
+
+    def enqueue_iter(
+        self, drafts: Iterable[Draft[Any]], /, *, keep: int | None = None, batch: int = 1000
+    ) -> Iterator[str]:
+        """Store any number of drafts in constant memory and yield their ids; nothing happens until it is iterated.
+
+        With ``keep``, never more than so many unstarted jobs are in this queue: it waits when they are, and goes on at half.
+        Raises ``BatchFailed`` like ``enqueue_many``.
+        """
+        by = caller()
+        for group in _bulk.batches(drafts, _bulk.piece(batch, keep), self._source):
+            if keep is not None:
+                _bulk.wait_for_room(self._connection, self._name, keep, len(group.drafts))
+            for job in _bulk.store(group, lambda ready: self._store(ready, by)):
+                yield job.id
+
+    async def aenqueue_iter(
+        self, drafts: Iterable[Draft[Any]], /, *, keep: int | None = None, batch: int = 1000
+    ) -> AsyncIterator[str]:
+        """Do what ``enqueue_iter`` does, for ``async for``."""
+        by = caller()
+        for group in _bulk.batches(drafts, _bulk.piece(batch, keep), self._source):
+            ready = group
+            if keep is not None:
+                await _bulk.await_room(self._connection, self._name, keep, len(group.drafts))
+            for job in await _runtime.aside(lambda: _bulk.store(ready, lambda some: self._store(some, by))):
+                yield job.id
+
+    # -- looking ----------------------------------------------------------------------------------------------------
+    def job(self, job_id: str) -> Job[Any]:
+        """Return a job by its id, or by the last 8 characters of it. Raises ``JobNotFound``, ``AmbiguousId``."""
+        return one(self._connection, self._codec, job_id)
+
+    def jobs(
+        self,
+        *,
+        state: str | Sequence[str] | None = None,
+        task: str | Callable[..., Any] | None = None,
+        tag: str | None = None,
+        meta: dict[str, Any] | None = None,
+        text: str | None = None,
+        since: datetime | Duration | None = None,
+        limit: int = 50,
+        after: Job[Any] | int | None = None,
+    ) -> Jobs:
+        """Return this queue's jobs, newest first, all conditions holding.
+
+        ``state`` is one or several; ``tag``, ``meta`` (each key has this value) and ``text`` (anywhere in the job) are looked for in
+        a bounded scan; ``since`` is an aware datetime, or a duration before now. ``after`` continues below a job, or at the
+        ``next`` of the list before.
+        """
+        return find(
+            self._connection, self._codec, queue=self._name, state=state, task=task, tag=tag, meta=meta, text=text,
+            since=since, limit=limit, after=after,
+        )  # fmt: skip
+
+    def counts(self) -> Counts:
+        """Return the number of jobs by state, and the age of the oldest runnable one; cheap at any size."""
+        return counts_of(self._connection, [self._name])[0]
+
+    async def ajob(self, job_id: str) -> Job[Any]:
+        """Do what ``job`` does."""
+        return await _runtime.aside(lambda: self.job(job_id))
+
+    async def ajobs(self, **conditions: Any) -> Jobs:
+        """Do what ``jobs`` does, with the same conditions."""
+        return await _runtime.aside(lambda: self.jobs(**conditions))
+
+    async def acounts(self) -> Counts:
+        """Do what ``counts`` does."""
+        return await _runtime.aside(self.counts)
+
+    # -- switches ---------------------------------------------------------------------------------------------------
+    def pause(self, reason: str = "") -> bool:
+        """Stop workers from starting jobs of this queue; jobs are still accepted. Returns False if it was paused already."""
+        from ._by import person
+
+        with self._connection as store:
+            return store.pause(self._name, by=person(), reason=reason)
+
+    def resume(self) -> bool:
+        """Undo ``pause``. Returns False if it was not paused."""
+        with self._connection as store:
+            return store.resume(self._name)
+
+    async def apause(self, reason: str = "") -> bool:
+        """Do what ``pause`` does."""
+        return await _runtime.aside(lambda: self.pause(reason))
+
+    async def aresume(self) -> bool:
+        """Do what ``resume`` does."""
+        return await _runtime.aside(self.resume)
+
+    # -- what it is not ---------------------------------------------------------------------------------------------
+    def __len__(self) -> NoReturn:
+        """Refuse: a queue has no length without asking the store."""
+        raise TypeError(f"a Queue has no length: Queue({self._name!r}).counts() asks the store.")
+
+    def __bool__(self) -> NoReturn:
+        """Refuse: it is never clear what an empty queue would mean."""
+        raise TypeError(f"a Queue is neither true nor false: compare with None, or ask Queue({self._name!r}).counts().")
+
+    def __iter__(self) -> NoReturn:
+        """Refuse: a queue may hold millions of jobs."""
+        raise TypeError(f"a Queue cannot be iterated: Queue({self._name!r}).jobs() returns the newest ones.")
+
+    def __repr__(self) -> str:
+        """Show the name."""
+        return f"<Queue {self._name}>"
+
+    # -- steps ------------------------------------------------------------------------------------------------------
+    @property
+    def _connection(self) -> Connection:
+        return _runtime.connection(self._source)
+
+    @property
+    def _codec(self) -> Any:
+        return PLAIN if self._app is None else self._app.codec
+
+    def _draft(self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Draft[Any]:
+        try:
+            plan = self._plans.get(fn)
+        except TypeError:  # unhashable, so surely no function
+            plan = None
+        if plan is None or not plan.holds():
+            fn, args, kwargs = flat(fn, args, kwargs)
+            plan = self._plan(fn)
+        return Draft(plan, plan.encode(args, kwargs), args, kwargs)
+
+    def _plan(self, fn: Any) -> Plan:
+        plan = Plan(
+            fn,
+            queue=self._name,
+            source=self._source,
+            app=self._app,
+            codec=self._codec,
+            using=self._using,
+            defaults=self._defaults,
+        )
+        self._plans[fn] = plan
+        return plan
+
+    def _store_one(self, draft: Draft[Any], by: str) -> Job[Any]:
+        return self._store([draft], by)[0]
+
+    def _store(self, drafts: Sequence[Draft[Any]], by: str) -> list[Job[Any]]:
+        around = self._app.around_enqueue if self._app is not None else ()
+        if not around:
+            return _bulk.put(self._connection, drafts, by)
+        with ExitStack() as stack:
+            for draft in drafts:
+                for each in around:
+                    stack.enter_context(each(draft))
+            return _bulk.put(self._connection, drafts, by)
+        raise RuntimeError  # unreachable

@@ -1,0 +1,307 @@
+"""Which store, which namespace, and where each setting came from.
+
+Explicit wins: argument, ``PACKHORSE_URL``, ``store`` in ``packhorse.toml`` or ``[tool.packhorse]`` of ``pyproject.toml``. Else a
+store is *guessed*, and a guess is used only by who finds that it is a Packhorse store already (``Settings.guessed``).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs, urlsplit
+
+from .errors import BadName, ConfigError, NoStore
+
+SCHEMES = ("memory", "sqlite")
+#: Others that people will try, by what they would be.
+_ELSEWHERE = {
+    "postgres": "PostgreSQL",
+    "postgresql": "PostgreSQL",
+    "redis": "Redis",
+    "rediss": "Redis",
+    "unix": "Redis",
+    "valkey": "Valkey",
+    "valkeys": "Valkey",
+}
+_KNOWN_KEYS = ("app", "namespace", "store", "worker")
+_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,200}\Z")
+_DEFAULT_NAMESPACE = "default"
+_FILE = "packhorse.db"
+
+
+class Setting(NamedTuple):
+    """One line of ``packhorse config``."""
+
+    name: str
+    value: str  #: secrets masked
+    source: str
+
+
+class Candidate(NamedTuple):
+    """A place that might be the store, but was not named as such."""
+
+    source: str
+    value: str  #: masked
+    remark: str  #: why it is not used
+    settle: str = ""  #: the line that would settle it
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where the jobs are, and what else was configured."""
+
+    url: str
+    source: str  #: for messages: "from PACKHORSE_URL"
+    namespace: str = _DEFAULT_NAMESPACE
+    namespace_source: str = "the default"
+    guessed: bool = False  #: use it only if it is a Packhorse store already
+    config_file: str | None = None
+    app: tuple[str, ...] = ()  #: APP of the worker, from PACKHORSE_APP or the config file
+    app_source: str = "not set"
+    worker: Mapping[str, Any] = field(default_factory=dict)  #: table ``[worker]`` of the config file
+    candidates: tuple[Candidate, ...] = ()  #: what else there was, when this one is a guess
+
+    def items(self) -> list[Setting]:
+        """Return every setting with its value (secrets masked) and where it came from."""
+        found = [
+            Setting("store", mask(self.url), self.source),
+            Setting("namespace", self.namespace, self.namespace_source),
+            Setting("config file", self.config_file or "-", "found" if self.config_file else "none found"),
+            Setting("app", " ".join(self.app) or "-", self.app_source),
+        ]
+        found.extend(Setting(f"worker.{k}", str(v), f"from {self.config_file}") for k, v in self.worker.items())
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The config file nearest to the working directory, if any."""
+
+    path: Path | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def source(self) -> str:
+        """Return where its values come from, for messages."""
+        if self.path is None:
+            return "no config file"
+        return f"from {'[tool.packhorse] of ' if self.path.name == 'pyproject.toml' else ''}{self.path}"
+
+
+def resolve(
+    argument: str | None = None,
+    app_store: str | None = None,
+    *,
+    namespace: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    cwd: str | os.PathLike[str] | None = None,
+) -> Settings:
+    """Find the store and the namespace.
+
+    ``argument`` is what a caller gave as ``store=`` (or ``--store``), ``app_store`` and ``namespace`` what its ``App`` has.
+    ``environ`` and ``cwd`` are the process's own unless given. Raises ``NoStore`` if nothing was named and nothing found, and
+    ``ConfigError`` for a URL or a config file that is wrong.
+    """
+    env = os.environ if environ is None else environ
+    here = Path.cwd() if cwd is None else Path(cwd)
+    config = read_config(here)
+    url, source, candidates = _which(argument, app_store, env, here, config)
+    chosen, namespace_source = _which_namespace(url, namespace, env, config)
+    app, app_source = _which_app(env, config)
+    return Settings(
+        url=url,
+        source=source,
+        namespace=chosen,
+        namespace_source=namespace_source,
+        guessed=candidates is not None,
+        config_file=str(config.path) if config.path else None,
+        app=app,
+        app_source=app_source,
+        worker=config.values.get("worker", {}),
+        candidates=candidates or (),
+    )
+
+
+def mask(url: str) -> str:
+    """Return a URL that can be shown: a password becomes ``***``."""
+    scheme, separator, rest = url.partition("://")
+    # Up to the last @ before the path: a password may hold an @ that nobody escaped.
+    authority, slash, path = rest.partition("/")
+    if "@" in authority:
+        user, _, host = authority.rpartition("@")
+        name = user.partition(":")[0] if ":" in user else user
+        authority = f"{name if name else ''}{':***' if ':' in user else ''}@{host}"
+    return re.sub(
+        r"(?i)((?:password|passwd|secret|token)=)[^&]*", r"\1***", f"{scheme}{separator}{authority}{slash}{path}"
+    )
+
+
+def no_store(candidates: tuple[Candidate, ...], searched: str) -> NoStore:
+    """Return the error that lists what might have been meant, each with the line that settles it."""
+    lines = ["no job store was named, and none could be told for sure; nothing was stored."]
+    for found in candidates:
+        lines.append(f"  {found.source}: {found.value}  ({found.remark})")
+        if found.settle:
+            lines.append(f"    to use it:  {found.settle}")
+    if not any(found.settle for found in candidates):
+        lines.append(f"  no {_FILE} in {searched} or above.")
+        lines.append(f"  To start one:  export PACKHORSE_URL=sqlite:///{_FILE}")
+    lines.append('  Or say it in the code, Queue(store="sqlite:///jobs.db"), or as  store = "…"  in packhorse.toml.')
+    return NoStore("\n".join(lines))
+
+
+# -- the store ----------------------------------------------------------------------------------------------------------
+def _which(
+    argument: str | None, app_store: str | None, env: Mapping[str, str], here: Path, config: Config
+) -> tuple[str, str, tuple[Candidate, ...] | None]:
+    """Return URL, source, and for a guess the other candidates."""
+    named = (
+        (argument, "from the argument store=", here),
+        (app_store, "from App(store=)", here),
+        (env.get("PACKHORSE_URL"), "from PACKHORSE_URL", here),
+        (config.values.get("store"), config.source, config.path.parent if config.path else here),
+    )
+    for value, source, base in named:
+        if value:
+            return normalise(value, source, base), source, None
+    return _guess(env, here)
+
+
+def _guess(env: Mapping[str, str], here: Path) -> tuple[str, str, tuple[Candidate, ...]]:
+    servers = tuple(_servers(env))
+    file = next((folder / _FILE for folder in _upward(here) if (folder / _FILE).is_file()), None)
+    if file is None:
+        raise no_store(servers, str(here))
+    return f"sqlite:///{file}", f"found {file}", servers
+
+
+def _servers(env: Mapping[str, str]) -> list[Candidate]:
+    """Return the servers that the environment names for something, perhaps for something else."""
+    found = []
+    for name in ("REDIS_URL", "DATABASE_URL"):
+        kind = _ELSEWHERE.get(_scheme(env.get(name, "")))
+        if kind and (name == "REDIS_URL" or kind == "PostgreSQL"):
+            found.append(Candidate(name, mask(env[name]), f"this version has no {kind} store"))
+    return found
+
+
+def normalise(url: str, source: str, base: Path) -> str:
+    """Return ``url`` checked and with an absolute path; relative ones begin at ``base``. Raises ``ConfigError``."""
+    if not isinstance(url, str):
+        raise ConfigError(f"the store must be a URL such as sqlite:///jobs.db, not {url!r} ({source}).")
+    scheme = _scheme(url)
+    if scheme not in SCHEMES:
+        raise ConfigError(_bad_scheme(url, scheme, source))
+    if scheme != "sqlite":
+        return url
+    head, mark, query = url.partition("?")
+    path = head.removeprefix("sqlite:///")
+    if path == head or not path:
+        raise ConfigError(
+            f"{mask(url)} ({source}) names no file. Write sqlite:///jobs.db for one beside the config file or in the "
+            "working directory, sqlite:////var/lib/jobs.db for an absolute path."
+        )
+    return f"sqlite:///{os.path.abspath(base / os.path.expanduser(path))}{mark}{query}"
+
+
+def _scheme(url: str) -> str:
+    scheme, separator, _ = url.partition("://")
+    return scheme.partition("+")[0].lower() if separator else ""
+
+
+def _bad_scheme(url: str, scheme: str, source: str) -> str:
+    schemes = ", ".join(f"{known}://" for known in SCHEMES)
+    if scheme in _ELSEWHERE:
+        what = f"this version has no {_ELSEWHERE[scheme]} store"
+    elif not scheme:
+        what = f"that is no URL; a file is written sqlite:///{url}"
+    else:
+        near = get_close_matches(scheme, SCHEMES, 1)
+        what = f"unknown scheme '{scheme}'" + (f"; did you mean '{near[0]}'?" if near else "")
+    return f"cannot use the job store {mask(url)} ({source}): {what}. There are {schemes}."
+
+
+# -- the namespace and the app ------------------------------------------------------------------------------------------
+def _which_namespace(url: str, given: str | None, env: Mapping[str, str], config: Config) -> tuple[str, str]:
+    in_url = parse_qs(urlsplit(url).query).get("namespace", [None])[-1]
+    named = (
+        (in_url, "from the store's URL"),
+        (given if given != _DEFAULT_NAMESPACE else None, "from App(namespace=)"),
+        (env.get("PACKHORSE_NAMESPACE"), "from PACKHORSE_NAMESPACE"),
+        (config.values.get("namespace"), config.source),
+    )
+    for value, source in named:
+        if value:
+            return _check_namespace(value, source), source
+    return _DEFAULT_NAMESPACE, "the default"
+
+
+def _check_namespace(value: object, source: str) -> str:
+    if isinstance(value, str) and _NAME.match(value):
+        return value
+    raise BadName(f"the namespace {value!r} ({source}) must be 1 to 200 letters, digits or _ . : -")
+
+
+def _which_app(env: Mapping[str, str], config: Config) -> tuple[tuple[str, ...], str]:
+    if env.get("PACKHORSE_APP"):
+        return tuple(env["PACKHORSE_APP"].split()), "from PACKHORSE_APP"
+    value = config.values.get("app")
+    if value is None:
+        return (), "not set"
+    return ((value,) if isinstance(value, str) else tuple(value)), config.source
+
+
+# -- the config file ----------------------------------------------------------------------------------------------------
+def read_config(here: Path) -> Config:
+    """Return the nearest ``packhorse.toml`` or ``[tool.packhorse]``, from ``here`` up to the project's root."""
+    for folder in _upward(here):
+        own = folder / "packhorse.toml"
+        if own.is_file():
+            return Config(own, _checked(_load(own), own))
+        shared = folder / "pyproject.toml"
+        if shared.is_file():
+            table = _load(shared).get("tool", {}).get("packhorse")
+            return Config() if table is None else Config(shared, _checked(table, shared))
+    return Config()
+
+
+def _upward(here: Path) -> list[Path]:
+    """Return ``here`` and the folders above it, up to the project's root (``.git`` or ``pyproject.toml``)."""
+    found = []
+    for folder in (here, *here.parents):
+        found.append(folder)
+        if (folder / ".git").exists() or (folder / "pyproject.toml").exists():
+            break
+    return found
+
+
+def _load(path: Path) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}.") from error
+    except OSError as error:
+        raise ConfigError(f"cannot read the config file {path}: {error.strerror}.") from error
+
+
+def _checked(values: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
+    """Refuse what would be silently ignored."""
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{path}: [tool.packhorse] must be a table.")
+    for name in values:
+        if name not in _KNOWN_KEYS:
+            near = get_close_matches(name, _KNOWN_KEYS, 1)
+            hint = f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(_KNOWN_KEYS)}."
+            raise ConfigError(f"{path}: unknown key '{name}'{hint}")
+    for name, wanted in (("store", str), ("namespace", str), ("app", (str, list)), ("worker", dict)):
+        if name in values and not isinstance(values[name], wanted):
+            raise ConfigError(f"{path}: '{name}' cannot be {values[name]!r}.")
+    return values
