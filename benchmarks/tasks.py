@@ -1,0 +1,20 @@
+"""The jobs of the benchmarks, as plain functions."""
+
+from __future__ import annotations
+
+import time
+
+from benchmarks import record
+
+
+def noop(number: int) -> None:
+    """Do nothing."""
+    record.begin(number)
+    record.end(number)
+
+
+def nap(number: int) -> None:
+    """Wait for 10 ms, as for an answer from somewhere."""
+    record.begin(number)
+    time.sleep(0.01)
+    record.end(number)
