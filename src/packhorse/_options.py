@@ -94,7 +94,8 @@ class Options:
 #: No option given. ``check({}, …)`` returns this very object.
 NONE = Options()
 
-Level = Literal["using", "task", "Queue", "App"]
+#: ``call`` is ``using`` of a task, which may also choose the queue.
+Level = Literal["using", "call", "task", "Queue", "App"]
 
 
 def check(options: Mapping[str, Any], where: str, level: Level = "using") -> Options:
@@ -337,17 +338,22 @@ _CHECKS: dict[str, Callable[[Any, str], dict[str, Any]]] = {
     "name": lambda value, where: {"name": name_of_task(value, where)},
     "aliases": _check_aliases,
 }
+_SAID: dict[Level, str] = {"using": "using()", "call": "using()", "task": "@task", "Queue": "a Queue", "App": "an App"}
 _ONE_JOB = frozenset({"id", "at"})
 _TASK_ONLY = frozenset({"queue", "name", "aliases"})
 
 
 def _belongs(key: str, level: Level) -> bool:
-    return level == "using" if key in _ONE_JOB else level == "task" if key in _TASK_ONLY else True
+    if key in _ONE_JOB:
+        return level in ("using", "call")
+    if key == "queue":
+        return level in ("task", "call")
+    return level == "task" if key in _TASK_ONLY else True
 
 
 def _refused(key: str, where: str, level: Level) -> BadOption:
     if key in _ONE_JOB:
-        return BadOption(f"{where}: '{key}' belongs to one job, so it goes in using({key}=…), not on {level}.")
+        return BadOption(f"{where}: '{key}' belongs to one job, so it goes in using({key}=…), not on {_SAID[level]}.")
     if key in _TASK_ONLY:
         return BadOption(f"{where}: '{key}' is an option of @task, not of a job.")
     names = [name for name in _CHECKS if _belongs(name, level)]

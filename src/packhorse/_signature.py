@@ -1,0 +1,124 @@
+"""Whether arguments fit a function, said at enqueue and in words."""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Callable, Mapping
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from ._options import JobOptions
+from .errors import BadArguments
+
+_OPTIONS = frozenset(JobOptions.__annotations__)
+_VARIADIC = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
+_signatures: WeakKeyDictionary[Any, inspect.Signature | None] = WeakKeyDictionary()
+
+
+def check_call(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], name: str) -> None:
+    """Raise ``BadArguments`` if ``fn(*args, **kwargs)`` would be a wrong call. ``name`` is the task's, for the message.
+
+    Decorated functions count as what they wrap. A function whose signature Python does not know is not checked.
+    """
+    if type(fn) is types.FunctionType and not kwargs:
+        code = fn.__code__
+        given = len(args)
+        if (
+            not code.co_kwonlyargcount
+            and not code.co_flags & _VARIADIC
+            and given <= code.co_argcount
+            and given >= code.co_argcount - len(fn.__defaults__ or ())
+        ):
+            return
+    _check_slowly(fn, args, kwargs, name)
+
+
+def _check_slowly(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], name: str) -> None:
+    signature = signature_of(fn)
+    if signature is None:
+        return
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise BadArguments(_message(signature, args, kwargs, name, str(error))) from None
+
+
+def signature_of(fn: Callable[..., Any]) -> inspect.Signature | None:
+    """Return the signature, found once; None if Python does not know it."""
+    try:
+        return _signatures[fn]
+    except (KeyError, TypeError):
+        pass
+    try:
+        signature = inspect.signature(fn)
+    except (TypeError, ValueError):
+        signature = None
+    try:
+        _signatures[fn] = signature
+    except TypeError:
+        pass  # not every callable can be referred to weakly
+    return signature
+
+
+def shown(fn: Callable[..., Any], name: str) -> str:
+    """Return the call as people write it: ``mail(to: str, *, subject: str = "")``."""
+    signature = signature_of(fn)
+    return f"{short(name)}{spelled(signature) if signature else '(…)'}"
+
+
+def spelled(signature: inspect.Signature) -> str:
+    """Return a signature as text, annotations as they stand in the code."""
+    parameters = [
+        parameter.replace(annotation=_Source(parameter.annotation))
+        if parameter.annotation is not parameter.empty
+        else parameter
+        for parameter in signature.parameters.values()
+    ]
+    return str(signature.replace(parameters=parameters, return_annotation=signature.empty))
+
+
+class _Source:
+    """An annotation that prints without quotes and without ``typing.``."""
+
+    def __init__(self, annotation: Any) -> None:
+        self.text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def short(name: str) -> str:
+    """Return the last part of a task's name."""
+    return name.rpartition(":")[2].rpartition(".")[2]
+
+
+def _message(
+    signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any], name: str, error: str
+) -> str:
+    call = f"{short(name)}{spelled(signature)}"
+    for key in kwargs:
+        if key in _OPTIONS and key not in signature.parameters:
+            return (
+                f"'{key}' is not an argument of {call}; job options go in "
+                f".using({key}={kwargs[key]!r}).enqueue({short(name)}, …). Not enqueued."
+            )
+    return f"enqueue({short(name)}, …) {_what(signature, args, kwargs) or error} — {call}. Not enqueued."
+
+
+def _what(signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str | None:
+    parameters = signature.parameters.values()
+    kinds = {parameter.kind for parameter in parameters}
+    takes = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    unknown = [f"'{key}'" for key in kwargs if key not in signature.parameters]
+    if unknown and inspect.Parameter.VAR_KEYWORD not in kinds:
+        return f"has no argument {', '.join(unknown)}"
+    if len(args) > len(takes) and inspect.Parameter.VAR_POSITIONAL not in kinds:
+        return f"takes {len(takes)} positional argument{'' if len(takes) == 1 else 's'}, not {len(args)}"
+    missing = [f"'{p.name}'" for p in _required(signature, takes[len(args) :]) if p.name not in kwargs]
+    return f"misses {', '.join(missing)}" if missing else None
+
+
+def _required(signature: inspect.Signature, left: list[inspect.Parameter]) -> list[inspect.Parameter]:
+    named = [p for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY]
+    return [p for p in (*left, *named) if p.default is p.empty]
