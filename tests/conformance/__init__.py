@@ -1,0 +1,1 @@
+"""What makes a store a store: the same tests over every one of them."""

@@ -1,0 +1,20 @@
+"""The one list of stores under test. A new store is added here and nowhere else in this directory."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+#: name → the URL of a fresh, empty store of this kind, given an empty directory
+FRESH: dict[str, Callable[[Path], str]] = {
+    "memory": lambda directory: f"memory://{uuid.uuid4().hex}",
+    "sqlite": lambda directory: f"sqlite:///{directory}/jobs.db",
+}
+
+
+def chosen() -> list[str]:
+    """Return the stores to test: all, or those that ``PACKHORSE_TEST_STORES`` names."""
+    names = os.environ.get("PACKHORSE_TEST_STORES")
+    return names.split(",") if names else list(FRESH)
