@@ -1,0 +1,161 @@
+"""The demo: real work on real files by a real worker, with a failure, a crash and a run-away among it.
+
+``make demo`` takes the standard library of the Python it runs with; ``make demo DIR=…`` another folder of packages.
+Everything it makes is in ``demo-out``. The exit status is 0 if every job ended as it should, else 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import demo_tasks
+from report import Attempt, Expected, Finding, attempts_table, examine, jobs_table, summary
+from slots import Bar, draw
+from watch import Watch
+
+from packhorse import Backoff, Queue
+
+HERE = Path(__file__).parent
+OUT = HERE.parents[1] / "demo-out"
+CHILDREN = 2
+PATIENCE = 300.0  #: seconds until the demo gives up
+
+
+def main() -> int:
+    """Run the demo."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="?", type=Path, default=Path(sysconfig.get_path("stdlib")))
+    folder = parser.parse_args().folder.resolve()
+    packages = find_packages(folder)
+    if not packages:
+        print(
+            f"{folder} holds no Python files; nothing was done. Name a folder that does: make demo DIR=…",
+            file=sys.stderr,
+        )
+        return 2
+    shutil.rmtree(OUT, ignore_errors=True)
+    OUT.mkdir()
+    jobs = Queue("demo", store=f"sqlite:///{OUT / 'jobs.db'}")
+    expected = enqueue(jobs, packages)
+    print(f"{len(expected)} jobs over {len(packages)} packages of {folder} are stored in {short(OUT / 'jobs.db')}")
+    began = time.time()
+    with worker() as process:
+        Watch(jobs, len(expected), process).until_all_ended(PATIENCE)
+        status = stop(process)
+    return tell(expected, began, status, title(folder, len(expected)))
+
+
+def find_packages(folder: Path) -> list[tuple[str, Path, bool]]:
+    """Return (name, folder, with what is below it) of each package, the largest first so that none is left to the end."""
+    folders = [path for path in folder.iterdir() if path.is_dir() and path.name not in demo_tasks.NOT_OURS]
+    found = [(path.name, path, True) for path in folders] + [("(single modules)", folder, False)]
+    sizes = {
+        name: sum(file.stat().st_size for file in demo_tasks.sources(str(path), deep)) for name, path, deep in found
+    }
+    return sorted((each for each in found if sizes[each[0]]), key=lambda each: -sizes[each[0]])
+
+
+def enqueue(jobs: Queue, packages: list[tuple[str, Path, bool]]) -> list[Expected]:
+    """Store all jobs, and note what is to become of each."""
+    compress = jobs.enqueue_many(jobs.draft(demo_tasks.compress, str(path), deep) for _, path, deep in packages)
+    count = jobs.enqueue_many(jobs.draft(demo_tasks.count_functions, str(path), deep) for _, path, deep in packages)
+    return [
+        *enqueue_trouble(jobs.using(priority=1)),
+        *(Expected(job, "compress", name) for job, (name, _, _) in zip(compress, packages, strict=True)),
+        *(Expected(job, "count", name) for job, (name, _, _) in zip(count, packages, strict=True)),
+    ]
+
+
+def enqueue_trouble(jobs: Queue) -> list[Expected]:
+    """Store three jobs that do not just succeed."""
+    failing = jobs.using(retry=Backoff(delays=("200ms", "400ms"))).enqueue(demo_tasks.fail_twice)
+    dying = jobs.enqueue(demo_tasks.die_once)
+    running_away = jobs.using(timeout="2s").enqueue(demo_tasks.run_away)
+    return [
+        Expected(failing, "special", "fail_twice", "succeeded", ("retry", "retry", "succeeded")),
+        Expected(dying, "special", "die_once", "succeeded", ("crashed", "succeeded")),
+        Expected(running_away, "special", "run_away", "failed", ("failed",)),
+    ]
+
+
+@contextmanager
+def worker() -> Iterator[subprocess.Popen[bytes]]:
+    """Start a real worker, as one would in a terminal, and make sure that it is gone in the end."""
+    command = [sys.executable, "-m", "packhorse", "worker", "demo_tasks", "--processes", str(CHILDREN)]
+    env = os.environ | {"PACKHORSE_URL": f"sqlite:///{OUT / 'jobs.db'}", "PYTHONDONTWRITEBYTECODE": "1"}
+    print(f"$ packhorse {' '.join(command[3:])}        (its log: {short(OUT / 'worker.log')})\n")
+    with (OUT / "worker.log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=HERE, env=env, stdout=log, stderr=log, start_new_session=True)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def stop(process: subprocess.Popen[bytes]) -> int:
+    """Ask the worker to end, as a service manager would, and return its exit status."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        return process.wait(30)
+    except subprocess.TimeoutExpired:
+        return -1
+
+
+def tell(expected: list[Expected], began: float, status: int, heading: str) -> int:
+    """Print tables, write the plot, and return the exit status of the demo."""
+    findings = [examine(each) for each in expected]
+    (OUT / "jobs.txt").write_text(jobs_table(findings) + "\n", encoding="utf-8")
+    (OUT / "slots.svg").write_text(draw(bars(findings, began), heading), encoding="utf-8")
+    print(attempts_table([each for each in findings if each.expected.kind == "special"]), end="\n\n")
+    print("the ten longest of the others:")
+    others = sorted((each for each in findings if each.expected.kind != "special"), key=lambda each: -each.ran)
+    print(jobs_table(others[:10]), end="\n\n")
+    print(summary(findings))
+    print(f"all jobs: {short(OUT / 'jobs.txt')}   who ran what when: {short(OUT / 'slots.svg')}\n")
+    wrong = [problem for each in findings for problem in each.problems]
+    if status != 0:
+        wrong.append(
+            f"the worker ended with status {status} when it was asked to stop; see {short(OUT / 'worker.log')}"
+        )
+    for problem in wrong:
+        print(f"NOT AS IT SHOULD BE: {problem}")
+    print("everything ended as it should." if not wrong else f"{len(wrong)} things are not as they should be.")
+    return 1 if wrong else 0
+
+
+def bars(findings: list[Finding], began: float) -> list[Bar]:
+    """Return one bar for each attempt that ran."""
+    return [bar(each, run, began) for each in findings for run in each.runs if run.started_at is not None]
+
+
+def bar(finding: Finding, run: Attempt, began: float) -> Bar:
+    start, end = (moment.timestamp() - began for moment in (run.started_at or run.ended_at, run.ended_at))
+    return Bar(start, end, finding.expected.kind, finding.expected.label, run.outcome == "succeeded")
+
+
+def title(folder: Path, count: int) -> str:
+    library = folder == Path(sysconfig.get_path("stdlib")).resolve()
+    what = f"the standard library of Python {platform.python_version()}" if library else folder.name
+    return f"{count} jobs over {what}, one worker with {CHILDREN} children"
+
+
+def short(path: Path) -> str:
+    return os.path.relpath(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
