@@ -36,7 +36,9 @@ def main() -> int:
     """Run the demo."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path, default=Path(sysconfig.get_path("stdlib")))
-    folder = parser.parse_args().folder.resolve()
+    parser.add_argument("--out", type=Path, default=OUT, help="the folder for everything it makes; emptied first")
+    given = parser.parse_args()
+    folder, out = given.folder.resolve(), given.out.resolve()
     packages = find_packages(folder)
     if not packages:
         print(
@@ -44,20 +46,20 @@ def main() -> int:
             file=sys.stderr,
         )
         return 2
-    shutil.rmtree(OUT, ignore_errors=True)
-    OUT.mkdir()
-    jobs = Queue("demo", store=f"sqlite:///{OUT / 'jobs.db'}")
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir()
+    jobs = Queue("demo", store=f"sqlite:///{out / 'jobs.db'}")
     expected = enqueue(jobs, packages)
-    print(f"{len(expected)} jobs over {len(packages)} packages of {folder} are stored in {short(OUT / 'jobs.db')}")
+    print(f"{len(expected)} jobs over {len(packages)} packages of {folder} are stored in {short(out / 'jobs.db')}")
     began = time.time()
-    with worker() as process:
+    with worker(out) as process:
         Watch(jobs, len(expected), process).until_all_ended(PATIENCE)
         status = stop(process)
-    return tell(expected, began, status, title(folder, len(expected)))
+    return tell(out, expected, began, status, title(folder, len(expected)))
 
 
 def find_packages(folder: Path) -> list[tuple[str, Path, bool]]:
-    """Return (name, folder, with what is below it) of each package, the largest first so that none is left to the end."""
+    """Return (name, folder, whether deep) of each package; the largest first, so that none is left to the end."""
     folders = [path for path in folder.iterdir() if path.is_dir() and path.name not in demo_tasks.NOT_OURS]
     found = [(path.name, path, True) for path in folders] + [("(single modules)", folder, False)]
     sizes = {
@@ -90,12 +92,12 @@ def enqueue_trouble(jobs: Queue) -> list[Expected]:
 
 
 @contextmanager
-def worker() -> Iterator[subprocess.Popen[bytes]]:
+def worker(out: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Start a real worker, as one would in a terminal, and make sure that it is gone in the end."""
     command = [sys.executable, "-m", "packhorse", "worker", "demo_tasks", "--processes", str(CHILDREN)]
-    env = os.environ | {"PACKHORSE_URL": f"sqlite:///{OUT / 'jobs.db'}", "PYTHONDONTWRITEBYTECODE": "1"}
-    print(f"$ packhorse {' '.join(command[3:])}        (its log: {short(OUT / 'worker.log')})\n")
-    with (OUT / "worker.log").open("wb") as log:
+    env = os.environ | {"PACKHORSE_URL": f"sqlite:///{out / 'jobs.db'}", "PYTHONDONTWRITEBYTECODE": "1"}
+    print(f"$ packhorse {' '.join(command[3:])}        (its log: {short(out / 'worker.log')})\n")
+    with (out / "worker.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=HERE, env=env, stdout=log, stderr=log, start_new_session=True)
     try:
         yield process
@@ -115,21 +117,21 @@ def stop(process: subprocess.Popen[bytes]) -> int:
         return -1
 
 
-def tell(expected: list[Expected], began: float, status: int, heading: str) -> int:
+def tell(out: Path, expected: list[Expected], began: float, status: int, heading: str) -> int:
     """Print tables, write the plot, and return the exit status of the demo."""
     findings = [examine(each) for each in expected]
-    (OUT / "jobs.txt").write_text(jobs_table(findings) + "\n", encoding="utf-8")
-    (OUT / "slots.svg").write_text(draw(bars(findings, began), heading), encoding="utf-8")
+    (out / "jobs.txt").write_text(jobs_table(findings) + "\n", encoding="utf-8")
+    (out / "slots.svg").write_text(draw(bars(findings, began), heading), encoding="utf-8")
     print(attempts_table([each for each in findings if each.expected.kind == "special"]), end="\n\n")
     print("the ten longest of the others:")
     others = sorted((each for each in findings if each.expected.kind != "special"), key=lambda each: -each.ran)
     print(jobs_table(others[:10]), end="\n\n")
     print(summary(findings))
-    print(f"all jobs: {short(OUT / 'jobs.txt')}   who ran what when: {short(OUT / 'slots.svg')}\n")
+    print(f"all jobs: {short(out / 'jobs.txt')}   who ran what when: {short(out / 'slots.svg')}\n")
     wrong = [problem for each in findings for problem in each.problems]
     if status != 0:
         wrong.append(
-            f"the worker ended with status {status} when it was asked to stop; see {short(OUT / 'worker.log')}"
+            f"the worker ended with status {status} when it was asked to stop; see {short(out / 'worker.log')}"
         )
     for problem in wrong:
         print(f"NOT AS IT SHOULD BE: {problem}")
