@@ -44,6 +44,9 @@ def main(fds: list[int]) -> int:
     assert kind == "init", kind
     _tie_to(settings["supervisor"])
     faulthandler.enable(faults, all_threads=False)
+    faulthandler.register(signal.SIGQUIT, sys.__stderr__, all_threads=True)
+    for fd in fds:
+        os.set_inheritable(fd, False)  # what a job starts must not keep our pipes open
     child = Child(reader, results, settings)
     try:
         child.load()

@@ -3,7 +3,26 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .._store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a worker's store is, and how to open connections to it."""
+
+    url: str  #: in full, secrets and all: the children need it
+    namespace: str
+    source: str  #: where the URL came from, for people
+    open: Callable[[], Store]
+
+
+#: Turns the App's plain part into the place of its store. Raises ``ConfigError`` if there is none to be had.
+Connect = Callable[[Mapping[str, object]], Place]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,157 @@
+"""The thread that shows this worker alive, watches the others, and waits for hints, on a connection of its own."""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable
+from time import monotonic
+
+from .. import _rescue
+from .._record import WorkerRecord
+from .._store import Store
+from ..errors import PackhorseError
+from . import mailbox as m
+from .identity import Identity
+from .lock import forget, proves_dead
+from .store_thread import Held, StoreThread
+
+_log = logging.getLogger("packhorse.worker")
+
+BEAT_EVERY = 5.0
+WATCH_EVERY = 1.0
+#: A main or store thread that has not turned for so long is stuck: no more beats, then exit 70.
+STUCK_AFTER = 30.0
+#: A store call may take so long before it counts as stuck.
+CALL_LIMIT = 60.0
+
+
+class Pulse:
+    """Tells whether the other two threads still turn."""
+
+    def __init__(self, main_turns: Callable[[], int], store: StoreThread) -> None:
+        """Watch main through its counter, the store thread through its counter and the call it has in flight."""
+        self._main_turns = main_turns
+        self._store = store
+        self._seen = (-1, -1)
+        self._since = [monotonic(), monotonic()]
+
+    def stuck_for(self) -> float:
+        """Return for how long the slower of the two has not turned."""
+        now = monotonic()
+        turns = (self._main_turns(), self._store.turns)
+        for n in (0, 1):
+            if turns[n] != self._seen[n]:
+                self._since[n] = now
+        calling = self._store.calling_since
+        if calling is not None and now - calling < CALL_LIMIT:
+            self._since[1] = now
+        self._seen = turns
+        return now - min(self._since)
+
+
+class BeatThread(threading.Thread):
+    """Beats every five seconds, looks for dead neighbours every second, and turns changes in the store into hints."""
+
+    def __init__(
+        self, opener: Callable[[], Store], identity: Identity, store: StoreThread, main: m.Mailbox, held: Held, pulse: Pulse
+    ) -> None:
+        """Nothing is opened before the thread runs."""
+        super().__init__(name="beat", daemon=True)
+        self._opener = opener
+        self._identity = identity
+        self._store_thread = store
+        self._main = main
+        self._held = held
+        self._pulse = pulse
+        self._store: Store | None = None
+        self._observer = _rescue.Observer()
+        self._over = threading.Event()
+        self._next_beat = 0.0
+        self._next_watch = 0.0
+        self._not_before = 0.0
+
+    def stop(self) -> None:
+        """End soon."""
+        self._over.set()
+        self._store_thread.armed.set()
+        store = self._store
+        if store is not None:
+            store.wake()
+
+    def run(self) -> None:
+        """Serve until stopped."""
+        while not self._over.is_set():
+            self._check_pulse()
+            try:
+                self._turn()
+            except PackhorseError as error:
+                _log.debug("beat: %s", error)
+                self._observer.clear()
+                self._drop()
+                self._not_before = monotonic() + 0.5
+                self._over.wait(0.5)
+        self._drop()
+
+    def _turn(self) -> None:
+        if self._store is None:
+            self._store = self._opener()
+        now = monotonic()
+        if now >= self._next_watch:
+            self._next_watch = now + WATCH_EVERY
+            self._watch(self._store)
+        if now >= self._next_beat:
+            self._next_beat = now + BEAT_EVERY
+            self._beat(self._store)
+        self._listen(self._store, max(0.0, min(self._next_beat, self._next_watch) - monotonic()))
+
+    def _listen(self, store: Store, pause: float) -> None:
+        armed = self._store_thread.armed
+        if not armed.wait(pause) or self._over.is_set():
+            return
+        if store.wait(min(pause, 1.0)):
+            armed.clear()
+            self._store_thread.inbox.put(m.Hint())
+
+    def _beat(self, store: Store) -> None:
+        claim_no, held = self._held.snapshot()
+        reply = store.beat(self._identity.id, claim_no, held)
+        self._main.put(m.Beaten(reply))
+        others = [worker for worker in store.workers() if worker.id != self._identity.id]
+        for worker in self._observer.beat(others, monotonic()):
+            self._condemn(store, worker, "its beats have stopped")
+
+    def _watch(self, store: Store) -> None:
+        for worker in store.workers():
+            if worker.id == self._identity.id:
+                continue
+            if proves_dead(worker, self._identity.host):
+                self._condemn(store, worker, "its lock is free")
+            elif worker.host == self._identity.host and worker.boot_id != self._identity.boot:
+                self._condemn(store, worker, "this host has started anew since")
+
+    def _condemn(self, store: Store, worker: WorkerRecord, why: str) -> None:
+        if store.condemn(worker.id, worker.beats):
+            _log.warning("worker %s (pid %d on %s) is dead: %s; taking its jobs back", worker.name, worker.pid, worker.host, why)
+            if worker.host == self._identity.host:
+                forget(worker.lock_path)
+            self._store_thread.inbox.put(m.Rescue())
+
+    def _check_pulse(self) -> None:
+        stuck = self._pulse.stuck_for()
+        if stuck > STUCK_AFTER:
+            # Without beats others will take our jobs; better to be gone than to be half alive.
+            print(f"packhorse worker: the supervisor has not turned for {stuck:.0f} s; giving up", file=sys.stderr)
+            faulthandler.dump_traceback(all_threads=True)
+            os._exit(70)
+
+    def _drop(self) -> None:
+        store, self._store = self._store, None
+        if store is not None:
+            try:
+                store.close()
+            except PackhorseError:
+                pass  # given up because it does not work

@@ -1,0 +1,277 @@
+"""One child as its supervisor sees it: four descriptors, the jobs it was given, the permits it has not taken."""
+
+from __future__ import annotations
+
+import array
+import errno
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import termios
+from collections import deque
+from collections.abc import Sequence
+from time import monotonic_ns
+from typing import Any
+
+from .._capture import Tail
+from .._child.interrupts import SIGNAL
+from .._record import Claimed
+from .._wire import CONTROL, ORDER, PERMIT, REASONS, LineBuffer, frame
+
+_READ = 1 << 18
+_FAULT_LIMIT = 16 * 1024
+_PIPE_SIZE = 1 << 20
+
+
+class Observed:
+    """A job seen running, with its timers; only jobs that run for a while have one."""
+
+    __slots__ = ("changed", "killed", "meta", "progress", "since", "stop_at", "stopped", "tail", "told", "warned")
+
+    def __init__(self, since: int) -> None:
+        """Running since this monotonic nanosecond, as far as is known."""
+        self.since = since
+        self.told = False  #: reported as started
+        self.warned = False
+        self.stop_at: int | None = None  #: asked to stop; killed if it runs on past this
+        self.stopped = ""  #: why it was asked
+        self.killed = False
+        self.tail: Tail | None = None
+        self.progress: dict[str, Any] | None = None
+        self.meta: dict[str, Any] = {}
+        self.changed = False  #: log, progress or meta not yet reported
+
+
+class ChildProcess:
+    """A running ``packhorse._child``. Never blocks: what cannot be written at once waits in ``backlog``."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        """Start it. Raises ``OSError`` when the system refuses a process or a descriptor."""
+        self.started = monotonic_ns()
+        self.hello: dict[str, Any] | None = None
+        self.ready = False
+        self.closing = False  #: gets nothing more; ends when it has finished what it has
+        self.jobs: dict[int, Claimed] = {}  #: given, and not reported back
+        self.observed: dict[int, Observed] = {}
+        self.doomed: dict[int, str] = {}  #: why we killed it, per job that was the reason
+        self.done = 0  #: jobs it has reported
+        self.last_result = 0
+        self.last_given = 0
+        self.solo = False  #: runs a suspect, alone
+        self.backlog = bytearray()
+        self._permits: deque[int] = deque()  #: sent, not known to be taken
+        self._unsent: deque[int] = deque()
+        self._next = 0
+        self._lines = LineBuffer()
+        self._open(settings)
+
+    def _open(self, settings: dict[str, Any]) -> None:
+        fds: list[int] = []
+        try:
+            payload_r, self.payload = _pipe(fds)
+            control_r, self.control = _pipe(fds)
+            self.results, results_w = _pipe(fds)
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        except OSError:
+            for fd in fds:
+                os.close(fd)
+            raise
+        self._ours, self._theirs = ours, theirs
+        self._faults = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
+        passed = (payload_r, theirs.fileno(), control_r, results_w, self._faults.fileno())
+        try:
+            self.process = subprocess.Popen(
+                _command(passed), pass_fds=passed, stdin=subprocess.DEVNULL, start_new_session=True
+            )
+        finally:
+            for fd in (payload_r, control_r, results_w):
+                os.close(fd)
+        self.pid = self.process.pid
+        for fd in (self.payload, self.control, self.results):
+            os.set_blocking(fd, False)
+        ours.setblocking(False)
+        _enlarge(self.results)
+        self.send(frame("init", settings))
+
+    # -- giving -----------------------------------------------------------------------------------------------------
+    def send(self, data: bytes) -> None:
+        """Write to the payload pipe, as much as goes."""
+        self.backlog += data
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        try:
+            while self.backlog:
+                sent = os.write(self.payload, self.backlog)
+                del self.backlog[:sent]
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            if error.errno != errno.EPIPE:
+                raise
+            self.backlog.clear()  # it is dead; its end is noticed elsewhere
+
+    def order(self, kind: str, body: Any) -> None:
+        """Send a frame that it is to read at its next free moment."""
+        self.send(frame(kind, body))
+        self._permit([ORDER])
+
+    def tell_place(self, place: dict[str, str]) -> None:
+        """Say where the store is, so that it can begin."""
+        self.send(frame("store", place))
+
+    def give(self, jobs: Sequence[Claimed]) -> None:
+        """Give jobs, with the right to start them."""
+        first = self._next
+        self._next += len(jobs)
+        indexes = range(first, self._next)
+        self.jobs.update(zip(indexes, jobs, strict=True))
+        self.last_given = monotonic_ns()
+        self.send(frame("jobs", [first, jobs]))
+        self._permit(indexes)
+
+    def _permit(self, indexes: Sequence[int]) -> None:
+        self._unsent.extend(indexes)
+        self.flush_permits()
+
+    def flush_permits(self) -> None:
+        """Send permits that did not fit before. Never a part of one: the socket takes whole skbs or nothing of this size."""
+        while self._unsent:
+            batch = [self._unsent[n] for n in range(min(len(self._unsent), 1024))]
+            try:
+                sent = self._ours.send(array.array("q", batch).tobytes())
+            except BlockingIOError:
+                return
+            except OSError:
+                self._unsent.clear()
+                return
+            for _ in range(sent // PERMIT.size):
+                self._permits.append(self._unsent.popleft())
+
+    def withdraw(self) -> list[Claimed]:
+        """Take back every permit the child has not taken; those jobs have not started and will not."""
+        taken_back = list(self._unsent)
+        self._unsent.clear()
+        while True:
+            try:
+                data = self._theirs.recv(1 << 16, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                break
+            except OSError:
+                break
+            if not data:
+                break
+            taken_back.extend(index for (index,) in PERMIT.iter_unpack(data))
+        self._permits.clear()
+        orders = [index for index in taken_back if index == ORDER]
+        indexes = [index for index in taken_back if index != ORDER]
+        if orders and not self.closing:
+            self._permit(orders)
+        if indexes:
+            self.send(frame("withdrawn", indexes))
+            if not self.closing:
+                self._permit([ORDER])
+        return [self.jobs.pop(index) for index in indexes if index in self.jobs]
+
+    def unstarted(self) -> int:
+        """Return how many permits the child has not taken."""
+        buffer = array.array("i", [0])
+        try:
+            fcntl.ioctl(self._theirs, termios.FIONREAD, buffer)
+        except OSError:
+            return 0
+        unread = buffer[0] // PERMIT.size
+        while len(self._permits) > unread:
+            self._permits.popleft()
+        return unread + len(self._unsent)
+
+    def running(self) -> list[int]:
+        """Return the indexes of jobs whose permit was taken and that have not reported."""
+        self.unstarted()
+        waiting = set(self._permits) | set(self._unsent)
+        return [index for index in self.jobs if index not in waiting]
+
+    # -- hearing ----------------------------------------------------------------------------------------------------
+    def read(self) -> list[bytes] | None:
+        """Return complete lines; None at the end of the pipe."""
+        try:
+            data = os.read(self.results, _READ)
+        except BlockingIOError:
+            return []
+        return self._lines.feed(data) if data else None
+
+    def fault_text(self) -> str:
+        """Return what faulthandler wrote when the process died, if it did."""
+        self._faults.seek(0)
+        return self._faults.read(_FAULT_LIMIT).decode("utf-8", "backslashreplace")
+
+    # -- stopping ---------------------------------------------------------------------------------------------------
+    def interrupt(self, index: int, reason: str) -> None:
+        """Ask the running job to stop."""
+        try:
+            os.write(self.control, CONTROL.pack(index, REASONS.index(reason)))
+            if self.process.returncode is None:
+                os.kill(self.pid, SIGNAL)
+        except (BlockingIOError, ProcessLookupError, BrokenPipeError):
+            pass  # its time limit for reacting holds all the same
+
+    def close_permits(self) -> None:
+        """Say that nothing more comes: it ends when it has finished what it took."""
+        self.closing = True
+        try:
+            self._ours.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+        if self.control >= 0:
+            os.close(self.control)
+            self.control = -1
+
+    def kill(self) -> None:
+        """Kill it with all that it started in its session."""
+        for send in (lambda: os.killpg(self.pid, signal.SIGKILL), lambda: os.kill(self.pid, signal.SIGKILL)):
+            try:
+                send()
+            except (ProcessLookupError, PermissionError):
+                pass
+
+    def dump(self) -> None:
+        """Make it print where its threads are."""
+        try:
+            os.kill(self.pid, signal.SIGQUIT)
+        except ProcessLookupError:
+            pass
+
+    def dispose(self) -> None:
+        """Close our ends, after its death."""
+        for fd in (self.payload, self.results, self.control):
+            if fd >= 0:
+                os.close(fd)
+        self._ours.close()
+        self._theirs.close()
+        self._faults.close()
+
+
+def _pipe(fds: list[int]) -> tuple[int, int]:
+    pair = os.pipe()
+    fds.extend(pair)
+    return pair
+
+
+def _command(fds: Sequence[int]) -> list[str]:
+    # The interpreter's own switches travel too (-X dev, -W error, -O …), so that a child runs the code as its caller would.
+    switches = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+    return [sys.executable, *switches, "-m", "packhorse._child", *map(str, fds)]
+
+
+def _enlarge(fd: int) -> None:
+    """Let a child tell many results before it must wait for us."""
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        try:
+            fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
+        except OSError:
+            pass  # the user's pipe budget is used up; the default size works too

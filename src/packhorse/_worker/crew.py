@@ -1,0 +1,145 @@
+"""The children of a worker: started, replaced, counted, buried."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Callable
+from time import monotonic, monotonic_ns
+from typing import Any
+
+from .child_process import ChildProcess
+
+_log = logging.getLogger("packhorse.worker")
+
+START_LIMIT = 30.0
+_BREAKER_COUNT = 3
+_BREAKER_WINDOW = 60.0
+_PAUSE_AFTER_FAILURE = (0.2, 1.0, 2.0, 5.0, 10.0)
+
+
+class Crew:
+    """Keeps ``processes`` children running, and a spare one where each child serves few jobs."""
+
+    def __init__(self, processes: int, settings: Callable[[], dict[str, Any]], *, max_jobs: int | None, max_memory: int | None) -> None:
+        """``settings`` gives what a child's first frame holds."""
+        self.processes = processes
+        self.children: dict[int, ChildProcess] = {}  #: by pid
+        self._settings = settings
+        self._max_jobs = max_jobs
+        self._max_memory = max_memory
+        self._failures: list[float] = []
+        self._not_before = 0.0
+        self.stopping = False
+
+    # A fresh process per job must not pause its slot: the next one waits with the application imported.
+    @property
+    def _spares(self) -> int:
+        return self.processes if self._max_jobs is not None and self._max_jobs <= 10 else 0
+
+    def replenish(self) -> list[ChildProcess]:
+        """Start what is missing; return the new children."""
+        started: list[ChildProcess] = []
+        while not self.stopping and monotonic() >= self._not_before and self._missing() > 0:
+            try:
+                child = ChildProcess(self._settings())
+            except OSError as error:
+                _log.error("cannot start a child: %s; no job is lost, trying again in 1 s", error)
+                self._not_before = monotonic() + 1.0
+                break
+            self.children[child.pid] = child
+            started.append(child)
+        return started
+
+    def _missing(self) -> int:
+        staying = sum(1 for child in self.children.values() if not child.closing)
+        return self.processes + self._spares - staying
+
+    def serving(self) -> list[ChildProcess]:
+        """Return the children that may be given jobs, at most ``processes`` of them, the oldest first."""
+        able = [child for child in self.children.values() if child.ready and not child.closing]
+        return able[: self.processes]
+
+    @property
+    def broken(self) -> bool:
+        """Tell whether children keep failing to start, so that claiming more would only burn jobs."""
+        recent = [at for at in self._failures if monotonic() - at < _BREAKER_WINDOW]
+        self._failures = recent
+        return len(recent) >= _BREAKER_COUNT and not self.serving()
+
+    def recycle(self) -> list[ChildProcess]:
+        """Return the children that have served long enough, told to end when they are done."""
+        due = [child for child in self.serving() if self._served(child)]
+        for child in due:
+            child.closing = True
+        return due
+
+    def _served(self, child: ChildProcess) -> bool:
+        if self._max_jobs is not None and child.done >= self._max_jobs:
+            return True
+        return self._max_memory is not None and child.done > 0 and resident(child.pid) > self._max_memory
+
+    def room(self, child: ChildProcess) -> int | None:
+        """Return how many more jobs this child may be given before it is replaced; None: any number."""
+        return None if self._max_jobs is None else max(0, self._max_jobs - child.done - len(child.jobs))
+
+    def failed_to_start(self) -> None:
+        """Note a child that died before it was ready."""
+        self._failures.append(monotonic())
+        pause = _PAUSE_AFTER_FAILURE[min(len(self._failures), len(_PAUSE_AFTER_FAILURE)) - 1]
+        self._not_before = monotonic() + pause
+
+    def overdue(self) -> list[ChildProcess]:
+        """Return the children that should have been ready long ago."""
+        limit = START_LIMIT * 1e9
+        return [c for c in self.children.values() if not c.ready and monotonic_ns() - c.started > limit]
+
+    @property
+    def next_start(self) -> float | None:
+        """Return when a start that was put off may be tried (monotonic), or None."""
+        return self._not_before if not self.stopping and self._missing() > 0 else None
+
+
+def reap() -> list[tuple[int, int, Any]]:
+    """Collect every process that has ended, ours or inherited: (pid, wait status, resources used)."""
+    ended = []
+    while True:
+        try:
+            pid, status, usage = os.wait4(-1, os.WNOHANG)
+        except ChildProcessError:
+            break
+        if pid == 0:
+            break
+        ended.append((pid, status, usage))
+    return ended
+
+
+def kill_strays(known: set[int]) -> None:
+    """Kill the processes that fell to us because the child that started them is dead."""
+    for pid in _our_children():
+        if pid not in known:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+
+
+def _our_children() -> list[int]:
+    found: list[int] = []
+    try:
+        for thread in os.listdir("/proc/self/task"):
+            with open(f"/proc/self/task/{thread}/children") as file:
+                found.extend(int(word) for word in file.read().split())
+    except (OSError, ValueError):
+        return found
+    return found
+
+
+def resident(pid: int) -> int:
+    """Return the resident memory of a process in bytes; 0 if it cannot be told."""
+    try:
+        with open(f"/proc/{pid}/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return 0

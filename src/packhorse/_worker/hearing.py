@@ -1,0 +1,130 @@
+"""What children say, line by line."""
+
+from __future__ import annotations
+
+import json
+import logging
+from time import monotonic_ns
+from typing import TYPE_CHECKING, Any
+
+from .._backoff import Backoff
+from .._capture import Tail
+from .._options import Policy
+from .._record import Claimed, Verdict
+from . import mailbox as m
+from .child_process import ChildProcess, Observed
+
+if TYPE_CHECKING:
+    from .supervisor import Supervisor
+
+_log = logging.getLogger("packhorse.worker")
+_POLICIES = 5000
+
+
+class Hearing:
+    """Turns lines into ended runs, and keeps the limits of the tasks that children have told."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        """Serve this supervisor."""
+        self._supervisor = supervisor
+        self._policies: dict[tuple[str, str | None], Policy] = {}
+        self._default = Policy()
+        self.asked: list[str] = []  #: side lines a child was asked about
+
+    def policy(self, job: Claimed) -> Policy:
+        """Return the limits of a job, as far as they are known."""
+        return self._policies.get((job.task, job.options), self._default)
+
+    def lines(self, child: ChildProcess, lines: list[bytes]) -> list[m.Done]:
+        """Take in what a child said; return the runs that ended."""
+        ended: list[m.Done] = []
+        jobs = child.jobs
+        spans: dict[str, tuple[int, int]] = {}
+        for text in lines:
+            if text[:1] == b"[":
+                self._special(child, json.loads(text), ended)
+                continue
+            index, start, end = map(int, text.split())
+            job = jobs.pop(index, None)
+            if job is None:
+                continue  # it was declared lost meanwhile
+            ended.append(m.Done(job, start, end, None))
+            if child.observed:
+                child.observed.pop(index, None)
+        if ended:
+            self._account(child, ended, spans)
+        return ended
+
+    def _account(self, child: ChildProcess, ended: list[m.Done], spans: dict[str, tuple[int, int]]) -> None:
+        child.done += len(ended)
+        child.last_result = ended[-1].end
+        child.solo = child.solo and bool(child.jobs)
+        for job, start, end, _ in ended:
+            count, total = spans.get(job.queue, (0, 0))
+            spans[job.queue] = (count + 1, total + end - start)
+        for queue, (count, total) in spans.items():
+            self._supervisor.pace.ran_many(queue, count, total / 1e9)
+
+    def _special(self, child: ChildProcess, body: list[Any], ended: list[m.Done]) -> None:
+        kind = body[0]
+        if kind == "verdict":
+            self._verdict(child, body[1], body[2], body[3], body[4], ended)
+        elif kind in ("log", "tail", "progress", "meta"):
+            self._news(child, kind, body)
+        elif kind == "policy":
+            self._learn(body)
+        elif kind == "hello":
+            child.hello = body[1]
+            self._supervisor.said_hello(child)
+        elif kind == "ready":
+            child.ready = True
+        elif kind == "refused":
+            self._supervisor.refused(child, body[1]["code"], body[1]["text"])
+        elif kind == "resolved":
+            self._resolved(body[1])
+
+    def _verdict(
+        self, child: ChildProcess, index: int, start: int, end: int, fields: list[Any], ended: list[m.Done]
+    ) -> None:
+        job = child.jobs.pop(index, None)
+        seen = child.observed.pop(index, None)
+        if job is None:
+            return
+        verdict = Verdict(job.id, job.token, *fields)
+        parked = verdict.state == "blocked"
+        if parked:
+            self._supervisor.parked(job)
+        if seen is not None and seen.stopped and verdict.state == "failed":
+            _log.debug("job %s ended by itself after it was asked to stop (%s)", job.id, seen.stopped)
+        ended.append(m.Done(job, 0 if parked else start, end, verdict))
+
+    def _news(self, child: ChildProcess, kind: str, body: list[Any]) -> None:
+        if body[1] not in child.jobs:
+            return
+        seen = child.observed.get(body[1])
+        if seen is None:
+            seen = child.observed[body[1]] = Observed(max(child.last_result, child.last_given) or monotonic_ns())
+        seen.changed = True
+        if kind == "progress":
+            seen.progress = body[2]
+        elif kind == "meta":
+            seen.meta.update(body[2])
+        else:
+            if seen.tail is None or kind == "tail":
+                seen.tail = Tail()
+            seen.tail.add(body[2])
+            if kind == "tail":
+                seen.tail.dropped += body[3]
+
+    def _learn(self, body: list[Any]) -> None:
+        _, task, options, timeout, given, retry = body
+        if len(self._policies) >= _POLICIES:
+            self._policies.clear()
+        self._policies[(task, options)] = Policy(Backoff.of(retry), timeout, True, given)
+
+    def _resolved(self, known: list[str]) -> None:
+        lines = [line for line in self.asked if line.partition("#")[2] in set(known)]
+        self.asked = []
+        store = self._supervisor.store
+        if lines and store is not None:
+            store.inbox.put(m.Resolve(lines))

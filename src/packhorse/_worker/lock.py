@@ -1,0 +1,84 @@
+"""The lock that proves a worker alive on its host: whoever can take it knows that the worker is dead."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+
+try:
+    import fcntl
+except ImportError:  # Windows can enqueue, but runs no worker
+    fcntl = None  # type: ignore[assignment]
+
+from .._record import WorkerRecord
+
+
+def default_dir() -> str:
+    """Return the directory for lock files of workers whose store is not a file: private to the user."""
+    base = os.environ.get("XDG_RUNTIME_DIR")
+    if base and os.path.isdir(base):
+        return os.path.join(base, "packhorse")
+    return os.path.join(tempfile.gettempdir(), f"packhorse-{os.getuid()}")
+
+
+class WorkerLock:
+    """Holds an ``flock`` on a file named after the worker's id for as long as the process lives."""
+
+    def __init__(self, directory: str, worker: str) -> None:
+        """Create and lock the file. Raises ``OSError``."""
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        self.path = os.path.join(directory, f"{worker}.lock")
+        self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self.inode = os.fstat(self._fd).st_ino
+
+    def release(self) -> None:
+        """Remove the file, then let go."""
+        forget(self.path)
+        os.close(self._fd)
+
+
+def proves_dead(worker: WorkerRecord, host: str) -> bool:
+    """Tell whether the lock of a worker on this host shows that it is dead.
+
+    The file must be the very one the worker locked (inode), and lockable. A missing file proves nothing.
+    """
+    if worker.host != host or worker.lock_path is None:
+        return False
+    try:
+        fd = os.open(worker.lock_path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        if os.fstat(fd).st_ino != worker.lock_inode:
+            return False
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return True
+
+
+def forget(path: str | None) -> None:
+    """Remove a lock file that nobody needs any more."""
+    if path is not None:
+        try:
+            os.unlink(path)
+        except OSError:
+            pass
+
+
+def host_name() -> str:
+    """Return the name of this host, as worker rows carry it."""
+    return socket.gethostname()
+
+
+def boot_id() -> str:
+    """Return what tells one boot of this host from another; empty where there is no such thing."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            return file.read().strip()
+    except OSError:
+        return ""

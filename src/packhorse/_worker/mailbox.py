@@ -1,0 +1,155 @@
+"""What the threads of a supervisor say to each other. Values only; each thread owns its own state."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from typing import Any, NamedTuple
+
+from .._record import BeatReply, Claimed, Orphan, Verdict
+
+
+class Done(NamedTuple):
+    """A run has ended: nanoseconds of the monotonic clock, and the verdict (None: a plain success without a value)."""
+
+    job: Claimed
+    start: int  #: 0: it never started
+    end: int
+    verdict: Verdict | None
+
+
+class News(NamedTuple):
+    """News of a running job, for ``Store.report``."""
+
+    job: Claimed
+    started: int | None
+    progress: str | None
+    log: str | None
+    log_dropped: int
+    meta: str | None
+
+
+class Want(NamedTuple):
+    """Main asks for jobs: this many now, so many ahead."""
+
+    free: int
+    ahead: int
+
+
+class Ended(NamedTuple):
+    """Runs that have ended; ``idle``: nothing runs any more, so settle at once."""
+
+    runs: list[Done]
+    idle: bool
+
+
+class Told(NamedTuple):
+    """News to report."""
+
+    news: list[News]
+
+
+class Resolve(NamedTuple):
+    """A child knows the tasks of these side lines."""
+
+    lines: list[str]
+
+
+class Hint(NamedTuple):
+    """Something may have changed in the store."""
+
+
+class Rescue(NamedTuple):
+    """A worker has been declared dead: look for its jobs now."""
+
+
+class Beaten(NamedTuple):
+    """A beat came back with orders."""
+
+    reply: BeatReply
+
+
+class Drain(NamedTuple):
+    """Claim nothing more."""
+
+
+class Finish(NamedTuple):
+    """Settle what is left, leave, and end by this monotonic time."""
+
+    deadline: float
+
+
+class Reborn(NamedTuple):
+    """The worker was declared dead, its children are gone: begin anew under a new id."""
+
+
+class Jobs(NamedTuple):
+    """To main: jobs that were claimed."""
+
+    jobs: list[Claimed]
+
+
+class Opened(NamedTuple):
+    """To main: the store is open and this worker is registered."""
+
+    instance: str
+    url: str
+
+
+class Refused(NamedTuple):
+    """To main: starting is useless."""
+
+    error: Exception
+    code: int
+
+
+class Nothing(NamedTuple):
+    """To main: a claim found nothing that could run now."""
+
+
+class Settled(NamedTuple):
+    """To main: nothing is unsettled any more."""
+
+
+class Gone(NamedTuple):
+    """To main: the store thread has ended; jobs it could not settle are left to the rescue."""
+
+    left: list[str]
+
+
+class Final(NamedTuple):
+    """To main: the rescue ended a job for good; the middleware wants to know."""
+
+    orphan: Orphan
+    job: Claimed
+    verdict: Verdict
+
+
+class Mailbox:
+    """Main's inbox: any thread may put, and wakes main's selector."""
+
+    def __init__(self) -> None:
+        """Make the pipe that wakes main."""
+        self._items: deque[Any] = deque()
+        self.fd, self._write = os.pipe()
+        os.set_blocking(self.fd, False)
+        os.set_blocking(self._write, False)
+
+    def put(self, item: Any) -> None:
+        """Leave something for main."""
+        self._items.append(item)
+        try:
+            os.write(self._write, b"\0")
+        except BlockingIOError:
+            pass  # the pipe is full of wake-ups: main will wake
+
+    def take(self) -> list[Any]:
+        """Take everything that is there."""
+        try:
+            os.read(self.fd, 65536)
+        except BlockingIOError:
+            pass
+        items = []
+        while self._items:
+            items.append(self._items.popleft())
+        return items

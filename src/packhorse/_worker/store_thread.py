@@ -1,0 +1,443 @@
+"""The thread that owns the store: settles, claims, promotes, expires, rescues, prunes."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import random
+import threading
+from collections.abc import Callable
+from time import monotonic, monotonic_ns
+
+from .. import _outcome, _rescue
+from .._record import FINAL, Claimed, JobRecord, Orphan, Report, Verdict
+from .._store import Store
+from ..errors import PackhorseError, StoreUnavailable
+from . import mailbox as m
+from .identity import Identity
+
+_log = logging.getLogger("packhorse.store")
+
+#: Results wait at most so long for others to be settled with them, unless so many wait already.
+SETTLE_AFTER = 0.005
+SETTLE_AT = 300
+SETTLE_MOST = 1000
+_POLL = 1.0
+_PRUNE_EVERY = 60.0
+_RESCUE_EVERY = 1.0
+_COMPLAIN_EVERY = 30.0
+_LONGEST_PAUSE = 10.0
+#: How long ended jobs are kept (seconds).
+KEEP = {"succeeded": 24 * 3600.0, "failed": 14 * 86400.0, "cancelled": 14 * 86400.0}
+
+
+class Held:
+    """What this worker holds, as a beat tells it; shared with the beat thread."""
+
+    def __init__(self) -> None:
+        """Hold nothing."""
+        self._lock = threading.Lock()
+        self._tokens: dict[str, str] = {}
+        self._claim_no = 0
+
+    def claimed(self, claim_no: int, jobs: list[Claimed]) -> None:
+        """Note a completed claim call."""
+        with self._lock:
+            self._claim_no = claim_no
+            self._tokens.update([(job.id, job.token) for job in jobs])
+
+    def settled(self, runs: list[m.Done]) -> None:
+        """Forget what the store has confirmed."""
+        with self._lock:
+            pop = self._tokens.pop
+            for run in runs:
+                pop(run.job.id, None)
+
+    def forget(self, job: str) -> None:
+        """Forget a job that is no longer mine."""
+        with self._lock:
+            self._tokens.pop(job, None)
+
+    def clear(self) -> None:
+        """Forget all."""
+        with self._lock:
+            self._tokens.clear()
+
+    def snapshot(self) -> tuple[int, list[tuple[str, str]]]:
+        """Return the number of the last completed claim call, and all held."""
+        with self._lock:
+            return self._claim_no, list(self._tokens.items())
+
+
+class StoreThread(threading.Thread):
+    """Serves main's wishes, one call at a time; while the store is away it keeps what is to be settled and tries again."""
+
+    def __init__(
+        self,
+        opener: Callable[[], Store],
+        identity: Identity,
+        queues: tuple[tuple[str, ...], ...] | None,
+        main: m.Mailbox,
+        held: Held,
+        *,
+        no_retry: bool = False,
+    ) -> None:
+        """Nothing is opened before the thread runs."""
+        super().__init__(name="store", daemon=True)
+        self.inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
+        self.armed = threading.Event()  #: a claim found nothing: hints are welcome
+        self.turns = 0
+        self.calling_since: float | None = None
+        self.lines: tuple[str, ...] = ()
+        self._opener = opener
+        self._identity = identity
+        self._groups = queues
+        self._main = main
+        self._held = held
+        self._no_retry = no_retry
+        self._store: Store | None = None
+        self._ended: list[m.Done] = []
+        self._oldest = 0.0
+        self._idle = False
+        self._news: list[m.News] = []
+        self._want: m.Want | None = None
+        self._claim_no = 0
+        self._turn = 0
+        self._draining = False
+        self._finish_by: float | None = None
+        self._look = True  #: something may be claimable
+        self._next_poll = 0.0
+        self._next_due = 0.0
+        self._next_prune = monotonic() + random.uniform(5, _PRUNE_EVERY)
+        self._next_rescue = 0.0
+        self._failures = 0
+        self._away_since: float | None = None
+        self._complained = 0.0
+        self._not_before = 0.0
+
+    # -- the loop -----------------------------------------------------------------------------------------------------
+    def run(self) -> None:
+        """Open the store, then serve until told to finish."""
+        if not self._open_first():
+            return
+        while True:
+            self._receive()
+            self.turns += 1
+            if monotonic() >= self._not_before:
+                self._attempt()
+            if self._finish_by is not None and self._finished():
+                return
+
+    def _open_first(self) -> bool:
+        while True:
+            try:
+                self._connect()
+                return True
+            except StoreUnavailable as error:
+                if self._no_retry or self._finish_by is not None:
+                    self._main.put(m.Refused(error, 69))
+                    return False
+                self._stumble(error)
+                self._receive(max(0.0, self._not_before - monotonic()))
+            except Exception as error:
+                self._main.put(m.Refused(error, 78 if isinstance(error, PackhorseError) else 70))
+                return False
+
+    def _connect(self) -> None:
+        self._store = self._opener()
+        self._identity.take_lock(self._store.lock_dir())
+        self._store.register(self._identity.record())
+        self._main.put(m.Opened(self._store.instance, self._store.url))
+
+    def _attempt(self) -> None:
+        try:
+            self._work()
+            self._recovered()
+        except StoreUnavailable as error:
+            self._stumble(error)
+        except PackhorseError as error:
+            self._stumble(error)
+        finally:
+            self.calling_since = None
+
+    def _work(self) -> None:
+        store = self._reopen()
+        self.calling_since = monotonic()
+        if self._ended and self._settle_due():
+            self._settle(store)
+        if self._news:
+            self._report(store)
+        if self._want is not None and self._look and not self._draining:
+            self._claim(store)
+        self._chores(store)
+
+    def _reopen(self) -> Store:
+        if self._store is None:
+            self._connect()
+        assert self._store is not None
+        return self._store
+
+    # -- waiting ------------------------------------------------------------------------------------------------------
+    def _receive(self, at_least: float | None = None) -> None:
+        """Wait for a message or a time, then take all that is there."""
+        pause = self._pause() if at_least is None else at_least
+        try:
+            if pause > 0:
+                self._accept(self.inbox.get(timeout=pause))
+            while True:
+                self._accept(self.inbox.get_nowait())
+        except queue.Empty:
+            pass
+
+    def _pause(self) -> float:
+        now = monotonic()
+        if self._not_before > now:
+            return self._not_before - now
+        if self._finish_by is not None:
+            return 0.0 if self._ended else 0.01
+        due = min(self._next_poll, self._next_due, self._next_prune, self._next_rescue)
+        if self._ended:
+            due = min(due, now if self._idle else self._oldest + SETTLE_AFTER)
+            if len(self._ended) >= SETTLE_AT:
+                due = now
+        return max(0.0, due - now)
+
+    def _accept(self, item: object) -> None:
+        match item:
+            case m.Ended(runs, idle):
+                if not self._ended:
+                    self._oldest = monotonic()
+                self._ended.extend(runs)
+                self._idle = idle
+            case m.Want():
+                self._want = item
+                self._look = True
+            case m.Hint():
+                self._hinted()
+            case m.Told(news):
+                self._news.extend(news)
+            case m.Rescue():
+                self._next_rescue = 0.0
+            case m.Resolve(lines):
+                self._serve_lines(lines)
+            case m.Drain():
+                self._draining = True
+                self._want = None
+                self._say_stopping()
+            case m.Reborn():
+                self._begin_anew()
+            case m.Finish(deadline):
+                self._finish_by = deadline
+
+    def _hinted(self) -> None:
+        # Only what others did counts: our own settles wake the waiter too.
+        try:
+            if self._store is None or self._store.changed():
+                self._look = True
+                self._next_due = 0.0
+            elif self._want is not None:
+                self.armed.set()
+        except PackhorseError as error:
+            self._stumble(error)
+
+    # -- settling -----------------------------------------------------------------------------------------------------
+    def _settle_due(self) -> bool:
+        return (
+            self._idle
+            or len(self._ended) >= SETTLE_AT
+            or self._finish_by is not None
+            or monotonic() - self._oldest >= SETTLE_AFTER
+        )
+
+    def _settle(self, store: Store) -> None:
+        while self._ended:
+            batch = self._ended[:SETTLE_MOST]
+            now = monotonic_ns()
+            for odd in store.settle(self._identity.id, [_verdict(run, now) for run in batch]):
+                self._odd(odd.how, odd.job)
+            del self._ended[: len(batch)]
+            self._held.settled(batch)
+            if any(run.verdict is not None and run.verdict.state == "queued" for run in batch):
+                self._look = True
+            if len(self._ended) < SETTLE_AT:
+                break
+        self._main.put(m.Settled())
+
+    def _odd(self, how: str, job: str) -> None:
+        if how == "stale":
+            _log.warning("job %s: a late outcome was refused, the job had been given to another run", job)
+        elif how == "unstorable":
+            _log.error("job %s: its outcome could not be stored; the job is failed", job)
+
+    def _report(self, store: Store) -> None:
+        now = monotonic_ns()
+        news, self._news = self._news, []
+        try:
+            store.report(self._identity.id, [_as_report(each, now) for each in news])
+        except StoreUnavailable:
+            self._news = news + self._news
+            raise
+
+    # -- claiming -----------------------------------------------------------------------------------------------------
+    def _claim(self, store: Store) -> None:
+        want = self._want
+        assert want is not None
+        self._claim_no += 1
+        self._turn += 1
+        self.armed.clear()
+        claim = store.claim(
+            self._order(), want.free, want.ahead, self._identity.id, self._claim_no, lines=self.lines, turn=self._turn
+        )
+        self._held.claimed(self._claim_no, claim.jobs)
+        if claim.jobs:
+            self._want = None
+            self._main.put(m.Jobs(claim.jobs))
+        else:
+            self._look = False
+            self._main.put(m.Nothing())
+            self.armed.set()
+
+    def _order(self) -> list[str] | None:
+        """Return the queues in the order to be asked: groups in order, within a group in turn."""
+        if self._groups is None:
+            return None
+        order: list[str] = []
+        for group in self._groups:
+            start = self._turn % len(group)
+            order.extend(group[start:] + group[:start])
+        return order
+
+    # -- chores -------------------------------------------------------------------------------------------------------
+    def _chores(self, store: Store) -> None:
+        now = monotonic()
+        if now >= self._next_due or now >= self._next_poll:
+            self._promote(store, now)
+        if now >= self._next_poll:
+            self._next_poll = now + _POLL
+            store.expire()
+            self._look = True
+        if now >= self._next_rescue:
+            self._next_rescue = now + _RESCUE_EVERY
+            self._rescue(store)
+        if now >= self._next_prune:
+            more = store.prune(KEEP) >= 1000  # type: ignore[arg-type]
+            self._next_prune = now + (0.1 if more else _PRUNE_EVERY)
+
+    def _promote(self, store: Store, now: float) -> None:
+        count, pause = store.promote()
+        self._next_due = now + min(_POLL, pause if pause is not None else _POLL)
+        if count:
+            self._look = True
+            self._next_due = min(self._next_due, now)
+
+    def _rescue(self, store: Store) -> None:
+        orphans = store.orphans()
+        if not orphans:
+            return
+        verdicts = [_rescue.decide(orphan, self._identity.host) for orphan in orphans]
+        refused = {odd.job for odd in store.settle(None, verdicts)}
+        for orphan, verdict in zip(orphans, verdicts, strict=True):
+            if orphan.id not in refused:
+                _log.warning("job %s of the dead worker %s: %s", orphan.id, orphan.worker, verdict.reason)
+                if verdict.state in FINAL:
+                    self._tell_final(store, orphan, verdict)
+        self._look = True
+
+    def _tell_final(self, store: Store, orphan: Orphan, verdict: Verdict) -> None:
+        found = store.get([orphan.id])
+        if found:
+            self._main.put(m.Final(orphan, _as_claimed(found[0]), verdict))
+
+    def _serve_lines(self, lines: list[str]) -> None:
+        self.lines = tuple(sorted({*self.lines, *lines}))
+        try:
+            if self._store is not None and self._store.resolve(lines):
+                self._look = True
+        except PackhorseError as error:
+            self._stumble(error)
+
+    def _say_stopping(self) -> None:
+        try:
+            if self._store is not None:
+                self._store.stopping(self._identity.id)
+        except PackhorseError as error:
+            self._stumble(error)
+
+    def _begin_anew(self) -> None:
+        """Our old self is dead in the store; its jobs belong to others."""
+        self._held.clear()
+        self._ended.clear()
+        self._news.clear()
+        self._want = None
+        self._claim_no = 0
+        self._drop_store()
+        self._identity.renew()
+
+    # -- trouble ------------------------------------------------------------------------------------------------------
+    def _stumble(self, error: PackhorseError) -> None:
+        """Drop the connection (never patch one), wait a little longer each time, and say so now and then."""
+        now = monotonic()
+        self._drop_store()
+        self._failures += 1
+        pause = random.uniform(0.05, min(_LONGEST_PAUSE, 0.1 * 2 ** min(self._failures, 10)))
+        self._not_before = now + pause
+        if self._away_since is None:
+            self._away_since = now
+            self._complained = now
+            _log.error("%s\n  retrying … (quiet until it changes)", error)
+        elif now - self._complained >= _COMPLAIN_EVERY:
+            self._complained = now
+            _log.error("the store has been away for %.0f s: %s", now - self._away_since, error)
+
+    def _recovered(self) -> None:
+        if self._away_since is not None:
+            _log.warning("the store is back after %.1f s", monotonic() - self._away_since)
+            self._away_since = None
+            self._failures = 0
+            self._look = True
+
+    def _drop_store(self) -> None:
+        store, self._store = self._store, None
+        if store is not None:
+            try:
+                store.close()
+            except PackhorseError:
+                pass  # it is being given up because it does not work
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+    def _finished(self) -> bool:
+        assert self._finish_by is not None
+        if self._ended and monotonic() < self._finish_by:
+            return False
+        left = [run.job.id for run in self._ended]
+        if not left:
+            try:
+                if self._store is not None:
+                    self._store.leave(self._identity.id)
+            except PackhorseError as error:
+                _log.error("could not sign off: %s", error)
+        self._drop_store()
+        self._main.put(m.Gone(left))
+        return True
+
+
+def _verdict(run: m.Done, now: int) -> Verdict:
+    """Return the verdict with its times as the store wants them: seconds ago."""
+    job, start, end, verdict = run
+    started = (now - start) / 1e9 if start else None
+    ended = (now - end) / 1e9
+    if verdict is None:
+        plain = _outcome.untouched(job)
+        return Verdict(job.id, job.token, "succeeded", "succeeded", started, ended, plain, "null")
+    return verdict._replace(started=started, ended=ended)
+
+
+def _as_report(news: m.News, now: int) -> Report:
+    started = (now - news.started) / 1e9 if news.started else None
+    return Report(news.job.id, news.job.token, started, news.progress, news.log, news.log_dropped, news.meta)
+
+
+def _as_claimed(record: JobRecord) -> Claimed:
+    fields = {name: getattr(record, name) for name in Claimed._fields if name != "token"}
+    return Claimed(token=record.token or "", **fields)
+

@@ -1,0 +1,196 @@
+"""``packhorse worker``: its options, from the command line, the environment and the config file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from .._durations import seconds
+from ..errors import BadOption, ConfigError
+from ._session import Session, with_session
+
+if TYPE_CHECKING:
+    from .._worker.config import Connect, WorkerConfig
+
+#: Heading → the options under it, in the order of the page.
+_GROUPS: dict[str, tuple[str, ...]] = {
+    "What it runs": ("queue", "burst", "name"),
+    "How much at a time": ("processes", "threads", "coroutines", "max_jobs", "max_memory"),
+    "How it stops and reports": ("grace", "log_level", "log_format", "log_file"),
+    "Where the jobs are": ("store", "namespace", "no_retry", "debug", "help"),
+}
+_SIZES = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([bkmgt]?)i?b?")
+
+
+class GroupedCommand(click.Command):
+    """A command whose page shows its options under headings."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write one section per group, and last what belongs to none."""
+        records = {param.name: param.get_help_record(ctx) for param in self.get_params(ctx)}
+        for heading, names in _GROUPS.items():
+            rows = [record for name in names if (record := records.pop(name, None)) is not None]
+            with formatter.section(heading):
+                formatter.write_dl(rows)
+
+
+class Checked(click.ParamType):
+    """A value read by a function that raises ``BadOption``."""
+
+    def __init__(self, name: str, read: Callable[[str], Any]) -> None:
+        self.name = name
+        self._read = read
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the value read, or tell what is wrong with it."""
+        try:
+            return self._read(str(value))
+        except BadOption as error:
+            self.fail(str(error).removesuffix(f"  [{error.code}]"), param, ctx)
+
+
+def size(text: str) -> int:
+    """Return a size in bytes: ``300M``, ``1.5G``, ``1048576``. Raises ``BadOption``."""
+    match = _SIZE.fullmatch(text.strip().lower())
+    if match is None or float(match[1]) <= 0:
+        raise BadOption(f"a size is a number with a unit K M G T, like 300M or 1.5G; not {text!r}.")
+    return int(float(match[1]) * _SIZES[match[2]])
+
+
+def grace(text: str) -> float | None:
+    """Return seconds, or None for ``none``."""
+    return None if text.strip().lower() == "none" else seconds(text, "the grace")
+
+
+_COUNT = click.IntRange(min=1)
+
+
+@click.command("worker", cls=GroupedCommand)
+@click.argument("app", nargs=-1, metavar="[APP…]", envvar="PACKHORSE_APP")
+@click.option("-q", "--queue", metavar="QUEUE", multiple=True, help="-q a,b: in turn. -q a -q b: a first. Default: every queue.")
+@click.option("--burst", is_flag=True, help="Exit once nothing is left that could run now.")
+@click.option("--name", metavar="NAME", default="%H:%p", show_default=True, help="%h %H host, %p pid, %i instance.")
+@click.option("--processes", metavar="N", type=_COUNT, default=1, show_default=True, help="Children.")
+@click.option("--threads", metavar="N", type=_COUNT, default=1, show_default=True, help="Jobs at a time in a child, in threads.")
+@click.option("--coroutines", metavar="N", type=_COUNT, help="The same, in one event loop.")
+@click.option("--max-jobs", metavar="N", type=_COUNT, help="Replace a child after so many jobs.")
+@click.option("--max-memory", metavar="SIZE", type=Checked("size", size), help="Replace a child larger than this, like 300M.")
+@click.option("--grace", metavar="25s|none", type=Checked("duration", grace), default="25s", show_default=True, help="Time for running jobs to end.")
+@click.option("--log-level", metavar="LEVEL", default="info", show_default=True, help="debug, info, warning, error.",
+              type=click.Choice(["debug", "info", "warning", "error", "critical"], case_sensitive=False))
+@click.option("--log-format", default="text", show_default=True, help="For people or for machines.",
+              type=click.Choice(["text", "json"]))
+@click.option("--log-file", metavar="PATH", help="Append to a file (logrotate may move it).")
+@click.option("--no-retry", is_flag=True, help="Exit 69 if the store cannot be reached at start.")
+@with_session
+def worker(session: Session, **options: Any) -> int:
+    """Run jobs. APP is a module, a package, a file or module:attr.
+
+    Each option is also PACKHORSE_WORKER_<OPTION>, and a key of [worker] in packhorse.toml.
+    """
+    from .. import _logs
+    from .._worker.run import run_worker
+
+    config = configure(session, options)
+    _logs.configure(config.log_level, config.log_format, config.log_file)
+    return run_worker(config, connector(session))
+
+
+# -- settings ---------------------------------------------------------------------------------------------------------
+def configure(session: Session, options: dict[str, Any]) -> WorkerConfig:
+    """Return the worker's settings: command line > environment > config file > default."""
+    from .._worker.config import WorkerConfig
+
+    ctx = click.get_current_context()
+    file = _configured()
+    given = {**options, **_from_file(ctx, file.values.get("worker", {}), file.source)}
+    if given["coroutines"] and given["threads"] > 1:
+        raise click.UsageError("--threads and --coroutines exclude each other: a child has the one or the other.")
+    return WorkerConfig(
+        app=_app(session, tuple(given["app"]), file),
+        queues=queues(given["queue"]),
+        processes=given["processes"],
+        threads=given["threads"],
+        coroutines=given["coroutines"] or 0,
+        burst=given["burst"],
+        name=given["name"],
+        grace=given["grace"],
+        max_jobs=given["max_jobs"],
+        max_memory=given["max_memory"],
+        log_level=given["log_level"].lower(),
+        log_format=given["log_format"],
+        log_file=given["log_file"],
+        no_retry=given["no_retry"],
+        plain=_plain(session),
+    )
+
+
+def queues(given: tuple[str, ...]) -> tuple[tuple[str, ...], ...] | None:
+    """Return groups of queues: those of one ``-q`` in turn, one ``-q`` after the other. None: every queue."""
+    from .._names import queue_name
+
+    groups = [tuple(name.strip() for name in each.split(",") if name.strip()) for each in given]
+    checked = tuple(tuple(queue_name(name, "-q") for name in dict.fromkeys(group)) for group in groups if group)
+    return checked or None
+
+
+def _configured() -> Any:
+    """Return the config file's settings; unlike the store's, they need no store."""
+    from pathlib import Path
+
+    from .._settings import read_config
+
+    return read_config(Path.cwd())
+
+
+def _from_file(ctx: click.Context, table: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """Return the values of ``[worker]`` for what neither the command line nor the environment gave."""
+    params = {param.name: param for param in ctx.command.params if param.name not in ("app", "store", "namespace", "debug")}
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        name = key.replace("-", "_")
+        if name not in params:
+            raise ConfigError(f"[worker] has no setting '{key}' ({source}); there are: {', '.join(sorted(map(str, params)))}.")
+        if ctx.get_parameter_source(name) in (ParameterSource.DEFAULT, None):
+            found[name] = _typed(ctx, params[name], key, value, source)
+    return found
+
+
+def _typed(ctx: click.Context, param: click.Parameter, key: str, value: Any, source: str) -> Any:
+    many = param.multiple and not isinstance(value, list)
+    try:
+        return param.type_cast_value(ctx, [value] if many else value)
+    except click.BadParameter as error:
+        raise ConfigError(f"[worker] {key} = {value!r} ({source}): {error.message}") from error
+
+
+def _app(session: Session, typed: tuple[str, ...], config: Any) -> tuple[str, ...]:
+    """Return APP: as typed or from the environment, else of the App the program is, else of the config file."""
+    if typed:
+        return typed
+    if session.app is not None:
+        return tuple(getattr(session.app, "tasks", ()))
+    value = config.values.get("app", ())
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _plain(session: Session) -> dict[str, object] | None:
+    return None if session.app is None else dict(session.app.plain())
+
+
+def connector(session: Session) -> Connect:
+    """Return how the worker finds its store from an App's plain part."""
+    from .._worker.config import Place
+    from ._session import open_store
+
+    def connect(plain: Mapping[str, object]) -> Place:
+        store, namespace = plain.get("store"), plain.get("namespace")
+        settings = session.settings(str(store) if store else None, str(namespace) if namespace else None)
+        return Place(settings.url, settings.namespace, settings.source, lambda: open_store(settings))
+
+    return connect
