@@ -11,7 +11,7 @@ from click.core import ParameterSource
 
 from .._durations import seconds
 from ..errors import BadOption, ConfigError
-from ._session import Session, with_session
+from ._session import Session, app_specs, open_store, with_session
 
 if TYPE_CHECKING:
     from .._worker.config import Connect, WorkerConfig
@@ -39,10 +39,11 @@ class GroupedCommand(click.Command):
                 formatter.write_dl(rows)
 
 
-class Checked(click.ParamType):
+class Checked(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click only
     """A value read by a function that raises ``BadOption``."""
 
     def __init__(self, name: str, read: Callable[[str], Any]) -> None:
+        """Name the kind of value, and how it is read."""
         self.name = name
         self._read = read
 
@@ -68,23 +69,23 @@ def grace(text: str) -> float | None:
 
 
 _COUNT = click.IntRange(min=1)
+_GRACE = Checked("duration", grace)
+_LEVEL = click.Choice(["debug", "info", "warning", "error", "critical"], case_sensitive=False)
 
 
 @click.command("worker", cls=GroupedCommand)
 @click.argument("app", nargs=-1, metavar="[APP…]", envvar="PACKHORSE_APP")
-@click.option("-q", "--queue", metavar="QUEUE", multiple=True, help="-q a,b: in turn. -q a -q b: a first. Default: every queue.")
+@click.option("-q", "--queue", metavar="QUEUE", multiple=True, help="-q a,b: in turn; -q a -q b: a first. Default: all.")
 @click.option("--burst", is_flag=True, help="Exit once nothing is left that could run now.")
 @click.option("--name", metavar="NAME", default="%H:%p", show_default=True, help="%h %H host, %p pid, %i instance.")
 @click.option("--processes", metavar="N", type=_COUNT, default=1, show_default=True, help="Children.")
-@click.option("--threads", metavar="N", type=_COUNT, default=1, show_default=True, help="Jobs at a time in a child, in threads.")
+@click.option("--threads", metavar="N", type=_COUNT, default=1, show_default=True, help="Jobs at a time in a child.")
 @click.option("--coroutines", metavar="N", type=_COUNT, help="The same, in one event loop.")
 @click.option("--max-jobs", metavar="N", type=_COUNT, help="Replace a child after so many jobs.")
-@click.option("--max-memory", metavar="SIZE", type=Checked("size", size), help="Replace a child larger than this, like 300M.")
-@click.option("--grace", metavar="25s|none", type=Checked("duration", grace), default="25s", show_default=True, help="Time for running jobs to end.")
-@click.option("--log-level", metavar="LEVEL", default="info", show_default=True, help="debug, info, warning, error.",
-              type=click.Choice(["debug", "info", "warning", "error", "critical"], case_sensitive=False))
-@click.option("--log-format", default="text", show_default=True, help="For people or for machines.",
-              type=click.Choice(["text", "json"]))
+@click.option("--max-memory", metavar="SIZE", type=Checked("size", size), help="Replace a child above this, like 300M.")
+@click.option("--grace", metavar="25s|none", type=_GRACE, default="25s", show_default=True, help="For running jobs to end.")
+@click.option("--log-level", metavar="LEVEL", type=_LEVEL, default="info", show_default=True, help="debug … critical.")
+@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Of each line.")
 @click.option("--log-file", metavar="PATH", help="Append to a file (logrotate may move it).")
 @click.option("--no-retry", is_flag=True, help="Exit 69 if the store cannot be reached at start.")
 @with_session
@@ -98,7 +99,7 @@ def worker(session: Session, **options: Any) -> int:
 
     config = configure(session, options)
     _logs.configure(config.log_level, config.log_format, config.log_file)
-    return run_worker(config, connector(session))
+    return int(run_worker(config, connector(session)))
 
 
 # -- settings ---------------------------------------------------------------------------------------------------------
@@ -108,11 +109,12 @@ def configure(session: Session, options: dict[str, Any]) -> WorkerConfig:
 
     ctx = click.get_current_context()
     file = _configured()
+    app, plain = _application(session, tuple(options["app"]))
     given = {**options, **_from_file(ctx, file.values.get("worker", {}), file.source)}
     if given["coroutines"] and given["threads"] > 1:
         raise click.UsageError("--threads and --coroutines exclude each other: a child has the one or the other.")
     return WorkerConfig(
-        app=_app(session, tuple(given["app"]), file),
+        app=app,
         queues=queues(given["queue"]),
         processes=given["processes"],
         threads=given["threads"],
@@ -126,7 +128,7 @@ def configure(session: Session, options: dict[str, Any]) -> WorkerConfig:
         log_format=given["log_format"],
         log_file=given["log_file"],
         no_retry=given["no_retry"],
-        plain=_plain(session),
+        plain=plain,
     )
 
 
@@ -150,12 +152,14 @@ def _configured() -> Any:
 
 def _from_file(ctx: click.Context, table: Mapping[str, Any], source: str) -> dict[str, Any]:
     """Return the values of ``[worker]`` for what neither the command line nor the environment gave."""
-    params = {param.name: param for param in ctx.command.params if param.name not in ("app", "store", "namespace", "debug")}
+    foreign = ("app", "store", "namespace", "debug")
+    params = {param.name: param for param in ctx.command.params if param.name not in foreign}
     found: dict[str, Any] = {}
     for key, value in table.items():
         name = key.replace("-", "_")
         if name not in params:
-            raise ConfigError(f"[worker] has no setting '{key}' ({source}); there are: {', '.join(sorted(map(str, params)))}.")
+            there = ", ".join(sorted(map(str, params)))
+            raise ConfigError(f"[worker] has no setting '{key}' ({source}); there are: {there}.")
         if ctx.get_parameter_source(name) in (ParameterSource.DEFAULT, None):
             found[name] = _typed(ctx, params[name], key, value, source)
     return found
@@ -169,25 +173,20 @@ def _typed(ctx: click.Context, param: click.Parameter, key: str, value: Any, sou
         raise ConfigError(f"[worker] {key} = {value!r} ({source}): {error.message}") from error
 
 
-def _app(session: Session, typed: tuple[str, ...], config: Any) -> tuple[str, ...]:
-    """Return APP: as typed or from the environment, else of the App the program is, else of the config file."""
-    if typed:
-        return typed
-    if session.app is not None:
-        return tuple(getattr(session.app, "tasks", ()))
-    value = config.values.get("app", ())
-    return (value,) if isinstance(value, str) else tuple(value)
+def _application(session: Session, typed: tuple[str, ...]) -> tuple[tuple[str, ...], dict[str, object] | None]:
+    """Return what children import, and the plain part of an App that they cannot import and need not.
 
-
-def _plain(session: Session) -> dict[str, object] | None:
-    return None if session.app is None else dict(session.app.plain())
+    Raises ``NotLoadable`` for an App whose middleware or types they would have to import from nowhere.
+    """
+    if typed or session.app is None:
+        return app_specs(session, typed), None
+    place = session.app.must_be_importable()
+    return ((place,), None) if place else (tuple(session.app.tasks), session.app.plain())
 
 
 def connector(session: Session) -> Connect:
     """Return how the worker finds its store from an App's plain part."""
     from .._worker.config import Place
-    from ._session import open_store
-
     def connect(plain: Mapping[str, object]) -> Place:
         store, namespace = plain.get("store"), plain.get("namespace")
         settings = session.settings(str(store) if store else None, str(namespace) if namespace else None)

@@ -1,0 +1,321 @@
+"""A stored job as people and programs see it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from .._durations import spoken
+from .._record import AttemptRecord, JobRecord, WorkerRecord
+from .._store import Store
+from .._when import clock, distance, rfc3339
+from .._why import bar_text, error_line, loads
+from ..errors import JobNotFound
+from ._show import STATES, clean, clean_lines, colour, cut, echo, state, symbol, table
+
+#: Characters of an id that are shown, and accepted where only one job's id ends so.
+SHORT = 8
+LOG_LINES = 20
+
+
+def short(job_id: str) -> str:
+    """Return the part of an id that people say."""
+    return job_id[-SHORT:]
+
+
+def one(store: Store, job_id: str) -> JobRecord:
+    """Return the job of an id, whole or its last 8 characters. Raises ``JobNotFound`` and ``AmbiguousId``."""
+    wanted = job_id.strip().lower()
+    found = store.get([wanted]) if wanted else []
+    if found:
+        return found[0]
+    hint = "" if len(wanted) in (SHORT, 36) else f" An id has 36 characters, or say its last {SHORT}."
+    raise JobNotFound(
+        f"no job '{clean(job_id)}' is stored in {store.url} (namespace {store.namespace}).{hint}\n"
+        f"  Deleted jobs are gone, and ended ones go after their time.  To see what is there:  packhorse jobs list"
+    )
+
+
+# -- for programs -----------------------------------------------------------------------------------------------------
+def as_data(record: JobRecord, names: dict[str, str] | None = None) -> dict[str, Any]:
+    """Return a job as JSON data: decoded columns, RFC 3339 times; ``names`` maps worker ids to names."""
+    args, kwargs = call_of(record)
+    return {
+        "id": record.id,
+        "task": record.task,
+        "queue": record.queue,
+        "state": record.state,
+        "args": args,
+        "kwargs": kwargs,
+        "priority": record.priority,
+        "tags": loads(record.tags) or [],
+        "meta": loads(record.meta) or {},
+        "options": loads(record.options) or {},
+        "on_crash": "fail" if record.crash_fails else "retry",
+        "attempt": record.attempt,
+        "failures": record.failures,
+        "crashes": record.crashes,
+        "losses": record.losses,
+        "snoozes": record.snoozes,
+        "requeued": record.generation,
+        "parent": record.parent,
+        "by": loads(record.by),
+        "worker": (names or {}).get(record.worker or "", record.worker),
+        "created_at": rfc3339(record.created_at),
+        "scheduled_at": rfc3339(record.scheduled_at),
+        "due_at": rfc3339(record.due_at),
+        "started_at": rfc3339(record.started_at),
+        "finished_at": rfc3339(record.finished_at),
+        "expires_at": rfc3339(record.expires_at),
+        "cancel_requested_at": rfc3339(record.cancel_at),
+        "progress": loads(record.progress) or {},
+        "result": loads(record.result),
+        "error": loads(record.error),
+        "reason": record.reason,
+    }
+
+
+def attempt_data(attempt: AttemptRecord, names: dict[str, str] | None = None) -> dict[str, Any]:
+    """Return one ended run as JSON data."""
+    return {
+        "number": attempt.number,
+        "requeued": attempt.generation,
+        "outcome": attempt.outcome,
+        "worker": (names or {}).get(attempt.worker or "", attempt.worker),
+        "host": attempt.host,
+        "started_at": rfc3339(attempt.started_at),
+        "ended_at": rfc3339(attempt.ended_at),
+        "error": loads(attempt.error),
+        "reason": attempt.reason,
+        "usage": loads(attempt.usage),
+        "late": loads(attempt.late),
+    }
+
+
+def call_of(record: JobRecord) -> tuple[list[Any], dict[str, Any]]:
+    """Return the arguments as stored JSON."""
+    payload = loads(record.payload)
+    if isinstance(payload, list) and len(payload) == 2:
+        return payload[0], payload[1]
+    return [], {}
+
+
+# -- for people -------------------------------------------------------------------------------------------------------
+def call_text(record: JobRecord, limit: int = 0) -> str:
+    """Return the call as it would be written: ``tasks:add(2, y=3)``."""
+    args, kwargs = call_of(record)
+    words = [*(value_text(value) for value in args), *(f"{key}={value_text(value)}" for key, value in kwargs.items())]
+    text = clean(f"{record.task}({', '.join(words)})")
+    return cut(text, limit) if limit else text
+
+
+def value_text(value: Any) -> str:
+    """Return a stored value as Python would write it; tagged values by what they hold."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(value_text, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key!r}: {value_text(inner)}' for key, inner in value.items())}}}"
+    return repr(value)
+
+
+def moments(record: JobRecord, now: int) -> tuple[str, str, str]:
+    """Return how long a job waited, how long it ran, and when that was."""
+    ready = max(record.created_at, record.scheduled_at or 0)
+    waited = _span(ready, record.started_at) if record.started_at else ""
+    ran = _span(record.started_at, record.finished_at or (now if record.state == "running" else None))
+    if record.finished_at or record.started_at:
+        when = clock(record.finished_at or record.started_at or now, now)
+    else:
+        when = distance(record.due_at, now) if record.due_at is not None else clock(record.created_at, now)
+    return waited, ran, when
+
+
+def _span(start: int | None, end: int | None) -> str:
+    return spoken(max(0, end - start) / 1e6) if start is not None and end is not None else ""
+
+
+def worker_names(workers: Iterable[WorkerRecord]) -> dict[str, str]:
+    """Return worker id → name."""
+    return {worker.id: worker.name for worker in workers}
+
+
+def listing(records: Sequence[JobRecord], names: dict[str, str], now: int) -> None:
+    """Print jobs as a table, one line each and the error under a failed one."""
+    rows = []
+    for record in records:
+        waited, ran, when = moments(record, now)
+        rows.append(
+            [
+                short(record.id),
+                state(record.state),
+                call_text(record, 60),
+                clean(record.queue),
+                str(record.attempt),
+                waited,
+                ran,
+                when,
+                clean(names.get(record.worker or "", "")),
+            ]
+        )
+    table(["id", "state", "task", "queue", "try", "waited", "ran", "when", "worker"], rows, right=(4, 5, 6))
+
+
+def tell(store: Store, record: JobRecord, why: str, *, full: bool = False) -> None:
+    """Print everything a person may want to know of one job."""
+    now = store.now()
+    names = worker_names(store.workers(dead=True))
+    echo(f"{state(record.state)}  {call_text(record)}")
+    echo(f"  {clean(why)}")
+    _facts(record, names, now)
+    _attempts(store.attempts(record.id), names, now)
+    _error(record, full)
+    _log(store, record)
+
+
+def _facts(record: JobRecord, names: dict[str, str], now: int) -> None:
+    echo()
+    for label, text in _fact_lines(record, names, now):
+        if text:
+            echo(f"  {label:<10}{clean(text)}")
+
+
+def _fact_lines(record: JobRecord, names: dict[str, str], now: int) -> Iterable[tuple[str, str]]:
+    yield "id", record.id
+    yield "queue", record.queue + (f"   priority {record.priority}" if record.priority else "")
+    yield "enqueued", f"{clock(record.created_at, now)}{by_text(record.by)}"
+    yield "parent", record.parent or ""
+    if record.due_at is not None:
+        yield "due", f"{clock(record.due_at, now)} ({distance(record.due_at, now)})"
+    if record.expires_at is not None:
+        yield "expires", f"{clock(record.expires_at, now)} ({distance(record.expires_at, now)})"
+    if record.started_at is not None:
+        waited, ran, _ = moments(record, now)
+        yield "started", f"{clock(record.started_at, now)}   waited {waited}" + (f", ran {ran}" if ran else "")
+    yield "worker", names.get(record.worker or "", record.worker or "")
+    if record.finished_at is not None:
+        yield "finished", clock(record.finished_at, now)
+    yield "tags", ", ".join(loads(record.tags) or [])
+    yield from _data_lines(record)
+
+
+def _data_lines(record: JobRecord) -> Iterable[tuple[str, str]]:
+    yield "meta", value_text(loads(record.meta)) if loads(record.meta) else ""
+    yield "options", value_text(loads(record.options)) if loads(record.options) else ""
+    if record.crash_fails:
+        yield "on_crash", "fail"
+    for name, bar in (loads(record.progress) or {}).items():
+        yield "progress", bar_text(name, bar)
+    if record.state == "succeeded":
+        yield "result", cut(value_text(loads(record.result)), 2000) if record.result is not None else "not stored"
+
+
+def by_text(by: str | None) -> str:
+    """Return who enqueued a job, and where: ``by ada@web-3, views.py:88``."""
+    about = loads(by)
+    if not isinstance(about, dict):
+        return ""
+    user, login = about.get("user", "?"), about.get("login")
+    who = user if login in (None, user) else f"{user} ({login})"
+    text = f" by {who}@{about.get('host', '?')}"
+    if about.get("file"):
+        return f"{text}, {about['file']}:{about.get('line', '?')}"
+    return f"{text}, {about['program']}" if about.get("program") else text
+
+
+def _attempts(attempts: Sequence[AttemptRecord], names: dict[str, str], now: int) -> None:
+    if not attempts:
+        return
+    echo("\nAttempts")
+    rows = [
+        [
+            f"  {attempt.number}",
+            _outcome(attempt.outcome),
+            clock(attempt.started_at, now) if attempt.started_at else "not started",
+            _span(attempt.started_at, attempt.ended_at),
+            clean(names.get(attempt.worker or "", attempt.host or "")),
+            clean(cut(attempt_cause(attempt), 100)),
+        ]
+        for attempt in attempts
+    ]
+    table(["  #", "outcome", "started", "ran", "worker", "because"], rows, right=(3,))
+
+
+def attempt_cause(attempt: AttemptRecord) -> str:
+    """Return why an attempt ended so, in one line."""
+    parts = [part for part in (attempt.reason, error_line(attempt.error)) if part]
+    if attempt.late:
+        parts.append("a late result came and was not used")
+    return "; ".join(parts)
+
+
+def _outcome(outcome: str) -> str:
+    symbols = {"retry": "retrying", "crashed": "failed", "lost": "failed", "snoozed": "scheduled", "released": "queued"}
+    like = symbols.get(outcome, outcome)
+    mark, tint = STATES.get(like, ("?", "white"))
+    return colour(f"{mark} {outcome}", tint)
+
+
+# -- the error --------------------------------------------------------------------------------------------------------
+def _error(record: JobRecord, full: bool) -> None:
+    error = loads(record.error)
+    if not isinstance(error, dict):
+        return
+    echo("\nError")
+    for line in error_text(error, full):
+        echo(f"  {line}")
+
+
+def error_text(error: dict[str, Any], full: bool = False) -> Iterable[str]:
+    """Return an error as lines: what it says, then the user's own frames, newest first, libraries folded."""
+    if full and error.get("traceback"):
+        yield from clean_lines(str(error["traceback"]).rstrip()).split("\n")
+        return
+    kind, said = clean(error.get("type", "error")), clean_lines(str(error.get("message", "")))
+    yield from f"{kind}: {said}".rstrip(": ").split("\n")
+    frames = [frame for frame in reversed(error.get("frames") or []) if isinstance(frame, dict)]
+    own = [frame for frame in frames if not _library(str(frame.get("file", "")))]
+    for frame in own or frames:
+        yield f"  {clean(frame.get('file'))}:{frame.get('line')} in {clean(frame.get('function'))}"
+        if frame.get("code"):
+            yield f"      {clean(frame['code'])}"
+    if own and len(own) < len(frames):
+        yield f"  … {len(frames) - len(own)} frames of libraries folded (--full-traceback)"
+    cause = error.get("cause")
+    if isinstance(cause, dict):
+        yield "caused by"
+        yield from error_text(cause)
+
+
+def _library(file: str) -> bool:
+    return any(part in file for part in ("/site-packages/", "/dist-packages/", "/lib/python", "<frozen"))
+
+
+def where(error: str | None) -> str:
+    """Return the user's newest frame of an error: ``tasks.py:31 in parse``."""
+    data = loads(error)
+    frames = data.get("frames") if isinstance(data, dict) else None
+    own = [frame for frame in frames or [] if not _library(str(frame.get("file", "")))] or frames
+    if not own:
+        return ""
+    last = own[-1]
+    return clean(f"{str(last.get('file')).rpartition('/')[2]}:{last.get('line')} in {last.get('function')}")
+
+
+def _log(store: Store, record: JobRecord) -> None:
+    kept = store.log(record.id)
+    if not kept:
+        return
+    _, text, dropped = kept[-1]
+    lines = clean_lines(text.rstrip("\n")).split("\n")
+    less = len(lines) - LOG_LINES
+    more = f" (last {LOG_LINES} of {len(lines)} lines: packhorse jobs logs {short(record.id)})" if less > 0 else ""
+    echo(f"\nLog{more}")
+    if dropped and less <= 0:
+        echo(f"  … {dropped:,} characters before this were not kept")
+    for line in lines[-LOG_LINES:]:
+        echo(f"  {line}")
+
+
+def line_of(record: JobRecord) -> str:
+    """Return a job in one line, for what was just done to it."""
+    return f"{symbol(record.state)} {short(record.id)}  {call_text(record, 80)}"

@@ -1,0 +1,112 @@
+"""Which task a name means: canonical ``tasks:add``, the dot form, or a short name that only one task has."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+from typing import Any, NamedTuple
+
+from .._registry import match_name
+from .._store import Store
+from .._why import live, tasks_of
+from ..errors import BadArguments, NotImportable
+
+
+class Found(NamedTuple):
+    """A task: its name, the function where it could be imported here, and what live workers tell of it."""
+
+    name: str
+    target: Any = None
+    about: dict[str, Any] | None = None
+
+
+def known_tasks(store: Store) -> dict[str, dict[str, Any]]:
+    """Return the tasks of the live workers, from their catalogues."""
+    return tasks_of(live(store.workers(), store.now()))
+
+
+def canonical(store: Store, name: str) -> str:
+    """Return the name under which jobs of this task are stored; one that nobody knows is taken as it is."""
+    matches = match_name(name, known_tasks(store))
+    if len(matches) > 1:
+        raise _ambiguous(name, matches)
+    if matches:
+        return matches[0]
+    head, dot, tail = name.rpartition(".")
+    return f"{head}:{tail}" if dot and ":" not in name else name
+
+
+def find(name: str, known: dict[str, dict[str, Any]]) -> Found:
+    """Return the task a person named: importable here, else known to a live worker, else a full name taken on trust.
+
+    Raises ``NotImportable`` for a name that leads nowhere and ``BadArguments`` for one that several tasks have.
+    """
+    imported = _imported(name)
+    if imported is not None:
+        return imported
+    matches = match_name(name, known)
+    if len(matches) > 1:
+        raise _ambiguous(name, matches)
+    if matches:
+        return Found(matches[0], _target(matches[0]), known[matches[0]])
+    if ":" in name:
+        # Kept, not lost: the workers that know it may only come later.
+        return Found(name)
+    raise NotImportable(_nowhere(name, known))
+
+
+def _imported(name: str) -> Found | None:
+    from .. import _identity
+
+    declared = _identity.declared(name)
+    if declared is not None:
+        return Found(name, declared)
+    for module, qualname in _splits(name):
+        if not _importable(module):
+            continue
+        # A module that is there decides: a misspelled function in it is said at once.
+        target = _identity.resolve(f"{module}:{qualname}")
+        return Found(f"{module}:{qualname}", target)
+    return None
+
+
+def _target(name: str) -> Any:
+    found = _imported(name) if ":" in name else None
+    return found.target if found else None
+
+
+def _splits(name: str) -> list[tuple[str, str]]:
+    """Return (module, qualname), longest module first."""
+    if ":" in name:
+        module, _, qualname = name.partition(":")
+        return [(module, qualname)]
+    parts = name.split(".")
+    return [(".".join(parts[:cut]), ".".join(parts[cut:])) for cut in range(len(parts) - 1, 0, -1)]
+
+
+def _importable(module: str) -> bool:
+    if module in sys.modules:
+        return True
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is not None and f"{module}.".startswith(f"{error.name}."):
+            return False
+        raise NotImportable(f"importing {module} failed: {error}. Nothing enqueued.") from error
+    except (Exception, SystemExit) as error:
+        said = f"{type(error).__name__}: {error}".rstrip(": ")
+        raise NotImportable(f"importing {module} failed: {said}. Nothing enqueued.") from error
+    return True
+
+
+def _ambiguous(name: str, matches: list[str]) -> BadArguments:
+    return BadArguments(f"'{name}' can mean {', '.join(matches[:5])}; say which, with its module. Nothing done.")
+
+
+def _nowhere(name: str, known: dict[str, dict[str, Any]]) -> str:
+    shorts = {each.rpartition(":")[2]: each for each in known}
+    close = difflib.get_close_matches(name, [*known, *shorts], 1)
+    meant = f"did you mean '{shorts.get(close[0], close[0])}'?" if close else ""
+    hint = meant or "Write it with its module, like tasks:add."
+    return f"no task '{name}': it cannot be imported here, and no live worker knows it. Nothing enqueued.\n  {hint}"

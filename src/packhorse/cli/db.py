@@ -1,0 +1,84 @@
+"""``packhorse db``: the store's own tables."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Any
+
+import click
+
+from . import _show
+from ._group import LazyGroup
+from ._session import Session, json_option, with_session
+
+
+@click.group("db", cls=LazyGroup)
+def db() -> None:
+    """The store's own tables: make them, look at them, print them."""
+
+
+def _steps(scheme: str) -> list[tuple[str, str]]:
+    """Return (name, SQL) of every migration of a store; none for a store without tables."""
+    # Read as data: the store itself is opened by _runtime alone.
+    folder = files("packhorse").joinpath("_stores", scheme, "migrations")
+    if not folder.is_dir():
+        return []
+    found = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".sql")), key=lambda entry: entry.name)
+    return [(entry.name.removesuffix(".sql"), entry.read_text("utf-8")) for entry in found]
+
+
+def _scheme(url: str) -> str:
+    return url.partition(":")[0].partition("+")[0]
+
+
+@db.command()
+@with_session
+def migrate(session: Session) -> None:
+    """Bring the store's tables up to this version. Running it twice does no harm."""
+    settings = session.settings()
+    with session.open(create=True) as store:
+        taken = store.migrate()
+        url = store.url
+    for name in taken:
+        _show.echo(f"✓ {name}")
+    _show.echo(f"{url} is at schema {len(_steps(_scheme(settings.url)))}, current")
+
+
+@db.command()
+@json_option
+@with_session
+def status(session: Session, as_json: bool) -> None:
+    """Show the store, its schema and whether that is current."""
+    from .._settings import mask
+
+    settings = session.settings()
+    version = len(_steps(_scheme(settings.url)))
+    # A store of another schema refuses to be opened, and says both versions (E102).
+    with session.open() as store:
+        about: dict[str, Any] = {
+            "store": mask(settings.url),
+            "source": settings.source,
+            "namespace": store.namespace,
+            "instance": store.instance,
+            "durable": store.capabilities.durable,
+            "schema": version,
+            "current": True,
+        }
+    if as_json:
+        _show.document(about)
+        return
+    for key, value in about.items():
+        _show.echo(f"{key:<10} {'yes' if value is True else 'no' if value is False else _show.clean(value)}")
+
+
+@db.command()
+@with_session
+def sql(session: Session) -> None:
+    """Print the statements that make the store's tables, in order."""
+    scheme = _scheme(session.settings().url)
+    steps = _steps(scheme)
+    if not steps:
+        _show.echo(f"-- a {scheme} store has no tables", err=True)
+    for name, text in steps:
+        _show.echo(f"-- {name}")
+        _show.echo(text.rstrip("\n"))

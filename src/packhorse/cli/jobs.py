@@ -1,0 +1,218 @@
+"""``packhorse jobs``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, get_args
+
+import click
+
+from .. import _why
+from .._durations import seconds
+from .._record import State
+from .._store import JobFilter, Page, Store
+from .._when import since as moment_since
+from ..errors import BadOption
+from . import _show
+from ._act import Verb, act, act_on
+from ._group import LazyGroup
+from ._job import as_data, attempt_data, listing, one, short, tell, worker_names
+from ._names import canonical
+from ._session import Session, json_option, with_session
+
+F = TypeVar("F", bound=Callable[..., Any])
+_STATES = get_args(State)
+
+
+@click.group("jobs", cls=LazyGroup)
+def jobs() -> None:
+    """Find jobs and act on them. JOB is an id, or its last 8 characters."""
+
+
+# -- which jobs -------------------------------------------------------------------------------------------------------
+_FILTERS = (
+    click.option("--state", "states", metavar="STATE", multiple=True, help="One of the eight states, or several: a,b."),
+    click.option("--task", metavar="TASK", help="Jobs of this task."),
+    click.option("-q", "--queue", metavar="QUEUE", help="Jobs of this queue."),
+    click.option("--tag", metavar="TAG", help="Jobs with this tag."),
+    click.option("--since", metavar="WHEN", help="Enqueued since: 1h, 15:00 or a date."),
+    click.option("--text", metavar="TEXT", help="Found in arguments, meta, tags, error or reason."),
+)
+
+
+def filters(command: F) -> F:
+    """Add the options that say which jobs are meant."""
+    for option in reversed(_FILTERS):
+        command = option(command)
+    return command
+
+
+def chosen(store: Store, given: dict[str, Any]) -> JobFilter:
+    """Return the filter that these options make."""
+    since = given.get("since")
+    return JobFilter(
+        states=_states(given.get("states") or ()),
+        queue=given.get("queue"),
+        task=canonical(store, given["task"]) if given.get("task") else None,
+        tag=given.get("tag"),
+        text=given.get("text"),
+        since=moment_since(since, "--since", store.now()) if since else None,
+    )
+
+
+def _states(words: tuple[str, ...]) -> tuple[State, ...]:
+    names = [name.strip().lower() for word in words for name in word.split(",") if name.strip()]
+    for name in names:
+        if name not in _STATES:
+            raise BadOption(f"--state: '{name}' is not a state. There are: {', '.join(_STATES)}.")
+    return tuple(dict.fromkeys(names))  # type: ignore[arg-type]
+
+
+# -- looking ----------------------------------------------------------------------------------------------------------
+@jobs.command("list")
+@filters
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000), help="At most so many.")
+@click.option("--after", type=int, metavar="CURSOR", help="Go on where a list ended.")
+@json_option
+@with_session
+def list_(session: Session, limit: int, after: int | None, as_json: bool, **given: Any) -> None:
+    """Show jobs, newest first."""
+    with session.open() as store:
+        page = store.find(chosen(store, given), limit, after)
+        now, names = store.now(), worker_names(store.workers(dead=True))
+    if as_json:
+        found = [as_data(record, names) for record in page.jobs]
+        _show.document({"jobs": found, "next": page.next, "searched": page.searched, "total": page.total})
+        return
+    if page.jobs:
+        listing(page.jobs, names, now)
+    _more(page)
+
+
+def _more(page: Page) -> None:
+    if not page.jobs and page.next is None:
+        _show.echo("no job matches")
+    if page.next is not None:
+        seen = f"searched {page.searched:,} of {page.total:,}; " if page.searched < page.total else ""
+        _show.echo(f"{seen}more: --after {page.next}", err=True)
+
+
+@jobs.command()
+@click.argument("job")
+@click.option("--full-traceback", is_flag=True, help="With the frames of libraries.")
+@json_option
+@with_session
+def show(session: Session, job: str, full_traceback: bool, as_json: bool) -> None:
+    """Show all that is known of JOB, with its attempts."""
+    with session.open() as store:
+        record = one(store, job)
+        why = _why.explain(store, record)
+        if not as_json:
+            tell(store, record, why.text, full=full_traceback)
+            return
+        names = worker_names(store.workers(dead=True))
+        attempts = [attempt_data(attempt, names) for attempt in store.attempts(record.id)]
+    _show.document({**as_data(record, names), "why": why.text, "attempts": attempts})
+
+
+@jobs.command()
+@click.argument("job")
+@click.option("--attempt", type=click.IntRange(1), metavar="N", help="Only of the attempt with this number.")
+@json_option
+@with_session
+def logs(session: Session, job: str, attempt: int | None, as_json: bool) -> None:
+    """Print what JOB logged and printed, the newest 64 KiB of each attempt."""
+    with session.open() as store:
+        record = one(store, job)
+        numbers = {each.token: each.number for each in store.attempts(record.id)}
+        kept = [(numbers.get(token, record.attempt), text, dropped) for token, text, dropped in store.log(record.id)]
+    kept = [each for each in kept if attempt in (None, each[0])]
+    if as_json:
+        parts = [{"attempt": number, "text": text, "dropped": dropped} for number, text, dropped in kept]
+        _show.document({"id": record.id, "logs": parts})
+        return
+    _print_logs(kept)
+
+
+def _print_logs(kept: list[tuple[int, str, int]]) -> None:
+    if not kept:
+        _show.echo("nothing was logged", err=True)
+    for number, text, dropped in kept:
+        if len(kept) > 1:
+            _show.echo(_show.bold(f"-- attempt {number}"))
+        if dropped:
+            _show.echo(f"… {dropped:,} characters before this were not kept")
+        _show.echo(_show.clean_lines(text.rstrip("\n")))
+
+
+# -- acting -----------------------------------------------------------------------------------------------------------
+def _acting(verb: Verb) -> Callable[[F], F]:
+    def add(command: F) -> F:
+        for option in (
+            click.option("--dry-run", is_flag=True, help="Only count."),
+            click.option("-y", "--yes", is_flag=True, help="Do not ask."),
+            click.option("--all", "every", is_flag=True, help="Every job that this is possible for."),
+            filters,
+            click.argument("ids", metavar="[JOB…]", nargs=-1),
+        ):
+            command = option(command)
+        return command
+
+    return add
+
+
+def _go(session: Session, verb: Verb, ids: tuple[str, ...], given: dict[str, Any], **more: Any) -> None:
+    yes, dry_run, every = given.pop("yes"), given.pop("dry_run"), given.pop("every")
+    with session.open() as store:
+        which = chosen(store, given)
+        if ids:
+            _named(store, verb, ids, which, yes, dry_run, more)
+            return
+        if which.empty:
+            if not every:
+                raise click.UsageError(f"Say which jobs to {verb}: ids, or options such as --state, or --all.")
+            which = JobFilter(states=_STATES)
+        act(store, verb, which, yes=yes, dry_run=dry_run, **more)
+
+
+def _named(
+    store: Store, verb: Verb, ids: tuple[str, ...], which: JobFilter, yes: bool, dry_run: bool, more: dict[str, Any]
+) -> None:
+    if not which.empty:
+        raise click.UsageError("Give ids or options that choose jobs, not both.")
+    if dry_run:
+        act(store, verb, JobFilter(ids=tuple(one(store, each).id for each in ids)), dry_run=True)
+        return
+    # What can be done again needs no question where the jobs were named one by one; a deleted job is gone.
+    if verb == "delete":
+        named = ", ".join(short(one(store, each).id) for each in ids)
+        if not _show.agree(f"{_show.count(len(ids), 'job')} will be deleted: {named}. Go on?", yes=yes):
+            _show.echo("nothing done")
+            return
+    act_on(store, verb, ids, **more)
+
+
+@jobs.command()
+@_acting("cancel")
+@click.option("--reason", default="", help="Why, kept with the job.")
+@with_session
+def cancel(session: Session, ids: tuple[str, ...], reason: str, **given: Any) -> None:
+    """Cancel jobs: those that wait at once, those that run are asked to stop."""
+    _go(session, "cancel", ids, given, reason=reason)
+
+
+@jobs.command()
+@_acting("requeue")
+@click.option("--delay", default="0", metavar="5m", help="Not before so long.")
+@with_session
+def requeue(session: Session, ids: tuple[str, ...], delay: str, **given: Any) -> None:
+    """Run ended jobs once more, and scheduled or retrying ones now."""
+    _go(session, "requeue", ids, given, delay=seconds(delay, "--delay"))
+
+
+@jobs.command()
+@_acting("delete")
+@with_session
+def delete(session: Session, ids: tuple[str, ...], **given: Any) -> None:
+    """Delete jobs with their attempts and logs. Running ones are refused."""
+    _go(session, "delete", ids, given)

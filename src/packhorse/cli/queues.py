@@ -1,0 +1,132 @@
+"""``packhorse queues``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from .._durations import spoken
+from .._record import WAITING, QueueRecord, State, WorkerRecord
+from .._store import JobFilter, Store
+from .._when import clock, rfc3339
+from .._why import live, serves
+from . import _show
+from ._act import act
+from ._group import LazyGroup
+from ._session import Session, json_option, me, with_session
+
+_SHOWN: tuple[State, ...] = ("queued", "running", "scheduled", "blocked", "retrying", "succeeded", "failed", "cancelled")
+
+
+@click.group("queues", cls=LazyGroup)
+def queues() -> None:
+    """Look at queues, pause and resume them."""
+
+
+@queues.command("list")
+@json_option
+@with_session
+def list_(session: Session, as_json: bool) -> None:
+    """Show every queue with its numbers and who serves it."""
+    with session.open() as store:
+        now, found, alive = store.now(), store.queues(), live(store.workers(), store.now())
+    if as_json:
+        _show.document({"queues": [_data(queue, alive, now) for queue in found]})
+        return
+    if not found:
+        _show.echo("no queue has had a job yet")
+        return
+    head = ["queue", "state", *_SHOWN, "oldest", "workers"]
+    _show.table(head, [_row(queue, alive, now) for queue in found], right=range(2, 2 + len(_SHOWN)))
+
+
+def _data(queue: QueueRecord, alive: list[WorkerRecord], now: int) -> dict[str, Any]:
+    return {
+        "name": queue.name,
+        "counts": {state: queue.counts.get(state, 0) for state in _SHOWN},
+        "oldest_ready_seconds": _age(queue, now),
+        "paused": queue.paused_at is not None,
+        "paused_at": rfc3339(queue.paused_at),
+        "paused_by": queue.paused_by or None,
+        "paused_reason": queue.paused_reason or None,
+        "workers": _servers(queue, alive),
+    }
+
+
+def _age(queue: QueueRecord, now: int) -> float | None:
+    return None if queue.oldest_ready_at is None else max(0, now - queue.oldest_ready_at) / 1e6
+
+
+def _servers(queue: QueueRecord, alive: list[WorkerRecord]) -> list[str]:
+    return [worker.name for worker in alive if serves(worker, queue.name)]
+
+
+def _row(queue: QueueRecord, alive: list[WorkerRecord], now: int) -> list[str]:
+    age = _age(queue, now)
+    servers = _servers(queue, alive)
+    waiting = any(queue.counts.get(state) for state in WAITING)
+    nobody = _show.colour("nobody", "red") if waiting else "-"
+    return [
+        _show.clean(queue.name),
+        _pause_text(queue, now),
+        *(f"{queue.counts.get(state, 0):,}" for state in _SHOWN),
+        "" if age is None else spoken(age),
+        _show.clean(", ".join(servers)) if servers else nobody,
+    ]
+
+
+def _pause_text(queue: QueueRecord, now: int) -> str:
+    if queue.paused_at is None:
+        return "open"
+    who = f" by {queue.paused_by}" if queue.paused_by else ""
+    reason = f": {queue.paused_reason}" if queue.paused_reason else ""
+    return _show.colour(f"⏸ paused{_show.clean(who)} {clock(queue.paused_at, now)}{_show.clean(reason)}", "yellow")
+
+
+@queues.command()
+@click.argument("names", metavar="QUEUE…", nargs=-1, required=True)
+@click.option("--reason", default="", help="Why, for those who wonder.")
+@with_session
+def pause(session: Session, names: tuple[str, ...], reason: str) -> None:
+    """Stop workers from taking jobs of QUEUE. What runs goes on, and nothing is lost."""
+    with session.open() as store:
+        for name in _checked(names):
+            fresh = store.pause(name, by=me(), reason=reason)
+            _show.echo(f"⏸ {name} is paused" if fresh else f"⏸ {name} was paused already; nothing changed")
+
+
+@queues.command()
+@click.argument("names", metavar="QUEUE…", nargs=-1, required=True)
+@with_session
+def resume(session: Session, names: tuple[str, ...]) -> None:
+    """Let workers take jobs of QUEUE again."""
+    with session.open() as store:
+        for name in _checked(names):
+            waiting = _waiting(store, name)
+            done = store.resume(name)
+            said = f"is open again, {_show.count(waiting, 'job')} queued" if done else "was not paused; nothing changed"
+            _show.echo(f"▶ {name} {said}")
+
+
+def _waiting(store: Store, name: str) -> int:
+    return sum(queue.counts.get("queued", 0) for queue in store.queues([name]) if queue.name == name)
+
+
+def _checked(names: tuple[str, ...]) -> tuple[str, ...]:
+    from .._names import queue_name
+
+    return tuple(queue_name(name, "QUEUE") for name in names)
+
+
+@queues.command()
+@click.argument("name", metavar="QUEUE")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Only count.")
+@with_session
+def purge(session: Session, name: str, yes: bool, dry_run: bool) -> None:
+    """Delete every job that waits in QUEUE (scheduled, blocked, queued, retrying). Running and ended ones stay."""
+    (name,) = _checked((name,))
+    which = JobFilter(queue=name, states=tuple(sorted(WAITING)))
+    with session.open() as store:
+        act(store, "delete", which, yes=yes, dry_run=dry_run, ask=True)

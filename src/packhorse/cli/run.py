@@ -1,0 +1,229 @@
+"""``packhorse run``: one job from the shell."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from contextlib import ExitStack
+from typing import Any
+
+import click
+
+from .. import _why
+from .._record import FINAL, JobRecord, WorkerRecord
+from .._store import Store
+from .._when import clock, distance, parse
+from ..errors import BadArguments, JobNotFound, StoreUnavailable
+from . import _show
+from ._job import as_data, call_text, error_text, moments, short, value_text, where, worker_names
+from ._names import Found, find, known_tasks
+from ._options import job_options
+from ._session import Session, json_option, with_session
+from ._values import Parameters, from_json, of_function, of_text, words_to_call
+
+#: Looked at again at least so often while waiting, seconds; hints only make it sooner.
+_LOOK = 0.25
+
+
+@click.command("run")
+@click.argument("task")
+@click.argument("values", metavar="[VALUE|K=V|K:=JSON]…", nargs=-1)
+@click.option("--wait", is_flag=True, help="Wait for the end; exit 1 if the job fails.")
+@click.option("--here", is_flag=True, help="Run it in this process, as a worker would, without a store.")
+@click.option("-q", "--queue", metavar="QUEUE", help="Default: the task's own, else 'default'.")
+@click.option("--delay", metavar="5m", help="Not before so long.")
+@click.option("--at", metavar="TIME", help="Not before 15:00, or a date and time.")
+@click.option("-o", "--option", "options", metavar="KEY=VALUE", multiple=True, help="Any job option, like retry=5.")
+@click.option("--args", "args_json", metavar="JSON", help="All positional arguments, as a list.")
+@click.option("--kwargs", "kwargs_json", metavar="JSON", help="All keyword arguments, as an object.")
+@json_option
+@with_session
+def run(
+    session: Session, task: str, values: tuple[str, ...], here: bool, wait: bool, as_json: bool, **given: Any
+) -> int:
+    """Enqueue one job of TASK.
+
+    VALUE is converted by the annotation of its parameter, else it is text. K:=JSON takes any JSON.
+    Put -- before values that begin with a dash.
+    """
+    if here:
+        from ._here import run_here
+
+        found = find(task, {})
+        args, kwargs = _arguments(found, values, given["args_json"], given["kwargs_json"])
+        return run_here(session, found, args, kwargs, _options(given), as_json)
+    with session.open(create=True) as store:
+        found = find(task, known_tasks(store))
+        args, kwargs = _arguments(found, values, given["args_json"], given["kwargs_json"])
+        job_id = _enqueue(session, found, given["queue"], _options(given), args, kwargs)
+        record = _get(store, job_id)
+        _warn(store, record)
+        if not wait:
+            _stored(record, store, as_json)
+            return 0
+        return _waited(store, _await(store, record), as_json)
+
+
+# -- what was asked for -----------------------------------------------------------------------------------------------
+def _options(given: dict[str, Any]) -> dict[str, Any]:
+    found = job_options(given["options"])
+    if given["delay"] is not None:
+        found["delay"] = given["delay"]
+    if given["at"] is not None:
+        found["at"] = parse(given["at"], "--at")
+    return found
+
+
+def _arguments(
+    found: Found, values: tuple[str, ...], args_json: str | None, kwargs_json: str | None
+) -> tuple[list[Any], dict[str, Any]]:
+    if args_json is None and kwargs_json is None:
+        return words_to_call(values, _parameters(found), found.name)
+    if values:
+        raise click.UsageError("Give the arguments as words, or with --args and --kwargs; not both.")
+    args, kwargs = from_json(args_json or "[]", "--args"), from_json(kwargs_json or "{}", "--kwargs")
+    if not isinstance(args, list) or not isinstance(kwargs, dict):
+        raise BadArguments("--args takes a JSON list and --kwargs a JSON object. Nothing enqueued.")
+    return args, kwargs
+
+
+def _parameters(found: Found) -> Parameters:
+    if found.target is not None:
+        from .._identity import unwrap
+
+        return of_function(unwrap(found.target))
+    signature = str((found.about or {}).get("signature", ""))
+    return of_text(signature[signature.find("(") :]) if "(" in signature else Parameters()
+
+
+# -- storing it -------------------------------------------------------------------------------------------------------
+def _enqueue(
+    session: Session, found: Found, queue: str | None, options: dict[str, Any], args: list[Any], kwargs: dict[str, Any]
+) -> str:
+    from .. import _bulk, _runtime
+    from .._queue import Queue
+
+    name = queue or _own_queue(found) or "default"
+    line = Queue(name, app=session.app).using(**options)
+    draft = line.draft(found.target if found.target is not None else found.name, *args, **kwargs)
+    with ExitStack() as stack:
+        for around in session.app.around_enqueue if session.app is not None else ():
+            stack.enter_context(around(draft))
+        return _bulk.put(_runtime.at(session.settings()), [draft], _by())[0].id
+
+
+def _by() -> str:
+    """Return who enqueues: the person and the program. Our own file and line would tell nothing."""
+    from .._by import caller
+
+    about = {key: value for key, value in json.loads(caller()).items() if key not in ("file", "line")}
+    return json.dumps({**about, "program": click.get_current_context().command_path})
+
+
+def _own_queue(found: Found) -> str | None:
+    """Return the queue that ``@task(queue=…)`` says, from the task itself or from a worker that knows it."""
+    own = getattr(getattr(found.target, "options", None), "queue", None)
+    told = (found.about or {}).get("queue")
+    return next((name for name in (own, told) if isinstance(name, str)), None)
+
+
+def _get(store: Store, job_id: str) -> JobRecord:
+    found = store.get([job_id])
+    if not found:
+        raise JobNotFound(f"job {job_id} is gone from {store.url}: it was deleted.")
+    return found[0]
+
+
+def _warn(store: Store, record: JobRecord) -> None:
+    """Say on stderr what will keep the job from running; it is stored all the same."""
+    alive = _why.live(store.workers(), store.now())
+    if not alive:
+        return
+    serving = [worker for worker in alive if _why.serves(worker, record.queue)]
+    if not serving:
+        _show.echo(_nobody_listens(record.queue, alive), err=True)
+    elif not any(_why.may_know(worker, record.task) for worker in serving):
+        unknown = f"no live worker on queue '{record.queue}' knows '{record.task}'; the job waits for one"
+        _show.echo(f"Warning: {unknown}.  [E111]", err=True)
+
+
+def _nobody_listens(queue: str, alive: list[WorkerRecord]) -> str:
+    served = sorted({name for worker in alive for name in _why.queues_of(worker) or ()})
+    close = difflib.get_close_matches(queue, served, 1)
+    hint = f"Did you mean '{close[0]}'?" if close else f"Live workers listen to {', '.join(served)}."
+    return f"Warning: enqueued to '{queue}', but no live worker listens there. {hint}  [E141]"
+
+
+def _stored(record: JobRecord, store: Store, as_json: bool) -> None:
+    if as_json:
+        _show.document(as_data(record))
+        return
+    now = store.now()
+    due = f"   due at {clock(record.due_at, now)} ({distance(record.due_at, now)})" if record.due_at is not None else ""
+    _show.echo(f"{_show.symbol(record.state)} {call_text(record)}   job {short(record.id)}   queue {record.queue}{due}")
+
+
+# -- waiting for it ---------------------------------------------------------------------------------------------------
+def _await(store: Store, record: JobRecord) -> JobRecord:
+    try:
+        while record.state not in FINAL:
+            record = _look(store, record)
+    except KeyboardInterrupt:
+        _show.echo(f"\nthe job goes on:  packhorse why {short(record.id)}", err=True)
+        raise
+    return record
+
+
+def _look(store: Store, record: JobRecord) -> JobRecord:
+    """Look once more. A store that does not answer for a moment does not end the wait: the job is stored."""
+    try:
+        store.wait(_LOOK)
+        return _get(store, record.id)
+    except StoreUnavailable as error:
+        _show.echo(f"the store does not answer ({error}); still waiting for job {short(record.id)}", err=True)
+        return record
+
+
+def _waited(store: Store, record: JobRecord, as_json: bool) -> int:
+    code = 0 if record.state == "succeeded" else 1
+    if as_json:
+        _show.document(as_data(record, worker_names(store.workers(dead=True))))
+        return code
+    tell_end(record, store.now(), worker_names(store.workers(dead=True)))
+    return code
+
+
+def tell_end(record: JobRecord, now: int, names: dict[str, str]) -> None:
+    """Print how a job ended: its result, or what went wrong."""
+    if record.state == "succeeded":
+        result = value_text(_why.loads(record.result)) if record.result is not None else "(result not stored)"
+        waited, ran, _ = moments(record, now)
+        head = f"{_show.symbol('succeeded')} {_show.clean(result)}    {call_text(record)}"
+        _show.echo(f"{head}   waited {waited or '-'}, ran {ran or '-'}")
+        if record.reason:
+            _show.echo(f"  {_show.clean(record.reason)}", err=True)
+        return
+    _show.echo(_failure_head(record, now, names))
+    _failure_cause(record)
+
+
+def _failure_head(record: JobRecord, now: int, names: dict[str, str]) -> str:
+    runs = record.failures + record.crashes + record.losses
+    _, ran, _ = moments(record, now)
+    after = f" after {ran}" if ran else ""
+    attempt = f"  attempt {runs}" if record.state == "failed" and runs else " "
+    worker = names.get(record.worker or "", "")
+    by = f"  worker {_show.clean(worker)}" if worker else ""
+    return f"{_show.symbol(record.state)} {call_text(record)}{attempt} {record.state}{after}      job {short(record.id)}{by}"
+
+
+def _failure_cause(record: JobRecord) -> None:
+    code = "E201" if record.state == "cancelled" else "E200"
+    error = _why.loads(record.error)
+    if record.reason:
+        _show.echo(f"  {_show.clean(record.reason)}  [{code}]")
+    elif isinstance(error, dict):
+        head = _show.clean(_why.error_line(record.error))
+        _show.echo(f"  {head}         {where(record.error)}  [{error.get('code') or code}]")
+        for line in list(error_text(error))[1:]:
+            _show.echo(f"  {line}")
