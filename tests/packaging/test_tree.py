@@ -29,13 +29,26 @@ def text_of(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace")
 
 
-def test_every_sql_file_is_used() -> None:
+STATEMENT = re.compile(r"^-- name: (\w+)", re.MULTILINE)
+CALL = re.compile(r"""\b\w+\(\s*"(\w+)",\s*"(\w+)"[,)]""")
+
+
+def queries() -> set[tuple[str, str]]:
+    """Every statement as (verb, name): the file, and the heading in it."""
+    return {(path.stem, name) for path in SOURCE.rglob("queries/*.sql") for name in STATEMENT.findall(text_of(path))}
+
+
+def test_every_sql_statement_is_used() -> None:
+    code = "\n".join(text_of(path) for path in (SOURCE / "_stores").rglob("*.py"))
+    assert queries() - set(CALL.findall(code)) == set()
+
+
+def test_every_sql_file_has_named_statements_or_is_a_migration() -> None:
     for path in SOURCE.rglob("*.sql"):
-        if "migrations" in path.parts:  # found by listing the directory, by number
+        if "migrations" in path.parts:
             assert re.match(r"\d{4}_\w+\.sql$", path.name), path
-            continue
-        code = "\n".join(text_of(file) for file in path.parents[1].rglob("*.py"))
-        assert re.search(rf"""["']{re.escape(path.stem)}(?:\.sql)?["']|\.{re.escape(path.stem)}\b""", code), path
+        else:
+            assert STATEMENT.match(text_of(path)), path
 
 
 def test_no_file_names_a_path_of_a_machine() -> None:
