@@ -51,7 +51,7 @@ def _remember(fn: Function, name: str) -> None:
 
 def given_name(fn: object) -> str | None:
     """Return the name that ``@task(name=…)`` gave it; None for anything else."""
-    return fn.given_name if is_task(fn) else None  # type: ignore[attr-defined, no-any-return]
+    return fn.given_name if is_task(fn) else None  # type: ignore[attr-defined]
 
 
 def is_task(fn: object) -> bool:
@@ -246,7 +246,7 @@ def _shadowed(name: str, found: Any, target: Any) -> tuple[str, str]:
         return f"there is no {name!r} any more", "Keep it under the name it was defined with."
     if isinstance(target, types.MethodType):
         return (
-            f"it is inherited: {name!r} is the method of another class than {target.__self__.__qualname__}",
+            f"it is inherited: {name!r} is the method of another class than {target.__self__!r}",
             "Write a function that calls it.",
         )
     if isinstance(found, types.FunctionType) and getattr(found, "__wrapped__", None) is target:

@@ -37,7 +37,10 @@ class NamedQueue(Protocol):
 
 
 class JobOptions(TypedDict, total=False):
-    """The options of one job: for ``using``, ``@task``, ``Queue`` and ``App``. Durations are seconds, ``"5m"`` or ``timedelta``."""
+    """The options of one job: for ``using``, ``@task``, ``Queue`` and ``App``.
+
+    Durations are seconds, ``"5m"`` or ``timedelta``.
+    """
 
     id: str | UUID  #: only in ``using``: the job's id; the same id is never stored twice
     delay: Duration  #: start no sooner than so long after the enqueue
@@ -123,7 +126,7 @@ def extend(earlier: Options, later: Options) -> Options:
     given = _given(later)
     for group in (("delay", "at"), ("expires", "expires_at")):
         if any(name in given for name in group):
-            given = {name: UNSET for name in group} | given
+            given = dict.fromkeys(group, UNSET) | given
     return replace(earlier, **given)
 
 
@@ -234,7 +237,7 @@ def _restored(data: Mapping[str, Any]) -> Options:
     return Options(**given) if given else NONE
 
 
-# -- checks: each returns the fields of Options it sets ------------------------------------------------------------------
+# -- checks: each returns the fields of Options it sets ---------------------------------------------------------------
 def _check_id(value: object, where: str) -> dict[str, Any]:
     try:
         return {"id": str(value if isinstance(value, UUID) else _uuid_text(value))}

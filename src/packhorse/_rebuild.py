@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import types
 import typing
 from collections import abc
@@ -31,7 +32,7 @@ class Kind(NamedTuple):
     parts: bool  #: its fields may hold models themselves
 
 
-# -- kinds of models ----------------------------------------------------------------------------------------------------
+# -- kinds of models --------------------------------------------------------------------------------------------------
 @lru_cache(maxsize=4096)
 def kind_of(cls: type) -> Kind | None:
     """Return how models of this class are handled; None if it is no model."""
@@ -88,8 +89,8 @@ _KINDS: tuple[tuple[Callable[[type], bool], Kind], ...] = (
         _is_pydantic,
         Kind(
             "Pydantic model",
-            lambda value: value.model_dump(by_alias=True, round_trip=True),
-            lambda cls, data: cls.model_validate(data),  # type: ignore[attr-defined]
+            lambda value: value.model_dump(mode="json", by_alias=True, round_trip=True),
+            lambda cls, data: cls.model_validate_json(json.dumps(data)),  # type: ignore[attr-defined]
             False,
         ),
     ),
@@ -97,7 +98,7 @@ _KINDS: tuple[tuple[Callable[[type], bool], Kind], ...] = (
         _is_pydantic1,
         Kind(
             "Pydantic model",
-            lambda value: value.dict(by_alias=True),
+            lambda value: json.loads(value.json(by_alias=True)),
             lambda cls, data: cls.parse_obj(data),  # type: ignore[attr-defined]
             False,
         ),
@@ -110,7 +111,7 @@ _KINDS: tuple[tuple[Callable[[type], bool], Kind], ...] = (
 
 @lru_cache(maxsize=4096)
 def _field_rebuilds(cls: type) -> dict[str, Rebuild]:
-    """Return the fields that hold models, by the name of the parameter. Asked for at first use: classes may contain themselves."""
+    """Return the fields that hold models, by the name of the parameter. Asked at first use: a class may hold itself."""
     hints = _class_hints(cls)
     aliases = {field.name: _alias(field) for field in getattr(cls, "__attrs_attrs__", ())}
     found = ((aliases.get(name, name), rebuilder(hint)) for name, hint in hints.items())
@@ -124,7 +125,7 @@ def _class_hints(cls: type) -> dict[str, Any]:
         return {}
 
 
-# -- annotations --------------------------------------------------------------------------------------------------------
+# -- annotations ------------------------------------------------------------------------------------------------------
 def rebuilder(annotation: Any) -> Rebuild | None:
     """Return what makes plain data into what the annotation says; None if it would change nothing."""
     annotation = _bare(annotation)
@@ -224,7 +225,7 @@ def _fixed_tuple(parts: list[Rebuild | None]) -> Rebuild | None:
     )
 
 
-# -- functions ------------------------------------------------------------------------------------------------------------
+# -- functions --------------------------------------------------------------------------------------------------------
 class Hints:
     """What the annotations of one function rebuild."""
 

@@ -265,7 +265,7 @@ def match_name(name: str, known: Iterable[str]) -> list[str]:
 
 
 
-# -- loading APP -----------------------------------------------------------------------------------------------------------
+# -- loading APP ------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """An application, imported."""

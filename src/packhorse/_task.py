@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack, cast, overload
 
 from . import _identity, _options
 from ._options import Options, TaskOptions, Unset
@@ -23,13 +23,14 @@ R_co = TypeVar("R_co", covariant=True)
 class Task(Generic[P, R_co]):
     """What ``@task`` makes of a function: still callable like it, and with ``enqueue``.
 
-    ``name`` is what is stored with its jobs, ``options`` what ``@task`` gave. A task without ``queue=`` enqueues to the queue
-    "default". ``using`` gives a copy with options for the next calls; the task itself never changes.
+    ``name`` is what is stored with its jobs, ``options`` what ``@task`` gave. A task without ``queue=`` enqueues to the
+    queue "default". ``using`` gives a copy with options for the next calls; the task itself never changes.
     """
 
     _packhorse_task_ = True  #: how identity and registry know a task without importing this module
     __wrapped__: Callable[P, R_co]
     __name__: str
+    __qualname__: str
 
     def __init__(self, fn: Callable[P, R_co], options: TaskOptions, using: TaskOptions | None = None) -> None:
         """Check the options; nothing is stored or imported."""
@@ -118,7 +119,7 @@ def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """
     if fn is not None:
         return _declare(fn, TaskOptions())
-    return lambda function: _declare(function, TaskOptions(**options))
+    return lambda function: _declare(function, cast(TaskOptions, options))
 
 
 def _declare(fn: Callable[..., Any], options: TaskOptions) -> Task[..., Any]:

@@ -1,0 +1,100 @@
+"""Tags: the types beside JSON's own that arguments and results may hold, and the words for all others."""
+
+from __future__ import annotations
+
+import math
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from datetime import date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+
+class Refused(Exception):
+    """A value that cannot be stored: what it is, and the way out."""
+
+    def __init__(self, what: str, remedy: str = "") -> None:
+        """Keep both parts for the message."""
+        super().__init__(what)
+        self.what = what
+        self.remedy = remedy or "Pass plain data, or an id, and load it in the job."
+
+
+def _encode_datetime(value: datetime) -> str:
+    zone = value.tzinfo
+    if zone is None or type(zone) is timezone:
+        return value.isoformat() + ("[fold]" if value.fold else "")
+    if type(zone) is ZoneInfo and zone.key:
+        return f"{value.isoformat()}[{zone.key}]"
+    raise Refused(
+        f"is a datetime whose time zone is a {type_name(type(zone))}", "Use zoneinfo.ZoneInfo or datetime.timezone."
+    )
+
+
+_ZONED = re.compile(r"(.+)\[(.+)\]")
+
+
+def _decode_datetime(text: str) -> datetime:
+    match = _ZONED.fullmatch(text)
+    if match is None:
+        return datetime.fromisoformat(text)
+    value = datetime.fromisoformat(match[1])
+    if match[2] == "fold":
+        return value.replace(fold=1)
+    zoned = value.replace(tzinfo=ZoneInfo(match[2]))
+    # The offset tells which of two equal wall times was meant.
+    return zoned if zoned.utcoffset() == value.utcoffset() else zoned.replace(fold=1)
+
+
+def _encode_time(value: time) -> str:
+    if value.tzinfo is not None and type(value.tzinfo) is not timezone:
+        raise Refused(f"is a time whose time zone is a {type_name(type(value.tzinfo))}", "Use datetime.timezone.")
+    return value.isoformat() + ("[fold]" if value.fold else "")
+
+
+def _decode_time(text: str) -> time:
+    match = _ZONED.fullmatch(text)
+    return time.fromisoformat(match[1]).replace(fold=1) if match else time.fromisoformat(text)
+
+
+def _encode_decimal(value: Decimal) -> str:
+    if not value.is_finite():
+        raise Refused(f"is {value}, which is not a number JSON or a database can hold", "Use None.")
+    return str(value)
+
+
+def _encode_complex(value: complex) -> list[float]:
+    if not (math.isfinite(value.real) and math.isfinite(value.imag)):
+        raise Refused(f"is {value}, which is not finite", "Use None.")
+    return [value.real, value.imag]
+
+
+#: type → (tag, value → JSON data, JSON data → value)
+STANDARD: dict[type, tuple[str, Callable[[Any], Any], Callable[[Any], Any]]] = {
+    datetime: ("$datetime", _encode_datetime, _decode_datetime),
+    date: ("$date", date.isoformat, date.fromisoformat),
+    time: ("$time", _encode_time, _decode_time),
+    timedelta: (
+        "$timedelta",
+        lambda value: [value.days, value.seconds, value.microseconds],
+        lambda data: timedelta(*data),
+    ),
+    UUID: ("$uuid", str, UUID),
+    Decimal: ("$decimal", _encode_decimal, Decimal),
+    bytes: ("$bytes", lambda value: b64encode(value).decode(), lambda data: b64decode(data, validate=True)),
+    type(Path()): ("$path", str, Path),
+    complex: ("$complex", _encode_complex, lambda data: complex(*data)),
+}
+MANY: dict[type, str] = {tuple: "$tuple", set: "$set", frozenset: "$frozenset"}
+STANDARD_TAGS: dict[str, Callable[[Any], Any]] = {tag: decode for tag, _, decode in STANDARD.values()}
+MANY_TAGS: dict[str, Callable[[list[Any]], Any]] = {tag: kind for kind, tag in MANY.items()}
+HALVES = re.compile("(?<=[\ud800-\udbff])(?=[\udc00-\udfff])")
+
+
+def type_name(cls: type) -> str:
+    """Return the name of a class for messages, with its module unless it is built in."""
+    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
