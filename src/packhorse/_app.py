@@ -87,6 +87,11 @@ class App:
         return self._middleware
 
     @property
+    def types(self) -> Mapping[type, tuple[Callable[[Any], Any], Callable[[Any], Any]]]:
+        """Return the classes that have a stored form of their own."""
+        return dict(self._types)
+
+    @property
     def codec(self) -> Codec:
         """Return what encodes arguments and results, with the App's types."""
         return self._codec

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 from . import _runtime
 from ._draft import Draft, new_job
 from ._job import Job, not_found
-from ._record import Enqueued
 from ._runtime import Connection, Source
-from .errors import BadOption, BatchFailed
+from .errors import BadOption, BatchFailed, PackhorseError
 
 #: How often a throttled producer looks whether there is room again, in seconds.
 _LOOK = 0.05
@@ -28,20 +27,50 @@ class Batch:
     first: int
     drafts: list[Draft[Any]]
 
+    def failed(self, error: Exception) -> BatchFailed:
+        """Return what to raise when this batch could not be stored."""
+        return _failed(self.first, self.first, f"storing drafts from number {self.first:,} on failed: {error}")
+
 
 def put(connection: Connection, drafts: Sequence[Draft[Any]], by: str) -> list[Job[Any]]:
     """Store drafts, all or none, and return their handles."""
     parent = _runtime.parent()
     new = [new_job(draft, by, parent) for draft in drafts]
-    answers = _runtime.enqueue(connection, new)
-    found = [
-        Job(connection, draft._plan.codec, draft._plan.fn, answer, job)
-        for draft, job, answer in zip(drafts, new, answers, strict=True)
-    ]
-    known = [job for job, answer in zip(found, answers, strict=True) if answer.existing or answer.state not in _FRESH]
+    found: list[Job[Any]] = []
+    known: list[Job[Any]] = []
+    # This loop runs for every job of a bulk: it makes the handle and nothing else.
+    for answer, job, draft in zip(_runtime.enqueue(connection, new), new, drafts, strict=True):
+        plan = draft._plan
+        found.append(Job(connection, plan.codec, plan.fn, answer, job))
+        if answer[4] or answer[1] not in _FRESH:  # existing, state
+            known.append(found[-1])
+    if connection.run is not None:
+        connection.run([job.id for job in found])
+        known = found
     if known:
         _look_up(connection, known)
     return found
+
+
+def put_within(
+    around: Sequence[Callable[[Draft[Any]], AbstractContextManager[Any]]],
+    connection: Connection,
+    drafts: Sequence[Draft[Any]],
+    by: str,
+) -> list[Job[Any]]:
+    """Do the same inside the middleware of each draft. An error that middleware swallowed is raised all the same."""
+    failure: Exception | None = None
+    with ExitStack() as stack:
+        for draft in drafts:
+            for enter in around:
+                stack.enter_context(enter(draft))
+        try:
+            return put(connection, drafts, by)
+        except Exception as error:
+            failure = error
+            raise
+    # Only here if middleware swallowed it: the caller must not go on without a job.
+    raise failure or PackhorseError("middleware swallowed its own error; nothing was stored.")
 
 
 def _look_up(connection: Connection, jobs: list[Job[Any]]) -> None:
@@ -58,7 +87,7 @@ def batches(drafts: Iterable[Draft[Any]], size: int, source: Source) -> Iterator
     """Read drafts lazily, ``size`` at a time. Raises ``BatchFailed`` where reading fails; what was read of that batch is dropped."""
     if isinstance(size, bool) or not isinstance(size, int) or size < 1:
         raise BadOption(f"batch= takes a whole number of at least 1, not {size!r}.")
-    first, group = 0, []
+    first, group = 0, list[Draft[Any]]()
     reader = iter(drafts)
     while True:
         index = first + len(group)
@@ -84,14 +113,6 @@ def _check(draft: object, source: Source) -> None:
         raise BadOption(f"{draft!r} was made for another store than this queue's.")
 
 
-def store(batch: Batch, put_all: Callable[[list[Draft[Any]]], list[Job[Any]]]) -> list[Job[Any]]:
-    """Store one batch; raise ``BatchFailed`` if that fails."""
-    try:
-        return put_all(batch.drafts)
-    except Exception as error:
-        raise _failed(batch.first, batch.first, f"storing drafts from {batch.first} failed: {error}") from error
-
-
 def _failed(stored: int, index: int, what: str) -> BatchFailed:
     return BatchFailed(
         f"{what}\n  {stored:,} jobs before it are stored; nothing from number {stored} on is.",
@@ -100,40 +121,39 @@ def _failed(stored: int, index: int, what: str) -> BatchFailed:
     )
 
 
-# -- the throttle -------------------------------------------------------------------------------------------------------
-def piece(batch: int, keep: int | None) -> int:
-    """Return how many drafts go in one batch so that ``keep`` can hold: half of it, the part that room is waited for."""
-    if keep is None:
-        return batch
-    if isinstance(keep, bool) or not isinstance(keep, int) or keep < 1:
-        raise BadOption(f"keep= takes a whole number of at least 1, not {keep!r}.")
-    return min(batch, max(1, keep - keep // 2))
+# -- the throttle -----------------------------------------------------------------------------------------------------
+class Room:
+    """Keeps a producer from filling a queue: at most ``keep`` unstarted jobs; once they are there, it goes on at half."""
+
+    def __init__(self, queue: str, keep: int | None, batch: int) -> None:
+        """``keep`` None: no limit. Raises ``BadOption``."""
+        if keep is not None and (isinstance(keep, bool) or not isinstance(keep, int) or keep < 1):
+            raise BadOption(f"enqueue_iter(keep=) takes a whole number of at least 1, not {keep!r}.")
+        self._queue = queue
+        self._keep = keep
+        self._unstarted = 0
+        #: A batch must fit into the half that is waited for.
+        self.batch = batch if keep is None else min(batch, keep - keep // 2)
+
+    def pauses(self, group: Batch) -> Iterator[float]:
+        """Yield the seconds to sleep before each ``look``, until the batch may be stored."""
+        if self._keep is None:
+            return
+        _check_queue(group, self._queue)
+        yield 0
+        limit = self._keep - len(group.drafts)
+        while self._unstarted > limit:
+            limit = self._keep // 2
+            yield _LOOK
+
+    def look(self, connection: Connection) -> None:
+        """Count what waits for its first run."""
+        with connection as store:
+            records = store.queues([self._queue])
+        self._unstarted = sum(count for each in records for state, count in each.counts.items() if state in _UNSTARTED)
 
 
-def wait_for_room(connection: Connection, queue: str, keep: int, coming: int) -> None:
-    """Wait, if ``coming`` more would be too many, until at most half of ``keep`` are unstarted."""
-    if unstarted(connection, queue) + coming <= keep:
-        return
-    while unstarted(connection, queue) > keep // 2:
-        time.sleep(_LOOK)
-
-
-async def await_room(connection: Connection, queue: str, keep: int, coming: int) -> None:
-    """Do what ``wait_for_room`` does, without a thread."""
-    import asyncio
-
-    if await _runtime.aside(lambda: unstarted(connection, queue)) + coming <= keep:
-        return
-    while await _runtime.aside(lambda: unstarted(connection, queue)) > keep // 2:
-        await asyncio.sleep(_LOOK)
-
-
-def unstarted(connection: Connection, queue: str) -> int:
-    """Return how many jobs of the queue wait for their first run."""
-    with connection as opened:
-        return sum(each.counts.get(state, 0) for each in opened.queues([queue]) for state in _UNSTARTED)  # type: ignore[call-overload]
-
-
-def fresh(answer: Enqueued) -> bool:
-    """Tell whether a job was stored by this very call and waits."""
-    return not answer.existing and answer.state in _FRESH
+def _check_queue(group: Batch, queue: str) -> None:
+    for draft in group.drafts:
+        if draft.queue != queue:
+            raise BadOption(f"enqueue_iter(keep=) watches queue '{queue}', but {draft!r} goes elsewhere.")

@@ -13,18 +13,17 @@ from . import _identity, _signature
 from ._codec import Codec
 from ._ids import new_id
 from ._names import key_list
-from ._options import NONE, UNSET, Merged, Options, merge
+from ._options import NONE, UNSET, Merged, Options, Unset, merge
 from ._record import NewJob
 from ._runtime import Source
 from ._task import Task
+from ._templates import Templates, needed
 from .errors import BadOption
 
 if TYPE_CHECKING:
     from ._app import App
 
 R_co = TypeVar("R_co", covariant=True)
-
-_make = NewJob._make
 
 
 class Plan:
@@ -35,13 +34,15 @@ class Plan:
         "_name_there",
         "app",
         "codec",
+        "fixed",
         "fixed_id",
         "fn",
-        "merged",
+        "own",
         "queue",
         "source",
         "target",
         "task",
+        "templates",
     )
 
     def __init__(
@@ -63,7 +64,12 @@ class Plan:
         self.app = app
         self.codec = codec
         self.fixed_id: str | None = None if using.id is UNSET else str(using.id)
-        self.merged: Merged = merge(using, own, defaults, app.options if app is not None else NONE)
+        merged: Merged = merge(using, own, defaults, app.options if app is not None else NONE)
+        self.fixed, self.own = merged[:7], (merged.tags, merged.meta)
+        # In ``using`` a tag is literal; what ``@task`` says is filled from the arguments.
+        self.templates: Templates | None = None
+        if using.tags is UNSET and not isinstance(own.tags, Unset) and self.fn is not None and needed(own.tags):
+            self.templates = Templates(own.tags, self.fn, self.task)
         self._home, self._name_there = _home_of(target)
 
     def holds(self) -> bool:
@@ -110,13 +116,13 @@ class Draft(Generic[R_co]):
     ``around_enqueue``, where ``add`` can still give it meta and tags. ``args`` and ``kwargs`` are what was passed.
     """
 
-    __slots__ = ("_meta", "_payload", "_plan", "_tags", "args", "kwargs")
+    __slots__ = ("_own", "_payload", "_plan", "args", "kwargs")
 
     def __init__(self, plan: Plan, payload: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._plan = plan
         self._payload = payload
-        self._meta: str | None = plan.merged.meta
-        self._tags: str | None = plan.merged.tags
+        #: Tags and meta, as JSON.
+        self._own = plan.own if plan.templates is None else (_tags(plan.templates.fill(args, kwargs)), plan.own[1])
         self.args = args
         self.kwargs = kwargs
 
@@ -133,12 +139,12 @@ class Draft(Generic[R_co]):
     @property
     def meta(self) -> Mapping[str, Any]:
         """Return the meta it will be stored with; a copy."""
-        return dict(json.loads(self._meta)) if self._meta else {}
+        return dict(json.loads(self._own[1])) if self._own[1] else {}
 
     @property
     def tags(self) -> tuple[str, ...]:
         """Return the tags it will be stored with."""
-        return tuple(json.loads(self._tags)) if self._tags else ()
+        return tuple(json.loads(self._own[0])) if self._own[0] else ()
 
     def add(self, *, meta: Mapping[str, Any] | None = None, tags: str | Sequence[str] = ()) -> None:
         """Add meta (key by key) and tags before it is stored. Raises ``NotSerialisable``, ``BadName`` for what cannot be kept."""
@@ -146,33 +152,27 @@ class Draft(Generic[R_co]):
             if not isinstance(meta, Mapping):
                 raise BadOption(f"Draft.add(meta=) takes a mapping of str to data, not {meta!r}.")
             new = json.loads(self._plan.codec.encode_value(dict(meta), "meta"))
-            self._meta = json.dumps({**self.meta, **new}, separators=(",", ":"))
+            self._own = self._own[0], json.dumps({**self.meta, **new}, separators=(",", ":"))
         if tags:
             merged = key_list([*self.tags, *key_list(tags, "Draft.add(tags=)")], "Draft.add(tags=)")
-            self._tags = json.dumps(merged, separators=(",", ":"))
+            self._own = _tags(merged), self._own[1]
 
     def __repr__(self) -> str:
         """Show the task and the queue, not the arguments."""
         return f"<Draft {self._plan.task} for queue '{self._plan.queue}'>"
 
 
+def _tags(tags: Sequence[str]) -> str:
+    return json.dumps(tags, separators=(",", ":"))
+
+
 def new_job(draft: Draft[Any], by: str, parent: str | None) -> NewJob:
     """Return what is stored."""
     plan = draft._plan
-    merged = plan.merged
-    return _make(
-        (
-            plan.fixed_id or new_id(),
-            plan.task,
-            plan.queue,
-            draft._payload,
-            *merged[:7],
-            draft._tags,
-            draft._meta,
-            by,
-            parent,
-        )
-    )
+    values = (
+        plan.fixed_id or new_id(), plan.task, plan.queue, draft._payload, *plan.fixed, *draft._own, by, parent
+    )  # fmt: skip
+    return tuple.__new__(NewJob, values)
 
 
 def flat(fn: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[object, tuple[Any, ...], dict[str, Any]]:

@@ -40,10 +40,8 @@ class Counts(dict[str, int]):
 
 def one(connection: Connection, codec: Codec, job_id: str) -> Job[Any]:
     """Return one job, or raise ``JobNotFound`` or ``AmbiguousId``."""
-    if not isinstance(job_id, str):
-        job_id = str(job_id)
     with connection as store:
-        found = store.get([job_id])
+        found = store.get([str(job_id)])
     if not found:
         raise not_found(job_id, connection)
     return Job(connection, codec, None, found[0])

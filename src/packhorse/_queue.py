@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
-from contextlib import ExitStack
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Self, TypeVar, Unpack, overload
 
@@ -106,7 +106,7 @@ class Queue:
         The call is checked and encoded at once, so that later changes to the arguments do not count.
         """
         draft, by = self._draft(fn, args, kwargs), caller()
-        return _runtime.aside(lambda: self._store_one(draft, by))
+        return _runtime.aside(self._store_one, draft, by)
 
     # -- many jobs --------------------------------------------------------------------------------------------------
     @overload
@@ -127,26 +127,24 @@ class Queue:
     def enqueue_many(self, drafts: Iterable[Draft[R]], /, *, batch: int = 1000) -> list[Job[R]]:
         """Store many drafts, ``batch`` at a time, reading them lazily; each batch is stored wholly or not at all.
 
-        Raises ``BatchFailed`` when reading a draft or storing a batch fails: ``stored`` jobs are in, the one at ``index`` is not,
-        and the cause is chained.
+        Raises ``BatchFailed`` when reading a draft or storing a batch fails: ``stored`` jobs are in, the one at ``index``
+        is not, and the cause is chained.
         """
-        by, found = caller(), []
+        by = caller()
+        found: list[Job[R]] = []
         for group in _bulk.batches(drafts, batch, self._source):
-            found.extend(_bulk.store(group, lambda ready: self._store(ready, by)))
+            found += self._store_batch(group, by)
         return found
 
     def aenqueue_many(self, drafts: Iterable[Draft[R]], /, *, batch: int = 1000) -> Coroutine[Any, Any, list[Job[R]]]:
         """Do what ``enqueue_many`` does, to be awaited. The drafts are read by the event loop, stored beside it."""
-        by = caller()
+        return self._astore_all(drafts, batch, caller())
 
-        async def run() -> list[Job[R]]:
-            found: list[Job[R]] = []
-            for group in _bulk.batches(drafts, batch, self._source):
-                ready = group
-                found.extend(await _runtime.aside(lambda: _bulk.store(ready, lambda some: self._store(some, by))))
-            return found
-
-        return run()
+    async def _astore_all(self, drafts: Iterable[Draft[R]], batch: int, by: str) -> list[Job[R]]:
+        found: list[Job[R]] = []
+        for group in _bulk.batches(drafts, batch, self._source):
+            found += await _runtime.aside(self._store_batch, group, by)
+        return found
 
     def enqueue_iter(
         self, drafts: Iterable[Draft[Any]], /, *, keep: int | None = None, batch: int = 1000
@@ -156,23 +154,26 @@ class Queue:
         With ``keep``, never more than so many unstarted jobs are in this queue: it waits when they are, and goes on at half.
         Raises ``BatchFailed`` like ``enqueue_many``.
         """
-        by = caller()
-        for group in _bulk.batches(drafts, _bulk.piece(batch, keep), self._source):
-            if keep is not None:
-                _bulk.wait_for_room(self._connection, self._name, keep, len(group.drafts))
-            for job in _bulk.store(group, lambda ready: self._store(ready, by)):
+        by, room = caller(), _bulk.Room(self._name, keep, batch)
+        for group in _bulk.batches(drafts, room.batch, self._source):
+            for pause in room.pauses(group):
+                time.sleep(pause)
+                room.look(self._connection)
+            for job in self._store_batch(group, by):
                 yield job.id
 
     async def aenqueue_iter(
         self, drafts: Iterable[Draft[Any]], /, *, keep: int | None = None, batch: int = 1000
     ) -> AsyncIterator[str]:
         """Do what ``enqueue_iter`` does, for ``async for``."""
-        by = caller()
-        for group in _bulk.batches(drafts, _bulk.piece(batch, keep), self._source):
-            ready = group
-            if keep is not None:
-                await _bulk.await_room(self._connection, self._name, keep, len(group.drafts))
-            for job in await _runtime.aside(lambda: _bulk.store(ready, lambda some: self._store(some, by))):
+        import asyncio
+
+        by, room = caller(), _bulk.Room(self._name, keep, batch)
+        for group in _bulk.batches(drafts, room.batch, self._source):
+            for pause in room.pauses(group):
+                await asyncio.sleep(pause)
+                await _runtime.aside(room.look, self._connection)
+            for job in await _runtime.aside(self._store_batch, group, by):
                 yield job.id
 
     # -- looking ----------------------------------------------------------------------------------------------------
@@ -290,15 +291,16 @@ class Queue:
         return plan
 
     def _store_one(self, draft: Draft[Any], by: str) -> Job[Any]:
-        return self._store([draft], by)[0]
+        return self._store((draft,), by)[0]
+
+    def _store_batch(self, group: _bulk.Batch, by: str) -> list[Job[Any]]:
+        try:
+            return self._store(group.drafts, by)
+        except Exception as error:
+            raise group.failed(error) from error
 
     def _store(self, drafts: Sequence[Draft[Any]], by: str) -> list[Job[Any]]:
         around = self._app.around_enqueue if self._app is not None else ()
         if not around:
             return _bulk.put(self._connection, drafts, by)
-        with ExitStack() as stack:
-            for draft in drafts:
-                for each in around:
-                    stack.enter_context(each(draft))
-            return _bulk.put(self._connection, drafts, by)
-        raise RuntimeError  # unreachable
+        return _bulk.put_within(around, self._connection, drafts, by)

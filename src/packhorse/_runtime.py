@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
 from . import _settings
+from ._ids import new_id
 from ._record import Enqueued, NewJob
 from ._settings import Settings
 from ._store import Store
@@ -41,12 +42,14 @@ class Connection:
     Whatever shows that the connection is broken drops it; the next use opens another.
     """
 
-    __slots__ = ("_lock", "_open", "_store", "settings", "test")
+    __slots__ = ("_lock", "_open", "_store", "run", "settings", "test")
 
     def __init__(self, settings: Settings, open_store: Callable[[], Store], *, test: bool = False) -> None:
         """Note how to open it. ``test``: jobs here run only when a test says so."""
         self.settings = settings
         self.test = test
+        #: In a test that runs jobs as they are enqueued: called with their ids.
+        self.run: Callable[[list[str]], None] | None = None
         self._open = open_store
         self._store: Store | None = None
         self._lock = RLock()
@@ -233,6 +236,17 @@ def adopt(url: str, namespace: str) -> None:
     _replace(Override(Connection(settings, lambda: open_store(settings))))
 
 
+@contextmanager
+def parents(parent: Callable[[], str | None]) -> Iterator[None]:
+    """Do the same for the duration of a ``with``."""
+    global _parent
+    before, _parent = _parent, parent
+    try:
+        yield
+    finally:
+        _parent = before
+
+
 def adopt_parent(parent: Callable[[], str | None]) -> None:
     """Let jobs enqueued here record what ``parent()`` returns, the id of the running job, as their parent."""
     global _parent
@@ -242,6 +256,13 @@ def adopt_parent(parent: Callable[[], str | None]) -> None:
 def parent() -> str | None:
     """Return the id of the job that runs here."""
     return _parent() if _parent is not None else None
+
+
+def new_memory_store(clock: Callable[[], int]) -> Store:
+    """Return a fresh memory store, which nobody else has, with a clock of its own."""
+    from ._stores import open_store as opened
+
+    return opened(f"memory://{new_id()}", namespace="default", clock=clock)
 
 
 @contextmanager
@@ -292,7 +313,7 @@ if hasattr(os, "register_at_fork"):
 _threads: tuple[int, Any] | None = None
 
 
-async def aside(call: Callable[[], T]) -> T:
+async def aside(call: Callable[..., T], *args: Any) -> T:
     """Run a call in a thread of ours, so that the caller's event loop is never blocked.
 
     The loop's own threads are not used: they belong to the program, which may have them all busy.
@@ -301,7 +322,7 @@ async def aside(call: Callable[[], T]) -> T:
     import contextvars
 
     context = contextvars.copy_context()
-    return await asyncio.get_running_loop().run_in_executor(_pool(), lambda: context.run(call))
+    return await asyncio.get_running_loop().run_in_executor(_pool(), context.run, call, *args)
 
 
 def _pool() -> Any:
