@@ -1,0 +1,236 @@
+"""Handing jobs to workers."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from itertools import repeat
+from typing import Any, NamedTuple
+
+from ..._record import Claim, Claimed
+from .connection import Connection
+from .counts import Counts
+from .produce import ODD_SOLO, ODD_STILL
+from .queries import sql
+from .states import QUEUED, RUNNING
+
+_SEPARATOR = "\x1e"
+_FIRST, _THESE = sql("claim", "first"), sql("claim", "these")
+
+
+class _Rows(NamedTuple):
+    """Claimable jobs of one line, column by column, in the order in which they are taken."""
+
+    count: int
+    oddest: int
+    odds: str
+    seqs: str
+    kinds: str
+    created: str
+    ids: str
+    by: str
+    payloads: str
+
+
+class _Call(NamedTuple):
+    """What one claim call carries along."""
+
+    now: int
+    free: int
+    room: int
+    worker: str
+    claim_no: int
+    token: str
+    counts: Counts
+
+
+class Claiming(Connection):
+    """The verb that makes queued jobs running."""
+
+    def claim(
+        self,
+        queues: Sequence[str] | None,
+        free: int,
+        ahead: int,
+        worker: str,
+        claim_no: int,
+        *,
+        lines: Sequence[str] = (),
+        turn: int = 0,
+    ) -> Claim:
+        """Take up to ``free + ahead`` queued jobs by rank and make them running for this live worker."""
+        return self._write(self._claim, queues, free, ahead, worker, claim_no, lines, turn)
+
+    def _claim(
+        self,
+        db: sqlite3.Connection,
+        now: int,
+        queues: Sequence[str] | None,
+        free: int,
+        ahead: int,
+        worker: str,
+        claim_no: int,
+        lines: Sequence[str],
+        turn: int,
+    ) -> Claim:
+        live = db.execute(sql("claim", "live"), {"worker": worker, "ns": self._ns}).fetchone()
+        if live is None or not live[0]:
+            return Claim([], now, False)
+        call = _Call(now, free, free + ahead, worker, claim_no, os.urandom(16).hex(), Counts())
+        taken: list[Claimed] = []
+        more = False
+        for line in self._lines(db, queues, lines, turn):
+            more = self._claim_line(db, call, line, taken)
+            if more:
+                break
+        call.counts.write(db)
+        return Claim(taken, now, more)
+
+    def _lines(
+        self, db: sqlite3.Connection, queues: Sequence[str] | None, sides: Sequence[str], turn: int
+    ) -> Iterator[int]:
+        """Yield the lines in the order in which they are asked: a queue, then its side lines that are served."""
+        for queue, name in self._open_queues(db, queues, turn):
+            yield queue
+            for side in dict.fromkeys(sides):
+                if side.startswith(f"{name}#"):
+                    found = self._names.known_line(db, self._ns, side)
+                    if found is not None:
+                        yield found
+
+    def _open_queues(
+        self, db: sqlite3.Connection, queues: Sequence[str] | None, turn: int
+    ) -> Iterator[tuple[int, str]]:
+        if queues is None:
+            found = db.execute(sql("claim", "every"), {"ns": self._ns}).fetchall()
+            start = turn % len(found) if found else 0
+            yield from found[start:] + found[:start]
+            return
+        for name in dict.fromkeys(queues):
+            row = db.execute(sql("claim", "open"), {"ns": self._ns, "name": name}).fetchone()
+            if row is not None:
+                yield row
+
+    def _claim_line(self, db: sqlite3.Connection, call: _Call, line: int, taken: list[Claimed]) -> bool:
+        """Take what may be taken from one line; tell whether something was left because of a limit."""
+        heads = sorted(db.execute(sql("claim", "heads"), {"line": line}).fetchall())
+        if not heads:
+            return False
+        room = call.room - len(taken)
+        rows = _first_rows(db, call.now, line, heads, room + 1)
+        size = _allowed(rows, room, max(call.free - len(taken), 0))
+        if size:
+            taken += self._take(db, call, rows, size, heads)
+        return size < rows.count
+
+    def _take(
+        self, db: sqlite3.Connection, call: _Call, rows: _Rows, size: int, heads: list[tuple[int, int]]
+    ) -> list[Claimed]:
+        seqs = list(map(int, rows.seqs.split(",")[:size]))
+        _mark(db, call, seqs)
+        kinds = rows.kinds.split(",")[:size]
+        odd = list(map(int, rows.odds.split(",")[:size])) if rows.oddest else []
+        names = {kind: self._names.called(db, int(kind)) for kind in set(kinds)}
+        self._count(call, kinds, names)
+        # One priority is by far the most common; with several, every job is read with its details.
+        if len(heads) == 1 and not any(odd):
+            jobs = self._plain_jobs(db, call, rows, seqs, kinds, names, heads[0][1])
+        else:
+            jobs = _detailed_jobs(db, seqs)
+        for job, seq, kind, oddness in zip(jobs, seqs, kinds, odd or repeat(0), strict=False):
+            if oddness <= ODD_STILL:
+                self._plain[job.id] = (seq, names[kind][2])
+        return jobs
+
+    def _plain_jobs(
+        self,
+        db: sqlite3.Connection,
+        call: _Call,
+        rows: _Rows,
+        seqs: list[int],
+        kinds: list[str],
+        names: dict[str, tuple[str, str, int]],
+        priority: int,
+    ) -> list[Claimed]:
+        ids, by, payloads = _texts(db, rows, seqs)
+        created = map(int, rows.created.split(","))
+        tasks = (names[kind][0] for kind in kinds)
+        queues = (names[kind][1] for kind in kinds)
+        none, zero, no, token = repeat(None), repeat(0), repeat(False), repeat(call.token)
+        fence = repeat(call.now)
+        columns = zip(
+            ids, token, tasks, queues, payloads, none, no, no, zero, zero, zero, zero, zero, fence, repeat(priority),
+            created, none, none, none, by, none, none, strict=False,
+        )  # fmt: skip
+        return list(map(Claimed._make, columns))
+
+    def _count(self, call: _Call, kinds: list[str], names: dict[str, tuple[str, str, int]]) -> None:
+        for kind, (_, _, queue) in names.items():
+            call.counts.move(queue, QUEUED, RUNNING, kinds.count(kind))
+
+
+def _first_rows(
+    db: sqlite3.Connection, now: int, line: int, heads: list[tuple[int, int]], limit: int
+) -> _Rows:
+    if len(heads) == 1:
+        values = {"line": line, "priority": heads[0][1], "now": now, "limit": limit}
+        return _Rows._make(db.execute(_FIRST, values).fetchone())
+    seqs = _merged(db, now, line, heads, limit)
+    return _Rows._make(db.execute(_THESE, {"seqs": json.dumps(seqs)}).fetchone())
+
+
+def _merged(
+    db: sqlite3.Connection, now: int, line: int, heads: list[tuple[int, int]], limit: int
+) -> list[int]:
+    """Return the first jobs over all priorities of a line. A priority whose first rank is beyond the last place is not read."""
+    best: list[tuple[int, int]] = []
+    for head, priority in heads:
+        if len(best) == limit and best[-1][0] < head:
+            break
+        values = {"line": line, "priority": priority, "now": now, "limit": limit}
+        best = sorted(best + db.execute(sql("claim", "ranks"), values).fetchall())[:limit]
+    return [seq for _, seq in best]
+
+
+def _allowed(rows: _Rows, room: int, free: int) -> int:
+    """Return how many may be taken: what there is room for, but none ahead of a free slot from the first that runs alone."""
+    size = min(rows.count, room)
+    if not size or rows.oddest < ODD_SOLO or size <= free:
+        return size
+    odd = rows.odds.split(",")
+    return next((place for place in range(free, size) if int(odd[place]) == ODD_SOLO), size)
+
+
+def _mark(db: sqlite3.Connection, call: _Call, seqs: list[int]) -> None:
+    values: dict[str, Any] = {
+        "token": call.token,
+        "worker": call.worker,
+        "claim_no": call.claim_no,
+        "now": call.now,
+    }
+    first, last = min(seqs), max(seqs)
+    if last - first + 1 == len(seqs):
+        db.execute(sql("claim", "take_run"), {**values, "first": first, "last": last})
+    else:
+        db.execute(sql("claim", "take"), {**values, "seqs": json.dumps(seqs)})
+
+
+def _texts(
+    db: sqlite3.Connection, rows: _Rows, seqs: list[int]
+) -> tuple[list[str], list[str | None], list[str]]:
+    ids, by, payloads = (text.split(_SEPARATOR) for text in (rows.ids, rows.by, rows.payloads))
+    if len(ids) == len(by) == len(payloads) == rows.count:
+        return ids, [text or None for text in by], payloads
+    found = db.execute(sql("claim", "texts"), {"seqs": json.dumps(seqs)}).fetchall()
+    return [row[0] for row in found], [row[1] for row in found], [row[2] for row in found]
+
+
+def _detailed_jobs(db: sqlite3.Connection, seqs: list[int]) -> list[Claimed]:
+    found = db.execute(sql("claim", "details"), {"seqs": json.dumps(seqs)}).fetchall()
+    jobs = []
+    for row in found:
+        job = Claimed._make(row[1:])
+        jobs.append(job._replace(crash_fails=bool(job.crash_fails), suspect=bool(job.suspect)))
+    return jobs

@@ -1,0 +1,114 @@
+"""Looking at jobs, attempts, queues and workers; and the switches of queues."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+
+from ..._record import AttemptRecord, JobRecord, QueueRecord, WorkerRecord
+from ...errors import AmbiguousId
+from . import records
+from .connection import Connection
+from .queries import sql
+from .states import NAMES
+
+_COUNT_LIMIT = 10_000
+
+
+class Looking(Connection):
+    """The verbs that change nothing, and pause and resume."""
+
+    def get(self, ids: Sequence[str]) -> list[JobRecord]:
+        """Return the stored jobs of these ids, in the order given; 8 characters mean the one job whose id ends so."""
+        return self._read(self._get, ids)
+
+    def _get(self, db: sqlite3.Connection, ids: Sequence[str]) -> list[JobRecord]:
+        full = [self._full_id(db, name) if len(name) == 8 else name for name in ids]
+        return records.by_id(db, self._ns, json.dumps(full))
+
+    def _full_id(self, db: sqlite3.Connection, ending: str) -> str:
+        rows = db.execute(sql("look", "ending"), {"ns": self._ns, "ending": ending}).fetchall()
+        if len(rows) > 1:
+            some = ", ".join(row[0] for row in rows)
+            raise AmbiguousId(f"More than one job has an id that ends with {ending}. Give the whole id: {some}.")
+        return str(rows[0][0]) if rows else ending
+
+    def attempts(self, job: str) -> list[AttemptRecord]:
+        """Return the ended runs, oldest first. A success at the first attempt is made up from the job itself."""
+        values = {"ns": self._ns, "id": job}
+
+        def step(db: sqlite3.Connection) -> list[AttemptRecord]:
+            rows = db.execute(sql("look", "attempts"), values).fetchall()
+            rows += db.execute(sql("look", "first_success"), values).fetchall()
+            return [AttemptRecord(*row) for row in rows]
+
+        return self._read(step)
+
+    def log(self, job: str, token: str | None = None) -> list[tuple[str, str, int]]:
+        """Return (token, text, dropped) of the attempts that logged, oldest first, or of one of them."""
+        values = {"ns": self._ns, "id": job, "token": token}
+        return self._read(lambda db: db.execute(sql("look", "log"), values).fetchall())
+
+    def workers(self, dead: bool = False) -> list[WorkerRecord]:
+        """Return the live (and stopping) workers, and the dead ones too if asked, oldest first."""
+        values = {"ns": self._ns, "dead": dead}
+        rows = self._read(lambda db: db.execute(sql("workers", "list"), values).fetchall())
+        return [WorkerRecord(*row) for row in rows]
+
+    # -- queues -------------------------------------------------------------------------------------------------
+    def queues(self, names: Sequence[str] | None = None) -> list[QueueRecord]:
+        """Return queues that have or had jobs, or are paused, by name. Cheap at any size."""
+        wanted = None if names is None else json.dumps(list(names))
+        return self._read(self._queues, wanted)
+
+    def _queues(self, db: sqlite3.Connection, names: str | None) -> list[QueueRecord]:
+        found = []
+        for row in db.execute(sql("look", "queues"), {"ns": self._ns, "names": names}).fetchall():
+            id, name, paused_at, paused_by, reason, step, *counts = row
+            ready = self._oldest_ready(db, id, step) if counts[0] else None
+            by_state = {state: count for state, count in zip(NAMES, counts, strict=True) if count}
+            found.append(QueueRecord(name, by_state, ready, paused_at, paused_by, reason, step))
+        return found
+
+    def _oldest_ready(self, db: sqlite3.Connection, queue: int, step: int) -> int | None:
+        """Return the ready time of the oldest queued job: it is the first one of some priority."""
+        lines = db.execute(sql("look", "lines_of"), {"queue": queue}).fetchall()
+        heads = [head for (line,) in lines for head in db.execute(sql("claim", "heads"), {"line": line}).fetchall()]
+        return min((rank + priority * step for rank, priority in heads), default=None)
+
+    def ahead(self, job: str) -> int:
+        """Return how many queued jobs of the same line would be claimed before this queued one, counting to 10,000."""
+        return self._read(self._ahead, job, self.now())
+
+    def _ahead(self, db: sqlite3.Connection, job: str, now: int) -> int:
+        row = db.execute(sql("look", "place"), {"ns": self._ns, "id": job}).fetchone()
+        if row is None:
+            return 0
+        line, rank, seq = row
+        count = 0
+        for head, priority in db.execute(sql("claim", "heads"), {"line": line}).fetchall():
+            if head <= rank and count < _COUNT_LIMIT:
+                values = {"line": line, "priority": priority, "rank": rank, "seq": seq, "now": now}
+                values["limit"] = _COUNT_LIMIT - count
+                count += db.execute(sql("look", "before"), values).fetchone()[0]
+        return count
+
+    # -- switches -----------------------------------------------------------------------------------------------
+    def pause(self, queue: str, *, by: str = "", reason: str = "") -> bool:
+        """Stop claims from a queue; jobs are not touched. Return False if it was paused already."""
+
+        def step(db: sqlite3.Connection, now: int) -> bool:
+            line = self._names.line(db, self._ns, queue)
+            values = {"queue": line, "now": now, "by": by or None, "reason": reason or None}
+            return db.execute(sql("look", "pause"), values).rowcount > 0
+
+        return self._write(step)
+
+    def resume(self, queue: str) -> bool:
+        """Undo ``pause``. Return False if it was not paused."""
+
+        def step(db: sqlite3.Connection, now: int) -> bool:
+            return db.execute(sql("look", "resume"), {"ns": self._ns, "name": queue}).rowcount > 0
+
+        return self._write(step)

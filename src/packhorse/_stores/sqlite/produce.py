@@ -1,0 +1,104 @@
+"""Storing new jobs."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from ..._record import Enqueued, NewJob, rank
+from ...errors import IdConflict
+from . import batches
+from .connection import Connection
+from .counts import Counts
+from .queries import sql
+from .states import NAMES, QUEUED, SCHEDULED, micros
+
+#: Values of ``odd``: what a claim has to know before it looks at the details.
+ODD_STILL, ODD_LIVE, ODD_SOLO = 1, 2, 3
+
+
+class Producing(Connection):
+    """The producer's verb."""
+
+    def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        """Store jobs, all or none, in the order given."""
+        if not jobs:
+            return []
+        try:
+            return self._write(self._insert, jobs)
+        except sqlite3.IntegrityError:
+            # An id is known already. Rare, so only then is it asked which.
+            return self._write(self._insert_new, jobs)
+
+    def _insert_new(self, db: sqlite3.Connection, now: int, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        known = self._known(db, [job.id for job in jobs])
+        first: dict[str, NewJob] = {}
+        for job in jobs:
+            content = known[job.id][1] if job.id in known else _content(first.setdefault(job.id, job))
+            if content != _content(job):
+                raise _conflict(job.id)
+        new = self._insert(db, now, list(first.values())) if first else []
+        answers = {answer.id: answer for answer in new}
+        found = []
+        for job in jobs:
+            existing = known[job.id][0] if job.id in known else answers[job.id]
+            found.append(existing)
+            answers[job.id] = existing._replace(existing=True)
+        return found
+
+    def _known(self, db: sqlite3.Connection, ids: list[str]) -> dict[str, tuple[Enqueued, tuple[str, str, str]]]:
+        rows = db.execute(sql("enqueue", "known"), {"ns": self._ns, "ids": json.dumps(ids)})
+        return {
+            id: (Enqueued(id, NAMES[state], created, scheduled, True), (task, queue, payload))
+            for id, state, created, scheduled, task, queue, payload in rows.fetchall()
+        }
+
+    def _insert(self, db: sqlite3.Connection, now: int, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        counts, rows, details, answers = Counts(), [], [], []
+        for place, job in enumerate(jobs):
+            kind, line = self._names.kind(db, self._ns, job.queue, job.task)
+            ready = job.at if job.at is not None else now + micros(job.delay) if job.delay else now
+            later = ready if ready > now else None
+            state = SCHEDULED if later else QUEUED
+            expires = job.expires_at
+            if expires is None and job.expires is not None:
+                expires = now + micros(job.expires)
+            odd = _odd(job, later, expires)
+            place_in_line = rank(later or now, job.priority)
+            rows.append((job.id, kind, line, state, odd, job.priority, place_in_line, job.by, job.payload))
+            if odd:
+                details.append((place, later, expires, job.crash_fails, job.parent, job.options, job.tags, job.meta))
+            answers.append(Enqueued(job.id, NAMES[state], now, later, False))
+            counts.move(line, None, state)
+        _, last = batches.write(db, "enqueue", "jobs", (self._ns, now), rows)
+        if details:
+            self._insert_details(db, last - len(rows) + 1, details)
+        counts.write(db)
+        return answers
+
+    def _insert_details(self, db: sqlite3.Connection, first: int, details: list[tuple[Any, ...]]) -> None:
+        # The rows of one insert are numbered one after the other, in order.
+        numbered = [(first + place, *rest) for place, *rest in details]
+        batches.write(db, "enqueue", "details", (self._ns,), numbered)
+
+
+def _odd(job: NewJob, later: int | None, expires: int | None) -> int:
+    if job.crash_fails:
+        return ODD_SOLO
+    if expires is not None:
+        return ODD_LIVE
+    return ODD_STILL if later or job.options or job.tags or job.meta or job.parent else 0
+
+
+def _content(job: NewJob) -> tuple[str, str, str]:
+    return job.task, job.queue, job.payload
+
+
+def _conflict(job_id: str) -> IdConflict:
+    return IdConflict(
+        f"Job {job_id} is stored already with another task, queue or arguments; nothing was stored. "
+        "Enqueue it under an id of its own.",
+        job_id,
+    )

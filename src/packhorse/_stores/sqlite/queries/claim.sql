@@ -1,0 +1,64 @@
+-- name: live
+SELECT state = 'live' FROM packhorse_workers WHERE id = :worker AND ns = :ns
+
+-- name: every
+SELECT id, name FROM packhorse_lines
+ WHERE ns = :ns AND side_of IS NULL AND paused_at IS NULL AND n_queued > 0
+ ORDER BY name
+
+-- name: open
+SELECT id, name FROM packhorse_lines WHERE ns = :ns AND name = :name AND side_of IS NULL AND paused_at IS NULL
+
+-- name: heads (the priorities that a line has, and the first rank of each: a jump from one to the next, not a scan)
+WITH RECURSIVE level (priority) AS (
+    SELECT max(priority) FROM packhorse_jobs WHERE line = :line AND state = 0
+    UNION ALL
+    SELECT (SELECT max(priority) FROM packhorse_jobs
+             WHERE line = :line AND state = 0 AND priority < level.priority)
+      FROM level WHERE level.priority IS NOT NULL
+)
+SELECT (SELECT rank FROM packhorse_jobs
+         WHERE line = :line AND state = 0 AND priority = level.priority ORDER BY rank LIMIT 1), priority
+  FROM level WHERE priority IS NOT NULL
+
+-- name: first (of one priority: all columns as joined text, so that a batch is one row and one call)
+SELECT count(*), max(odd), group_concat(odd), group_concat(seq), group_concat(kind), group_concat(created_at),
+       group_concat(id, char(30)), group_concat(coalesce(made_by, ''), char(30)), group_concat(payload, char(30))
+  FROM (SELECT seq, odd, kind, created_at, id, made_by, payload
+          FROM packhorse_jobs j
+         WHERE line = :line AND priority = :priority AND state = 0
+           AND (odd < 2 OR NOT EXISTS (SELECT 1 FROM packhorse_details d WHERE d.seq = j.seq AND d.expires_at <= :now))
+         ORDER BY rank, seq
+         LIMIT :limit)
+
+-- name: ranks (the first of one priority, to be merged with those of others)
+SELECT rank, seq
+  FROM packhorse_jobs j
+ WHERE line = :line AND priority = :priority AND state = 0
+   AND (odd < 2 OR NOT EXISTS (SELECT 1 FROM packhorse_details d WHERE d.seq = j.seq AND d.expires_at <= :now))
+ ORDER BY rank, seq
+ LIMIT :limit
+
+-- name: these
+SELECT count(*), max(odd), group_concat(odd), group_concat(seq), group_concat(kind), group_concat(created_at),
+       group_concat(id, char(30)), group_concat(coalesce(made_by, ''), char(30)), group_concat(payload, char(30))
+  FROM (SELECT j.seq, odd, kind, created_at, j.id, made_by, payload
+          FROM json_each(:seqs) AS e CROSS JOIN packhorse_jobs j ON j.seq = e.value)
+
+-- name: texts (for the one batch in a million where a text holds the separator itself)
+SELECT j.id, made_by, payload FROM json_each(:seqs) AS e CROSS JOIN packhorse_jobs j ON j.seq = e.value
+
+-- name: take_run (numbers without a gap)
+UPDATE packhorse_jobs
+   SET state = 1, token = :token, worker = :worker, claim_no = :claim_no, fence = max(fence + 1, :now), started_at = NULL
+ WHERE seq BETWEEN :first AND :last
+
+-- name: take
+UPDATE packhorse_jobs
+   SET state = 1, token = :token, worker = :worker, claim_no = :claim_no, fence = max(fence + 1, :now), started_at = NULL
+ WHERE seq IN (SELECT value FROM json_each(:seqs))
+
+-- name: details
+SELECT r.seq, r.id, token, task, queue, payload, options, crash_fails, suspect, failures, crashes, losses, snoozes,
+       generation, fence, priority, created_at, scheduled_at, tags, meta, made_by, r.parent, error
+  FROM json_each(:seqs) AS e CROSS JOIN packhorse_records r ON r.seq = e.value

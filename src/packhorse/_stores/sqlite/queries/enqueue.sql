@@ -1,0 +1,17 @@
+-- name: jobs
+INSERT INTO packhorse_jobs (ns, created_at, id, kind, line, state, odd, priority, rank, made_by, payload)
+SELECT ?1, ?2, v.column1, v.column2, v.column3, v.column4, v.column5, v.column6, v.column7, v.column8, v.column9
+  FROM (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)) AS v
+
+-- name: details
+INSERT INTO packhorse_details (ns, seq, scheduled_at, due_at, expires_at, waits_until, crash_fails, parent, options, tags, meta)
+SELECT ?1, v.column1, v.column2, v.column2, v.column3, v.column3, v.column4, v.column5, v.column6, v.column7, v.column8
+  FROM (VALUES (?, ?, ?, ?, ?, ?, ?, ?)) AS v
+
+-- name: known
+SELECT j.id, j.state, j.created_at, d.scheduled_at, k.task, q.name, j.payload
+  FROM json_each(:ids) AS e
+  JOIN packhorse_jobs j ON j.ns = :ns AND j.id = e.value
+  JOIN packhorse_kinds k ON k.id = j.kind
+  JOIN packhorse_lines q ON q.id = k.queue
+  LEFT JOIN packhorse_details d ON d.seq = j.seq

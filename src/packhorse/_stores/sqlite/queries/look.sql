@@ -1,0 +1,67 @@
+-- name: records
+SELECT r.id, r.seq, task, queue, state, payload, priority, rank, created_at, scheduled_at, due_at, started_at, finished_at,
+       expires_at, options, crash_fails, suspect, failures, crashes, losses, snoozes, generation, fence, token, worker,
+       line, tags, meta, made_by, r.parent, result, result_until, error, reason, progress, cancel_at, cancel_by
+  FROM json_each(:seqs) AS e CROSS JOIN packhorse_records r ON r.seq = e.value
+ ORDER BY e.key
+
+-- name: by_id
+SELECT r.id, r.seq, task, queue, state, payload, priority, rank, created_at, scheduled_at, due_at, started_at, finished_at,
+       expires_at, options, crash_fails, suspect, failures, crashes, losses, snoozes, generation, fence, token, worker,
+       line, tags, meta, made_by, r.parent, result, result_until, error, reason, progress, cancel_at, cancel_by
+  FROM json_each(:ids) AS e CROSS JOIN packhorse_records r ON r.ns = :ns AND r.id = e.value
+ ORDER BY e.key
+
+-- name: ending (a scan of the ids, newest first is not needed: all that match must be known)
+SELECT id FROM packhorse_jobs WHERE ns = :ns AND substr(id, -8) = :ending LIMIT 5
+
+-- name: total
+SELECT coalesce(sum(n_queued + n_running + n_scheduled + n_retrying + n_blocked + n_succeeded + n_failed + n_cancelled), 0)
+  FROM packhorse_lines WHERE ns = :ns
+
+-- name: attempts
+SELECT :id, a.token, a.generation, a.number, a.worker, a.host, a.started_at, a.ended_at, a.outcome, a.error, a.reason,
+       a.usage, a.late
+  FROM packhorse_attempts a WHERE a.job = (SELECT seq FROM packhorse_jobs WHERE ns = :ns AND id = :id)
+ ORDER BY a.n
+
+-- name: first_success (which has written no row of its own)
+SELECT r.id, r.token, r.generation, 1 + r.failures + r.crashes + r.losses, r.worker,
+       (SELECT host FROM packhorse_workers w WHERE w.id = r.worker), r.started_at, r.finished_at, 'succeeded', NULL,
+       r.reason, NULL, NULL
+  FROM packhorse_records r
+ WHERE r.ns = :ns AND r.id = :id AND r.state = 5 AND r.token IS NOT NULL
+   AND NOT EXISTS (SELECT 1 FROM packhorse_attempts a WHERE a.job = r.seq AND a.token = r.token)
+
+-- name: log
+SELECT token, text, dropped FROM packhorse_logs
+ WHERE job = (SELECT seq FROM packhorse_jobs WHERE ns = :ns AND id = :id) AND (:token IS NULL OR token = :token)
+ ORDER BY n
+
+-- name: queues
+SELECT id, name, paused_at, paused_by, paused_reason, step,
+       n_queued, n_running, n_scheduled, n_retrying, n_blocked, n_succeeded, n_failed, n_cancelled
+  FROM packhorse_lines
+ WHERE ns = :ns AND side_of IS NULL AND (:names IS NULL OR name IN (SELECT value FROM json_each(:names)))
+ ORDER BY name
+
+-- name: lines_of
+SELECT id FROM packhorse_lines WHERE id = :queue OR side_of = :queue
+
+-- name: place
+SELECT line, rank, seq FROM packhorse_jobs WHERE ns = :ns AND id = :id AND state = 0
+
+-- name: before (of one priority)
+SELECT count(*) FROM (
+    SELECT 1 FROM packhorse_jobs j
+     WHERE line = :line AND priority = :priority AND state = 0 AND (rank, seq) < (:rank, :seq)
+       AND (odd < 2 OR NOT EXISTS (SELECT 1 FROM packhorse_details d WHERE d.seq = j.seq AND d.expires_at <= :now))
+     LIMIT :limit)
+
+-- name: pause
+UPDATE packhorse_lines SET paused_at = :now, paused_by = :by, paused_reason = :reason
+ WHERE id = :queue AND paused_at IS NULL
+
+-- name: resume
+UPDATE packhorse_lines SET paused_at = NULL, paused_by = NULL, paused_reason = NULL
+ WHERE ns = :ns AND name = :name AND paused_at IS NOT NULL

@@ -1,0 +1,19 @@
+"""The SQLite store: one connection with every verb of the contract."""
+
+from __future__ import annotations
+
+from .claim import Claiming
+from .hints import Waiting
+from .look import Looking
+from .operate import Operating
+from .produce import Producing
+from .settle import Settling
+from .upkeep import Upkeep
+
+
+class SqliteStore(Producing, Claiming, Settling, Upkeep, Operating, Looking, Waiting):
+    """Jobs in one SQLite file, for one host.
+
+    ``sqlite:///relative.db`` or ``sqlite:////absolute.db``; ``?synchronous=normal`` gives up the last moments before a power
+    failure for speed, ``?network=allow`` accepts a network file system.
+    """
