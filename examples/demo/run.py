@@ -133,7 +133,7 @@ def tell(out: Path, expected: list[Expected], began: float, status: int, heading
         wrong.append(
             f"the worker ended with status {status} when it was asked to stop; see {short(out / 'worker.log')}"
         )
-    for problem in wrong:
+    for problem in wrong[:20]:
         print(f"NOT AS IT SHOULD BE: {problem}")
     print("everything ended as it should." if not wrong else f"{len(wrong)} things are not as they should be.")
     return 1 if wrong else 0
