@@ -6,11 +6,10 @@ here touches a store.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import threading
-from collections.abc import Callable, Coroutine, Generator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -23,11 +22,16 @@ from ._signals import Cancel, Interrupted, Retry, Snooze
 from .errors import NotSerialisable, PackhorseError
 
 if TYPE_CHECKING:
+    import asyncio
+
     from ._codec import Codec
     from ._options import Options, Policy
     from ._registry import Runnable
 
 _log = logging.getLogger("packhorse.worker")
+
+#: Told the limits of each run before it begins.
+OnPolicy = Callable[[Claimed, "Policy"], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,7 @@ class Executor:
         self._loops = threading.local()
 
     # -- the run ----------------------------------------------------------------------------------------------------
-    def run(self, job: Claimed, sink: Sink | None = None, on_policy: Callable[[Claimed, Policy], None] | None = None) -> Verdict:
+    def run(self, job: Claimed, sink: Sink | None = None, on_policy: OnPolicy | None = None) -> Verdict:
         """Run a job to its end in this thread, an ``async def`` in a loop of the thread's own."""
         runnable = self._find(job.task)
         if runnable is None:
@@ -109,13 +113,15 @@ class Executor:
                 _current.leave_context(token)
         return verdict if run.log is None else verdict._replace(log=run.log.text(), log_dropped=run.log.dropped)
 
-    async def arun(self, job: Claimed, sink: Sink | None = None, on_policy: Callable[[Claimed, Policy], None] | None = None) -> Verdict:
+    async def arun(self, job: Claimed, sink: Sink | None = None, on_policy: OnPolicy | None = None) -> Verdict:
         """Run a job as a coroutine of the running loop; a sync function runs in one thread beside it."""
         runnable = self._find(job.task)
         if runnable is None:
             return _outcome.parked(job, job.queue)
         if not runnable.is_async:
-            return await asyncio.to_thread(self.run, job, sink, on_policy)
+            from asyncio import to_thread
+
+            return await to_thread(self.run, job, sink, on_policy)
         policy = self._effective(job.options, runnable.options, self._app)
         if on_policy is not None:
             on_policy(job, policy)
@@ -133,7 +139,7 @@ class Executor:
                 if self._around:
                     value = self._call_within(run, runnable, args, kwargs)
                 elif runnable.is_async:
-                    value = self._loop().run_until_complete(self._driven(run, runnable.fn(*args, **kwargs)))
+                    value = self._run_async(run, runnable, args, kwargs)
                 else:
                     value = runnable.fn(*args, **kwargs)
             finally:
@@ -148,12 +154,13 @@ class Executor:
         return self._finish(run, verdict)
 
     async def _async_attempt(self, run: Running, runnable: Runnable, policy: Policy) -> Verdict:
+        from ._coroutines import driven
+
         try:
             args, kwargs = self._codec.decode_call(run.job.payload, runnable.hints)
-            self._gate.arm(run, asyncio.current_task())
             try:
                 with self._surrounded(run):
-                    value = await _Interruptible(runnable.fn(*args, **kwargs), run)
+                    value = await driven(self._gate, run, runnable.fn(*args, **kwargs))
             finally:
                 self._gate.disarm(run)
         except BaseException as error:
@@ -165,7 +172,7 @@ class Executor:
     def _call_within(self, run: Running, runnable: Runnable, args: list[Any], kwargs: dict[str, Any]) -> Any:
         with self._surrounded(run):
             if runnable.is_async:
-                return self._loop().run_until_complete(self._driven(run, runnable.fn(*args, **kwargs)))
+                return self._run_async(run, runnable, args, kwargs)
             return runnable.fn(*args, **kwargs)
 
     def _surrounded(self, run: Running) -> ExitStack:
@@ -173,21 +180,20 @@ class Executor:
         view = _view(run)
         try:
             for each in self._around:
-                stack.enter_context(each.around_job(view))  # type: ignore[attr-defined]
+                stack.enter_context(each.around_job(view))
         except BaseException:
             stack.close()
             raise
         return stack
 
-    def _loop(self) -> asyncio.AbstractEventLoop:
-        loop: asyncio.AbstractEventLoop | None = getattr(self._loops, "loop", None)
-        if loop is None or loop.is_closed():
-            loop = self._loops.loop = asyncio.new_event_loop()
-        return loop
+    def _run_async(self, run: Running, runnable: Runnable, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        """Run an ``async def`` in this thread's own loop. asyncio is imported by whoever needs it: it costs 30 ms of a start."""
+        from . import _coroutines
 
-    async def _driven(self, run: Running, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        self._gate.arm(run, asyncio.current_task())
-        return await _Interruptible(coroutine, run)
+        loop = getattr(self._loops, "loop", None)
+        if loop is None or loop.is_closed():
+            loop = self._loops.loop = _coroutines.new_loop()
+        return loop.run_until_complete(_coroutines.driven(self._gate, run, runnable.fn(*args, **kwargs)))
 
     # -- the verdict ------------------------------------------------------------------------------------------------
     def _verdict_of_value(self, value: object, run: Running, policy: Policy) -> Verdict:
@@ -211,7 +217,7 @@ class Executor:
         if isinstance(error, SystemExit):
             text = _failure.plain("SystemExit", f"called sys.exit({error.code!r})", frames=[])
             return _outcome.failed(run.job, policy.retry, text, retry=policy.retry.wants(error))
-        if isinstance(error, asyncio.CancelledError):
+        if _is_cancelled_error(error):
             text = _failure.plain("CancelledError", "cancelled itself: nobody had cancelled the job")
             return _outcome.failed(run.job, policy.retry, text, retry=policy.retry.wants(error))
         retry = policy.retry.wants(error)
@@ -231,7 +237,7 @@ class Executor:
         outcome = Outcome(kind, error, attempt, by, verdict.reason)
         for each in self._after:
             try:
-                each.after_job(view, outcome)  # type: ignore[attr-defined]
+                each.after_job(view, outcome)
             except Exception:
                 _log.exception("after_job of %s failed for job %s", type(each).__name__, job.id)
 
@@ -284,31 +290,6 @@ def _view(run: Running) -> CurrentJob:
     return run.view
 
 
-class _Interruptible:
-    """Awaits a coroutine; a cancellation that the worker asked for arrives in it as ``Interrupted``."""
-
-    __slots__ = ("_coroutine", "_run")
-
-    def __init__(self, coroutine: Coroutine[Any, Any, Any], run: Running) -> None:
-        self._coroutine = coroutine
-        self._run = run
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        send: Any = None
-        throw: BaseException | None = None
-        while True:
-            try:
-                future = self._coroutine.send(send) if throw is None else self._coroutine.throw(throw)
-            except StopIteration as stop:
-                return stop.value
-            send, throw = None, None
-            try:
-                send = yield future
-            except asyncio.CancelledError as error:
-                throw = self._told() or error
-            except BaseException as error:
-                throw = error
-
-    def _told(self) -> Interrupted | None:
-        reason: Any = self._run.stop
-        return Interrupted(reason) if reason else None
+def _is_cancelled_error(error: BaseException) -> bool:
+    kind = type(error)
+    return kind.__name__ == "CancelledError" and kind.__module__ == "asyncio.exceptions"

@@ -12,7 +12,7 @@ import socket
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import _capture, _current, _runtime
 from .._current import Running
@@ -21,7 +21,10 @@ from .._options import Options, Policy, check
 from .._record import LOG_LIMIT, Claimed, Verdict
 from .._wire import FrameReader, line, write_all
 from ..errors import PackhorseError
-from .slots import Coroutines, Single, Threads
+from .slots import Single, Threads
+
+if TYPE_CHECKING:
+    from .coroutines import Coroutines
 
 _log = logging.getLogger("packhorse.worker")
 
@@ -44,7 +47,7 @@ def main(fds: list[int]) -> int:
     assert kind == "init", kind
     _tie_to(settings["supervisor"])
     faulthandler.enable(faults, all_threads=False)
-    faulthandler.register(signal.SIGQUIT, sys.__stderr__, all_threads=True)
+    faulthandler.register(signal.SIGQUIT, 2, all_threads=True)
     for fd in fds:
         os.set_inheritable(fd, False)  # what a job starts must not keep our pipes open
     child = Child(reader, results, settings)
@@ -124,6 +127,8 @@ class Child:
 
     def _make_slots(self, control: int) -> Single | Threads | Coroutines:
         if self._settings["coroutines"]:
+            from .coroutines import Coroutines
+
             return Coroutines(self, control, self._settings["coroutines"])
         if self._settings["threads"] > 1:
             return Threads(self, control, self._settings["threads"])

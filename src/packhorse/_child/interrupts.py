@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,8 @@ from .._signals import Interrupted
 from .._wire import CONTROL, REASONS
 
 if TYPE_CHECKING:
+    import asyncio
+
     from .child import Child
 
 #: The signal that makes a one-slot child look at its control pipe. A real-time one where there are such, since
@@ -37,7 +38,7 @@ class _Shutdown(Interrupted):
         super().__init__("shutdown")
 
 
-_CLASSES: dict[str, type[Interrupted]] = {"timeout": _Timeout, "cancelled": _Cancelled, "shutdown": _Shutdown}
+_CLASSES: dict[str, Callable[[], Interrupted]] = {"timeout": _Timeout, "cancelled": _Cancelled, "shutdown": _Shutdown}
 
 
 def orders(fd: int) -> list[tuple[int, str]]:
@@ -164,7 +165,7 @@ class ThreadGate:
             _set_async(thread, _CLASSES[reason])
 
 
-def _set_async(thread: int, error: type[BaseException] | None) -> None:
+def _set_async(thread: int, error: object) -> None:
     import ctypes
 
     target = ctypes.py_object(error) if error is not None else None

@@ -15,9 +15,10 @@ from .._record import WorkerRecord
 from .._store import Store
 from ..errors import PackhorseError
 from . import mailbox as m
+from .held import Held
 from .identity import Identity
 from .lock import forget, proves_dead
-from .store_thread import Held, StoreThread
+from .store_thread import StoreThread
 
 _log = logging.getLogger("packhorse.worker")
 
@@ -57,7 +58,13 @@ class BeatThread(threading.Thread):
     """Beats every five seconds, looks for dead neighbours every second, and turns changes in the store into hints."""
 
     def __init__(
-        self, opener: Callable[[], Store], identity: Identity, store: StoreThread, main: m.Mailbox, held: Held, pulse: Pulse
+        self,
+        opener: Callable[[], Store],
+        identity: Identity,
+        store: StoreThread,
+        main: m.Mailbox,
+        held: Held,
+        pulse: Pulse,
     ) -> None:
         """Nothing is opened before the thread runs."""
         super().__init__(name="beat", daemon=True)
@@ -135,7 +142,9 @@ class BeatThread(threading.Thread):
 
     def _condemn(self, store: Store, worker: WorkerRecord, why: str) -> None:
         if store.condemn(worker.id, worker.beats):
-            _log.warning("worker %s (pid %d on %s) is dead: %s; taking its jobs back", worker.name, worker.pid, worker.host, why)
+            _log.warning(
+                "worker %s (pid %d on %s) is dead: %s; taking its jobs back", worker.name, worker.pid, worker.host, why
+            )
             if worker.host == self._identity.host:
                 forget(worker.lock_path)
             self._store_thread.inbox.put(m.Rescue())

@@ -14,6 +14,7 @@ import tempfile
 import termios
 from collections import deque
 from collections.abc import Sequence
+from itertools import chain, takewhile
 from time import monotonic_ns
 from typing import Any
 
@@ -191,10 +192,10 @@ class ChildProcess:
         return unread + len(self._unsent)
 
     def running(self) -> list[int]:
-        """Return the indexes of jobs whose permit was taken and that have not reported."""
+        """Return the indexes of jobs whose permit was taken and that have not reported. Permits are taken in order."""
         self.unstarted()
-        waiting = set(self._permits) | set(self._unsent)
-        return [index for index in self.jobs if index not in waiting]
+        waiting = next((index for index in chain(self._permits, self._unsent) if index != ORDER), self._next)
+        return list(takewhile(waiting.__gt__, self.jobs))
 
     # -- hearing ----------------------------------------------------------------------------------------------------
     def read(self) -> list[bytes] | None:
@@ -204,6 +205,18 @@ class ChildProcess:
         except BlockingIOError:
             return []
         return self._lines.feed(data) if data else None
+
+    def drain(self) -> list[bytes]:
+        """Return all lines that a dead child has left in the pipe."""
+        found: list[bytes] = []
+        while True:
+            try:
+                data = os.read(self.results, _READ)
+            except BlockingIOError:
+                return found
+            if not data:
+                return found
+            found.extend(self._lines.feed(data))
 
     def fault_text(self) -> str:
         """Return what faulthandler wrote when the process died, if it did."""
@@ -264,7 +277,7 @@ def _pipe(fds: list[int]) -> tuple[int, int]:
 
 def _command(fds: Sequence[int]) -> list[str]:
     # The interpreter's own switches travel too (-X dev, -W error, -O …), so that a child runs the code as its caller would.
-    switches = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+    switches: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
     return [sys.executable, *switches, "-m", "packhorse._child", *map(str, fds)]
 
 

@@ -22,7 +22,9 @@ _PAUSE_AFTER_FAILURE = (0.2, 1.0, 2.0, 5.0, 10.0)
 class Crew:
     """Keeps ``processes`` children running, and a spare one where each child serves few jobs."""
 
-    def __init__(self, processes: int, settings: Callable[[], dict[str, Any]], *, max_jobs: int | None, max_memory: int | None) -> None:
+    def __init__(
+        self, processes: int, settings: Callable[[], dict[str, Any]], *, max_jobs: int | None, max_memory: int | None
+    ) -> None:
         """``settings`` gives what a child's first frame holds."""
         self.processes = processes
         self.children: dict[int, ChildProcess] = {}  #: by pid

@@ -63,7 +63,7 @@ class Hearing:
             count, total = spans.get(job.queue, (0, 0))
             spans[job.queue] = (count + 1, total + end - start)
         for queue, (count, total) in spans.items():
-            self._supervisor.pace.ran_many(queue, count, total / 1e9)
+            self._supervisor.dispatch.pace.ran_many(queue, count, total / 1e9)
 
     def _special(self, child: ChildProcess, body: list[Any], ended: list[m.Done]) -> None:
         kind = body[0]

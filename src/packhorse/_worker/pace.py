@@ -15,8 +15,8 @@ _REMEMBERED = 100
 class Pace:
     """Run times of the last jobs of each queue.
 
-    Work ahead per slot is ``floor(50 ms / mean run time)`` of the queue's last 100 jobs, at most 1,000, and none until ten are known.
-    Of the queues of the last claim the slowest decides, since a claim cannot know which queue's jobs it will get.
+    Work ahead per slot is ``floor(50 ms / mean run time)`` of the queue's last 100 jobs, at most 1,000, and none until ten are
+    known. Of the queues of the last claim the slowest decides, since a claim cannot know which queue's jobs it will get.
     """
 
     def __init__(self) -> None:

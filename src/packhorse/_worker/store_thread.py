@@ -9,12 +9,15 @@ import threading
 from collections.abc import Callable
 from time import monotonic, monotonic_ns
 
-from .. import _outcome, _rescue
-from .._record import FINAL, Claimed, JobRecord, Orphan, Report, Verdict
+from .. import _rescue
+from .._record import FINAL, Orphan, Verdict
 from .._store import Store
 from ..errors import PackhorseError, StoreUnavailable
 from . import mailbox as m
+from .held import Held
 from .identity import Identity
+from .outage import Outage
+from .shapes import claimed_again, report_of, verdict_of
 
 _log = logging.getLogger("packhorse.store")
 
@@ -25,48 +28,8 @@ SETTLE_MOST = 1000
 _POLL = 1.0
 _PRUNE_EVERY = 60.0
 _RESCUE_EVERY = 1.0
-_COMPLAIN_EVERY = 30.0
-_LONGEST_PAUSE = 10.0
 #: How long ended jobs are kept (seconds).
 KEEP = {"succeeded": 24 * 3600.0, "failed": 14 * 86400.0, "cancelled": 14 * 86400.0}
-
-
-class Held:
-    """What this worker holds, as a beat tells it; shared with the beat thread."""
-
-    def __init__(self) -> None:
-        """Hold nothing."""
-        self._lock = threading.Lock()
-        self._tokens: dict[str, str] = {}
-        self._claim_no = 0
-
-    def claimed(self, claim_no: int, jobs: list[Claimed]) -> None:
-        """Note a completed claim call."""
-        with self._lock:
-            self._claim_no = claim_no
-            self._tokens.update([(job.id, job.token) for job in jobs])
-
-    def settled(self, runs: list[m.Done]) -> None:
-        """Forget what the store has confirmed."""
-        with self._lock:
-            pop = self._tokens.pop
-            for run in runs:
-                pop(run.job.id, None)
-
-    def forget(self, job: str) -> None:
-        """Forget a job that is no longer mine."""
-        with self._lock:
-            self._tokens.pop(job, None)
-
-    def clear(self) -> None:
-        """Forget all."""
-        with self._lock:
-            self._tokens.clear()
-
-    def snapshot(self) -> tuple[int, list[tuple[str, str]]]:
-        """Return the number of the last completed claim call, and all held."""
-        with self._lock:
-            return self._claim_no, list(self._tokens.items())
 
 
 class StoreThread(threading.Thread):
@@ -110,10 +73,7 @@ class StoreThread(threading.Thread):
         self._next_due = 0.0
         self._next_prune = monotonic() + random.uniform(5, _PRUNE_EVERY)
         self._next_rescue = 0.0
-        self._failures = 0
-        self._away_since: float | None = None
-        self._complained = 0.0
-        self._not_before = 0.0
+        self._outage = Outage()
 
     # -- the loop -----------------------------------------------------------------------------------------------------
     def run(self) -> None:
@@ -123,7 +83,7 @@ class StoreThread(threading.Thread):
         while True:
             self._receive()
             self.turns += 1
-            if monotonic() >= self._not_before:
+            if monotonic() >= self._outage.not_before:
                 self._attempt()
             if self._finish_by is not None and self._finished():
                 return
@@ -138,7 +98,7 @@ class StoreThread(threading.Thread):
                     self._main.put(m.Refused(error, 69))
                     return False
                 self._stumble(error)
-                self._receive(max(0.0, self._not_before - monotonic()))
+                self._receive(max(0.0, self._outage.not_before - monotonic()))
             except Exception as error:
                 self._main.put(m.Refused(error, 78 if isinstance(error, PackhorseError) else 70))
                 return False
@@ -152,7 +112,8 @@ class StoreThread(threading.Thread):
     def _attempt(self) -> None:
         try:
             self._work()
-            self._recovered()
+            if self._outage.over(monotonic()):
+                self._look = True
         except StoreUnavailable as error:
             self._stumble(error)
         except PackhorseError as error:
@@ -191,8 +152,8 @@ class StoreThread(threading.Thread):
 
     def _pause(self) -> float:
         now = monotonic()
-        if self._not_before > now:
-            return self._not_before - now
+        if self._outage.not_before > now:
+            return self._outage.not_before - now
         if self._finish_by is not None:
             return 0.0 if self._ended else 0.01
         due = min(self._next_poll, self._next_due, self._next_prune, self._next_rescue)
@@ -205,10 +166,7 @@ class StoreThread(threading.Thread):
     def _accept(self, item: object) -> None:
         match item:
             case m.Ended(runs, idle):
-                if not self._ended:
-                    self._oldest = monotonic()
-                self._ended.extend(runs)
-                self._idle = idle
+                self._take_ended(runs, idle)
             case m.Want():
                 self._want = item
                 self._look = True
@@ -216,10 +174,15 @@ class StoreThread(threading.Thread):
                 self._hinted()
             case m.Told(news):
                 self._news.extend(news)
-            case m.Rescue():
-                self._next_rescue = 0.0
             case m.Resolve(lines):
                 self._serve_lines(lines)
+            case _:
+                self._accept_rare(item)
+
+    def _accept_rare(self, item: object) -> None:
+        match item:
+            case m.Rescue():
+                self._next_rescue = 0.0
             case m.Drain():
                 self._draining = True
                 self._want = None
@@ -228,6 +191,12 @@ class StoreThread(threading.Thread):
                 self._begin_anew()
             case m.Finish(deadline):
                 self._finish_by = deadline
+
+    def _take_ended(self, runs: list[m.Done], idle: bool) -> None:
+        if not self._ended:
+            self._oldest = monotonic()
+        self._ended.extend(runs)
+        self._idle = idle
 
     def _hinted(self) -> None:
         # Only what others did counts: our own settles wake the waiter too.
@@ -253,12 +222,11 @@ class StoreThread(threading.Thread):
         while self._ended:
             batch = self._ended[:SETTLE_MOST]
             now = monotonic_ns()
-            for odd in store.settle(self._identity.id, [_verdict(run, now) for run in batch]):
+            for odd in store.settle(self._identity.id, [verdict_of(run, now) for run in batch]):
                 self._odd(odd.how, odd.job)
             del self._ended[: len(batch)]
             self._held.settled(batch)
-            if any(run.verdict is not None and run.verdict.state == "queued" for run in batch):
-                self._look = True
+            self._look = True  # what ended may have enqueued, or be queued again
             if len(self._ended) < SETTLE_AT:
                 break
         self._main.put(m.Settled())
@@ -273,7 +241,7 @@ class StoreThread(threading.Thread):
         now = monotonic_ns()
         news, self._news = self._news, []
         try:
-            store.report(self._identity.id, [_as_report(each, now) for each in news])
+            store.report(self._identity.id, [report_of(each, now) for each in news])
         except StoreUnavailable:
             self._news = news + self._news
             raise
@@ -346,7 +314,7 @@ class StoreThread(threading.Thread):
     def _tell_final(self, store: Store, orphan: Orphan, verdict: Verdict) -> None:
         found = store.get([orphan.id])
         if found:
-            self._main.put(m.Final(orphan, _as_claimed(found[0]), verdict))
+            self._main.put(m.Final(orphan, claimed_again(found[0]), verdict))
 
     def _serve_lines(self, lines: list[str]) -> None:
         self.lines = tuple(sorted({*self.lines, *lines}))
@@ -375,26 +343,9 @@ class StoreThread(threading.Thread):
 
     # -- trouble ------------------------------------------------------------------------------------------------------
     def _stumble(self, error: PackhorseError) -> None:
-        """Drop the connection (never patch one), wait a little longer each time, and say so now and then."""
-        now = monotonic()
+        """Drop the connection (never patch one) and wait a little longer each time."""
         self._drop_store()
-        self._failures += 1
-        pause = random.uniform(0.05, min(_LONGEST_PAUSE, 0.1 * 2 ** min(self._failures, 10)))
-        self._not_before = now + pause
-        if self._away_since is None:
-            self._away_since = now
-            self._complained = now
-            _log.error("%s\n  retrying … (quiet until it changes)", error)
-        elif now - self._complained >= _COMPLAIN_EVERY:
-            self._complained = now
-            _log.error("the store has been away for %.0f s: %s", now - self._away_since, error)
-
-    def _recovered(self) -> None:
-        if self._away_since is not None:
-            _log.warning("the store is back after %.1f s", monotonic() - self._away_since)
-            self._away_since = None
-            self._failures = 0
-            self._look = True
+        self._outage.failed(error, monotonic())
 
     def _drop_store(self) -> None:
         store, self._store = self._store, None
@@ -419,25 +370,3 @@ class StoreThread(threading.Thread):
         self._drop_store()
         self._main.put(m.Gone(left))
         return True
-
-
-def _verdict(run: m.Done, now: int) -> Verdict:
-    """Return the verdict with its times as the store wants them: seconds ago."""
-    job, start, end, verdict = run
-    started = (now - start) / 1e9 if start else None
-    ended = (now - end) / 1e9
-    if verdict is None:
-        plain = _outcome.untouched(job)
-        return Verdict(job.id, job.token, "succeeded", "succeeded", started, ended, plain, "null")
-    return verdict._replace(started=started, ended=ended)
-
-
-def _as_report(news: m.News, now: int) -> Report:
-    started = (now - news.started) / 1e9 if news.started else None
-    return Report(news.job.id, news.job.token, started, news.progress, news.log, news.log_dropped, news.meta)
-
-
-def _as_claimed(record: JobRecord) -> Claimed:
-    fields = {name: getattr(record, name) for name in Claimed._fields if name != "token"}
-    return Claimed(token=record.token or "", **fields)
-

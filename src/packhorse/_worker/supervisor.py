@@ -13,24 +13,23 @@ from typing import Any
 from .. import _outcome
 from .._record import FINAL, Claimed, Verdict
 from . import mailbox as m
+from .banner import banner
 from .beat_thread import BeatThread, Pulse
 from .child_process import ChildProcess
 from .config import Connect, Place, WorkerConfig
 from .crew import Crew, kill_strays, reap
 from .death import Death, verdicts
+from .dispatch import Dispatch
+from .ending import Ending, bury_all
 from .hearing import Hearing
+from .held import Held
 from .identity import Identity
-from .pace import Pace
-from .store_thread import Held, StoreThread
+from .store_thread import StoreThread
 from .timers import Timers
 
 _log = logging.getLogger("packhorse.worker")
 
 TICK = 0.05
-#: After the grace a job has so long to end; then its child is killed.
-STOP_GRACE = 5.0
-#: Settling what is left may take so long when the store does not answer.
-FINISH_LIMIT = 10.0
 
 
 class Supervisor:
@@ -38,14 +37,14 @@ class Supervisor:
 
     def __init__(self, config: WorkerConfig, connect: Connect, version: str, say: Callable[[str], None]) -> None:
         """``connect`` turns the App's plain part into the place of its store; ``say`` prints a line for people."""
-        self._config = config
+        self.config = config
         self._connect = connect
-        self._say = say
+        self.say = say
         self.turns = 0
         self.mailbox = m.Mailbox()
         self.identity = Identity(config, version)
         self.held = Held()
-        self.pace = Pace()
+        self.dispatch = Dispatch(self)
         self.hearing = Hearing(self)
         self.timers = Timers(self)
         self.crew = Crew(config.processes, self._child_settings, max_jobs=config.max_jobs, max_memory=config.max_memory)
@@ -57,14 +56,10 @@ class Supervisor:
         self._signals: list[int] = []
         self._at: Place | None = None
         self._place: dict[str, str] | None = None  #: the same, as the children are told
-        self._opened = False
-        self._asked: m.Want | None = None  #: a claim is under way
-        self._waiting: list[Claimed] = []  #: claimed, but no child could take them yet
+        self.opened = False
         self._nothing = False  #: the last claim found nothing
         self._unsettled = False
-        self._stopping_since: float | None = None
-        self._forced = False
-        self._finishing = False
+        self.ending = Ending(self)
         self._exit: int | None = None
         self._reborn = False
         self._unknown: set[str] = set()
@@ -90,7 +85,7 @@ class Supervisor:
     def _pause(self) -> float:
         now = monotonic()
         due = [now + 1.0]
-        if any(child.jobs for child in self.crew.children.values()) or self._stopping_since is not None:
+        if any(child.jobs for child in self.crew.children.values()) or self.ending.begun:
             due.append(self._next_tick)
         if self.crew.next_start is not None:
             due.append(self.crew.next_start)
@@ -102,12 +97,14 @@ class Supervisor:
             self._next_tick = now + TICK
             self.timers.tick(monotonic_ns())
             self._recycle()
+        elif self.config.max_jobs is not None:
+            self._recycle()  # at once: a slot must not wait a tick for its next process
         self._start_children()
-        if self._stopping_since is not None:
-            self._stop_further(now)
-        elif self._opened and not self._reborn:
-            self._place_jobs()
-            self._ask()
+        if self.ending.begun:
+            self.ending.further(now)
+        elif self.opened and not self._reborn:
+            self.dispatch.retry()
+            self.dispatch.ask()
             self._end_burst()
 
     # -- signals ------------------------------------------------------------------------------------------------------
@@ -133,7 +130,35 @@ class Supervisor:
             if number == signal.SIGQUIT:
                 self._dump_and_quit()
             else:
-                self.stop(force=self._stopping_since is not None)
+                self._stop()
+
+    def _stop(self) -> None:
+        """The first signal begins the stop, the second one forces it."""
+        if self.ending.begun:
+            self.ending.force()
+        self.ending.begin()
+
+    def leave(self, code: int) -> None:
+        """End the loop with this exit code."""
+        self._exit = code
+
+    def nap(self, seconds: float) -> None:
+        """Wait for whatever happens, at most so long."""
+        self._selector.select(seconds)
+
+    def _end_burst(self) -> None:
+        if self.config.burst and self._nothing and not self._unsettled and self.outstanding() == 0:
+            self.ending.begin()
+
+    def _clean_up(self) -> None:
+        signal.set_wakeup_fd(-1)
+        if self._beat is not None:
+            self._beat.stop()
+        self.crew.stopping = True
+        bury_all(self, patient=self._exit == 0)
+        if self._beat is not None:
+            self._beat.join(timeout=2.0)
+        self.identity.release()
 
     def _dump_and_quit(self) -> None:
         import faulthandler
@@ -145,7 +170,7 @@ class Supervisor:
 
     # -- children -----------------------------------------------------------------------------------------------------
     def _child_settings(self) -> dict[str, Any]:
-        config = self._config
+        config = self.config
         return {
             "supervisor": os.getpid(),
             "app": list(config.app),
@@ -198,16 +223,19 @@ class Supervisor:
             self.plain = child.hello["plain"]
             self.identity.catalogue = child.hello["catalogue"]
             self._open_store()
-        elif child.hello["plain"] != self.plain and self._config.plain is None:
+        elif child.hello["plain"] != self.plain and self.config.plain is None:
             _log.error(
                 "child %d imported another application than the first: %s instead of %s; was the code changed? Start "
-                "the worker anew.", child.pid, child.hello["plain"], self.plain,
+                "the worker anew.",
+                child.pid,
+                child.hello["plain"],
+                self.plain,
             )
 
     def refused(self, child: ChildProcess, code: str, text: str) -> None:
         """A child could not import the application. At start that ends the worker; later it is tried again."""
-        if not self._opened and self.store is None:
-            self._say(f"packhorse worker: {text}")
+        if not self.opened and self.store is None:
+            self.say(f"packhorse worker: {text}")
             self._exit = 78 if code != "E130" else 73
         else:
             _log.error("a new child cannot import the application: %s", text)
@@ -220,14 +248,14 @@ class Supervisor:
             self._refuse(error, 78)
             return
         self.store = StoreThread(
-            place.open, self.identity, self._config.queues, self.mailbox, self.held, no_retry=self._config.no_retry
+            place.open, self.identity, self.config.queues, self.mailbox, self.held, no_retry=self.config.no_retry
         )
         self.store.start()
 
     def _refuse(self, error: Exception, code: int) -> None:
         if code == 70:
             _log.critical("internal error", exc_info=error)
-        self._say(f"packhorse worker: {error}")
+        self.say(f"packhorse worker: {error}")
         self._exit = code
 
     def _tell_place(self, child: ChildProcess) -> None:
@@ -246,10 +274,9 @@ class Supervisor:
 
     def _mourn(self, child: ChildProcess, death: Death) -> None:
         child.process.returncode = death.exit_code
-        while lines := child.read():
-            runs = self.hearing.lines(child, lines)
-            if runs:
-                self.ended(runs)
+        runs = self.hearing.lines(child, child.drain())
+        if runs:
+            self.ended(runs)
         for fd in (child.results, child.payload):
             if fd in self._selector.get_map():
                 self._selector.unregister(fd)
@@ -264,8 +291,13 @@ class Supervisor:
         if not child.ready and not self.crew.stopping:
             _log.error("child %d ended before it was ready: %s", child.pid, death.text)
             self.crew.failed_to_start()
-            if self.crew.broken:
-                _log.error("three children failed to start within a minute: this worker is unhealthy and claims nothing")
+            if self.crew.broken and not self.opened:
+                self.say(f"packhorse worker: its children die while they start, the last one: {death.text}")
+                self._exit = 70
+            elif self.crew.broken:
+                _log.error(
+                    "three children failed to start within a minute: this worker is unhealthy and claims nothing"
+                )
         child.dispose()
 
     def _tell_after(self, job: Claimed, verdict: Verdict) -> None:
@@ -279,12 +311,13 @@ class Supervisor:
     # -- jobs ---------------------------------------------------------------------------------------------------------
     def outstanding(self) -> int:
         """Return how many jobs this worker has in its hands and not reported."""
-        return len(self._waiting) + sum(len(child.jobs) for child in self.crew.children.values())
+        return len(self.dispatch.waiting) + sum(len(child.jobs) for child in self.crew.children.values())
 
     def ended(self, runs: list[m.Done]) -> None:
         """Pass ended runs on to be settled."""
         assert self.store is not None
         self._unsettled = True
+        self._nothing = False
         self.store.inbox.put(m.Ended(runs, self.outstanding() == 0))
 
     def parked(self, job: Claimed) -> None:
@@ -294,7 +327,10 @@ class Supervisor:
             _log.warning(
                 "parked job %s: this worker does not know its task '%s' (it imported: %s). It is kept, and runs by itself once a "
                 "worker that knows the task serves queue '%s'.  [E111]",
-                job.id, job.task, " ".join(self._config.app) or "nothing", job.queue,
+                job.id,
+                job.task,
+                " ".join(self.config.app) or "nothing",
+                job.queue,
             )
 
     def _released(self, jobs: list[Claimed], reason: str | None = None) -> list[m.Done]:
@@ -305,63 +341,6 @@ class Supervisor:
         """Release jobs that have not started."""
         if jobs:
             self.ended(self._released(jobs, reason))
-
-    def _ask(self) -> None:
-        """Ask for more work when the slots have less than half of what they could have."""
-        if self.crew.broken or self.store is None:
-            return
-        serving = self.crew.serving()
-        slots = len(serving) * self._config.slots_per_child
-        if not slots or self._waiting:
-            return
-        busy = sum(len(child.jobs) for child in serving)
-        per_slot = self.pace.ahead(self.timers.ages())
-        if any(child.solo for child in serving) or self._config.max_jobs == 1:
-            per_slot = 0
-        target = slots * (1 + per_slot)
-        if busy >= slots and busy * 2 > target:
-            return
-        want = m.Want(max(0, slots - busy), min(target, 2000) - max(busy, slots))
-        want = m.Want(want.free, max(0, want.ahead))
-        if want.free + want.ahead > 0 and want != self._asked and not self._fewer(want):
-            self._asked = want
-            self.store.inbox.put(want)
-
-    def _fewer(self, want: m.Want) -> bool:
-        """A claim under way that may bring as many free-slot jobs is not replaced: it would only wake the store thread."""
-        return self._asked is not None and want.free <= self._asked.free
-
-    def _place_jobs(self) -> None:
-        if self._waiting:
-            jobs, self._waiting = self._waiting, []
-            self._distribute(jobs)
-
-    def _distribute(self, jobs: list[Claimed]) -> None:
-        suspects = [job for job in jobs if job.suspect]
-        rest = [job for job in jobs if not job.suspect] if suspects else jobs
-        for job in suspects:
-            self._give_alone(job)
-        children = [child for child in self.crew.serving() if not child.solo]
-        if not children:
-            self._waiting.extend(rest)
-            return
-        for child, share in _shares(children, rest, self.crew.room):
-            if share:
-                child.give(share)
-                self.watch_backlog(child)
-        given = {job.id for child in children for job in child.jobs.values()} if len(rest) < 64 else None
-        if given is not None:
-            self._waiting.extend(job for job in rest if job.id not in given)
-
-    def _give_alone(self, job: Claimed) -> None:
-        """A suspect runs in a child that has nothing else; until one is free it waits."""
-        for child in self.crew.serving():
-            if not child.jobs and not child.solo:
-                child.solo = self._config.slots_per_child > 1
-                child.give([job])
-                self.watch_backlog(child)
-                return
-        self._waiting.append(job)
 
     def _recycle(self) -> None:
         for child in self.crew.recycle():
@@ -379,7 +358,6 @@ class Supervisor:
     def _accept(self, item: object) -> None:
         match item:
             case m.Jobs(jobs):
-                self._asked = None
                 self._nothing = False
                 self._received(jobs)
             case m.Nothing():
@@ -398,14 +376,13 @@ class Supervisor:
             case m.Final(_, job, verdict):
                 self._tell_after(job, verdict)
             case m.Gone(left):
-                self._store_gone(left)
+                self.ending.store_gone(left)
 
     def _received(self, jobs: list[Claimed]) -> None:
-        if self._stopping_since is not None:
+        if self.ending.begun:
             self.give_back(jobs, "the worker is stopping")
             return
-        self.pace.claimed(job.queue for job in jobs)
-        self._distribute(jobs)
+        self.dispatch.received(jobs)
 
     def _try_lines(self, lines: list[str]) -> None:
         """Jobs wait whose task somebody did not know: ask a child whether we do."""
@@ -419,139 +396,30 @@ class Supervisor:
 
     def _store_opened(self, instance: str, url: str) -> None:
         self._reborn = False
-        self._asked = None
-        if self._opened:
+        self.dispatch.forget_asked()
+        if self.opened:
             return
-        self._opened = True
-        assert self.store is not None and self.plain is not None
+        self.opened = True
         at = self._at
         assert at is not None
         self._place = {"url": at.url, "namespace": at.namespace, "worker": self.identity.name}
         for child in self.crew.children.values():
             self._tell_place(child)
+        assert self.store is not None
         pulse = Pulse(lambda: self.turns, self.store)
         self._beat = BeatThread(at.open, self.identity, self.store, self.mailbox, self.held, pulse)
         self._beat.start()
-        self._say(self._banner(instance, url))
-
-    def _banner(self, instance: str, url: str) -> str:
-        config = self._config
-        source = self._at.source if self._at is not None else "?"
-        queues = "every queue" if config.queues is None else ", ".join("/".join(group) for group in config.queues)
-        kind = f"{config.coroutines} coroutines" if config.coroutines else f"{config.threads} thread" + "s" * (config.threads > 1)
-        tasks = self.identity.catalogue.get("tasks", {})
-        unlimited = sorted(name for name, task in tasks.items() if task.get("timeout_default"))
-        lines = [
-            f"packhorse worker {self.identity.name}  store {url}  ({source})  instance {instance[:8]}",
-            f"  serves {queues} with {config.processes} × {kind}; "
-            + (f"{len(tasks)} tasks" if config.app else "no application given: it knows no task"),
-        ]
-        if unlimited:
-            shown = ", ".join(unlimited[:5]) + (f" and {len(unlimited) - 5} more" if len(unlimited) > 5 else "")
-            lines.append(f"  time limit 1 h by default for {shown}")
-        return "\n".join(lines)
+        name, catalogue = self.identity.name, self.identity.catalogue
+        self.say(banner(self.config, name, url, at.source, instance, catalogue))
 
     def _declared_dead(self) -> None:
-        if self._reborn or self._stopping_since is not None:
+        if self._reborn or self.ending.begun:
             return
         _log.error("this worker was declared dead (was it paused?); its jobs belong to others now. Beginning anew.")
         self._reborn = True
-        self._waiting.clear()
+        self.dispatch.take_waiting()
         for child in self.crew.children.values():
             child.jobs.clear()
             child.kill()
         assert self.store is not None
         self.store.inbox.put(m.Reborn())
-
-    # -- the end ------------------------------------------------------------------------------------------------------
-    def stop(self, *, force: bool = False) -> None:
-        """Claim nothing more, let running jobs end; ``force``: give back what runs now."""
-        if self._stopping_since is None:
-            self._stopping_since = monotonic()
-            _log.info("stopping: %d jobs in hand, grace %s", self.outstanding(), self._config.grace)
-            if self.store is None or not self._opened:
-                self._exit = 0
-                return
-            self.store.inbox.put(m.Drain())
-            waiting, self._waiting = self._waiting, []
-            self.give_back(waiting, "the worker is stopping")
-            for child in self.crew.children.values():
-                self.give_back(child.withdraw(), "the worker is stopping")
-        if force:
-            self._force()
-
-    def _force(self) -> None:
-        if not self._forced:
-            self._forced = True
-            self.timers.stop_all("shutdown", monotonic_ns(), STOP_GRACE)
-
-    def _stop_further(self, now: float) -> None:
-        assert self._stopping_since is not None
-        grace = self._config.grace
-        if grace is not None and now - self._stopping_since >= grace:
-            self._force()
-        if self.outstanding() == 0 and not self._finishing:
-            self._finishing = True
-            self.crew.stopping = True
-            for child in self.crew.children.values():
-                if not child.closing:
-                    child.close_permits()
-            assert self.store is not None
-            self.store.inbox.put(m.Finish(now + FINISH_LIMIT))
-
-    def _end_burst(self) -> None:
-        if self._config.burst and self._nothing and not self._unsettled and self.outstanding() == 0:
-            self.stop()
-
-    def _store_gone(self, left: list[str]) -> None:
-        if left:
-            self._say(f"packhorse worker: the store did not answer; left to the rescue: {', '.join(left[:20])}")
-        self._exit = 69 if left else 0
-
-    def _clean_up(self) -> None:
-        signal.set_wakeup_fd(-1)
-        if self._beat is not None:
-            self._beat.stop()
-        self.crew.stopping = True
-        deadline = monotonic() + STOP_GRACE
-        while self.crew.children and monotonic() < deadline and self._exit == 0:
-            for pid, status, usage in reap():
-                child = self.crew.children.pop(pid, None)
-                if child is not None:
-                    child.process.returncode = Death(status, usage).exit_code
-            self._selector.select(0.01)
-        for child in self.crew.children.values():
-            child.kill()
-        for child in self.crew.children.values():
-            try:
-                os.waitpid(child.pid, 0)
-            except ChildProcessError:
-                pass
-            child.process.returncode = 0
-        kill_strays(set())
-        if self._beat is not None:
-            self._beat.join(timeout=2.0)
-        self.identity.release()
-
-
-def _shares(
-    children: list[ChildProcess], jobs: list[Claimed], room: Callable[[ChildProcess], int | None]
-) -> list[tuple[ChildProcess, list[Claimed]]]:
-    """Split jobs so that the children end up with about as many each, the emptiest first, ranks interleaved."""
-    if len(jobs) == 1:
-        able = [child for child in children if room(child) != 0]
-        return [(min(able, key=lambda child: len(child.jobs)), jobs)] if able else []
-    counts = [len(child.jobs) for child in children]
-    limits = [room(child) for child in children]
-    shares: list[list[Claimed]] = [[] for _ in children]
-    if len(set(counts)) == 1 and all(limit is None for limit in limits):
-        return [(child, jobs[n :: len(children)]) for n, child in enumerate(children)]
-    for job in jobs:
-        able_now = [n for n in range(len(children)) if limits[n] is None or len(shares[n]) < (limits[n] or 0)]
-        if not able_now:
-            break
-        n = min(able_now, key=counts.__getitem__)
-        counts[n] += 1
-        shares[n].append(job)
-    return list(zip(children, shares, strict=True))
-

@@ -88,10 +88,14 @@ class Timers:
             seen.warned = True
             _log.warning(
                 "job %s (%s) has used 80 %% of the default time limit of %s; set timeout= on the task if that is right for it",
-                job.id, job.task, spoken(policy.timeout),
+                job.id,
+                job.task,
+                spoken(policy.timeout),
             )
 
-    def stop(self, child: ChildProcess, index: int, seen: Observed, reason: str, now: int, react: float = REACT) -> None:
+    def stop(
+        self, child: ChildProcess, index: int, seen: Observed, reason: str, now: int, react: float = REACT
+    ) -> None:
         """Ask a job to stop, and note when it will be made to."""
         seen.stopped = reason
         seen.stop_at = now + int(react * 1e9)

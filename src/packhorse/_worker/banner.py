@@ -1,0 +1,41 @@
+"""The lines a worker prints once it is ready: what it is, where its jobs are, what it serves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .config import WorkerConfig
+
+_SHOWN = 5
+
+
+def banner(config: WorkerConfig, name: str, url: str, source: str, instance: str, catalogue: Mapping[str, Any]) -> str:
+    """Return the lines. ``url`` is masked; tasks that have a time limit only by default are named."""
+    tasks: Mapping[str, Any] = catalogue.get("tasks", {})
+    lines = [
+        f"packhorse worker {name}  store {url}  ({source})  instance {instance[:8]}",
+        f"  serves {_queues(config)} with {config.processes} × {_kind(config)}; {_tasks(config, len(tasks))}",
+    ]
+    limited = sorted(task for task, about in tasks.items() if about.get("timeout_given") is False)
+    if limited:
+        more = f" and {len(limited) - _SHOWN} more" if len(limited) > _SHOWN else ""
+        lines.append(f"  time limit 1 h, by default, for {', '.join(limited[:_SHOWN])}{more}")
+    return "\n".join(lines)
+
+
+def _queues(config: WorkerConfig) -> str:
+    if config.queues is None:
+        return "every queue"
+    return "queues " + ", then ".join("/".join(group) for group in config.queues)
+
+
+def _kind(config: WorkerConfig) -> str:
+    count, word = (config.coroutines, "coroutine") if config.coroutines else (config.threads, "thread")
+    return f"{count} {word}{'s' * (count > 1)}"
+
+
+def _tasks(config: WorkerConfig, count: int) -> str:
+    if not config.app:
+        return "no application was given, so it knows no task"
+    return f"knows {count} task{'s' * (count != 1)} of {' '.join(config.app)}"

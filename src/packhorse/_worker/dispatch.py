@@ -1,0 +1,132 @@
+"""Which child gets which job, and how much to ask the store for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from .._record import Claimed
+from . import mailbox as m
+from .child_process import ChildProcess
+from .pace import Pace
+
+if TYPE_CHECKING:
+    from .supervisor import Supervisor
+
+#: One claim brings at most so many: larger batches make the store's transactions long.
+_MOST = 2000
+
+Share = tuple[ChildProcess, list[Claimed]]
+
+
+class Dispatch:
+    """Gives claimed jobs to children and asks for more in time."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        """Serve this supervisor."""
+        self._supervisor = supervisor
+        self._slots = supervisor.config.slots_per_child
+        self._single_use = supervisor.config.max_jobs == 1
+        self.pace = Pace()
+        self.waiting: list[Claimed] = []  #: claimed, but no child could take them yet
+        self._asked: m.Want | None = None  #: a claim under way
+
+    def forget_asked(self) -> None:
+        """The store thread began anew: whatever was asked must be asked again."""
+        self._asked = None
+
+    def received(self, jobs: list[Claimed]) -> None:
+        """Take what a claim brought."""
+        self._asked = None
+        self.pace.claimed(job.queue for job in jobs)
+        self._place(jobs)
+
+    def retry(self) -> None:
+        """Place jobs that found no child before."""
+        if self.waiting:
+            jobs, self.waiting = self.waiting, []
+            self._place(jobs)
+
+    def take_waiting(self) -> list[Claimed]:
+        """Give up what waits."""
+        jobs, self.waiting = self.waiting, []
+        return jobs
+
+    # -- asking -------------------------------------------------------------------------------------------------------
+    def ask(self) -> None:
+        """Ask for more work when the slots have less than half of what they could have."""
+        crew, store = self._supervisor.crew, self._supervisor.store
+        if self.waiting or store is None or crew.broken:
+            return
+        want = self._wanted(crew.serving())
+        if want is None or (self._asked is not None and want.free <= self._asked.free):
+            # What is under way may bring as much: asking again would only wake the store thread.
+            return
+        self._asked = want
+        store.inbox.put(want)
+
+    def _wanted(self, serving: list[ChildProcess]) -> m.Want | None:
+        slots = len(serving) * self._slots
+        busy = sum(len(child.jobs) for child in serving)
+        if any(child.solo for child in serving):
+            return None
+        target = min(_MOST, slots * (1 + self._ahead()))
+        if busy >= slots and busy * 2 > target:
+            return None
+        free = max(0, slots - busy)
+        ahead = max(0, target - max(busy, slots))
+        return m.Want(free, ahead) if free + ahead > 0 else None
+
+    def _ahead(self) -> int:
+        return 0 if self._single_use else self.pace.ahead(self._supervisor.timers.ages())
+
+    # -- placing ------------------------------------------------------------------------------------------------------
+    def _place(self, jobs: list[Claimed]) -> None:
+        rest = jobs
+        if any(job.suspect for job in jobs):
+            for job in jobs:
+                if job.suspect:
+                    self._give_alone(job)
+            rest = [job for job in jobs if not job.suspect]
+        crew = self._supervisor.crew
+        children = [child for child in crew.serving() if not child.solo]
+        shares, left = share_out(children, rest, crew.room)
+        for child, part in shares:
+            if part:
+                child.give(part)
+                self._supervisor.watch_backlog(child)
+        self.waiting.extend(left)
+
+    def _give_alone(self, job: Claimed) -> None:
+        """A suspect runs in a child that has nothing else; until one is free it waits."""
+        for child in self._supervisor.crew.serving():
+            if not child.jobs and not child.solo:
+                child.solo = self._slots > 1
+                child.give([job])
+                self._supervisor.watch_backlog(child)
+                return
+        self.waiting.append(job)
+
+
+def share_out(
+    children: list[ChildProcess], jobs: list[Claimed], room: Callable[[ChildProcess], int | None]
+) -> tuple[list[Share], list[Claimed]]:
+    """Split jobs so that the children end up with about as many each, ranks interleaved; return also what found no room."""
+    if not children or not jobs:
+        return [], jobs
+    counts = [len(child.jobs) for child in children]
+    limits = [room(child) for child in children]
+    if len(set(counts)) == 1 and not any(limit is not None for limit in limits):
+        return [(child, jobs[n :: len(children)]) for n, child in enumerate(children)], []
+    shares: list[list[Claimed]] = [[] for _ in children]
+    able = [n for n, limit in enumerate(limits) if limit is None or limit > 0]
+    for place, job in enumerate(jobs):
+        if not able:
+            return list(zip(children, shares, strict=True)), jobs[place:]
+        n = min(able, key=counts.__getitem__)
+        counts[n] += 1
+        shares[n].append(job)
+        limit = limits[n]
+        if limit is not None and len(shares[n]) >= limit:
+            able.remove(n)
+    return list(zip(children, shares, strict=True)), []

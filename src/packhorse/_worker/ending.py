@@ -1,0 +1,111 @@
+"""How a worker stops: drain, wait for the grace, interrupt, kill, settle, sign off; every step bounded."""
+
+from __future__ import annotations
+
+import logging
+import os
+from time import monotonic, monotonic_ns
+from typing import TYPE_CHECKING
+
+from . import mailbox as m
+from .crew import kill_strays, reap
+from .death import Death
+
+if TYPE_CHECKING:
+    from .supervisor import Supervisor
+
+_log = logging.getLogger("packhorse.worker")
+
+#: After the grace a job has so long to end; then its child is killed.
+REACT = 5.0
+#: Settling what is left may take so long when the store does not answer.
+FINISH_LIMIT = 10.0
+_STOPPING = "the worker is stopping"
+
+
+class Ending:
+    """The stop of one worker. Its steps happen once each, whatever is called how often."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        """Not begun."""
+        self._supervisor = supervisor
+        self._since: float | None = None
+        self._forced = False
+        self._finishing = False
+
+    @property
+    def begun(self) -> bool:
+        """Tell whether the worker is stopping."""
+        return self._since is not None
+
+    def begin(self) -> None:
+        """Claim nothing more, and give back what has not started."""
+        supervisor = self._supervisor
+        if self.begun:
+            return
+        self._since = monotonic()
+        _log.info("stopping: %d jobs in hand", supervisor.outstanding())
+        if supervisor.store is None or not supervisor.opened:
+            supervisor.leave(0)
+            return
+        supervisor.store.inbox.put(m.Drain())
+        supervisor.give_back(supervisor.dispatch.take_waiting(), _STOPPING)
+        for child in supervisor.crew.children.values():
+            supervisor.give_back(child.withdraw(), _STOPPING)
+
+    def force(self) -> None:
+        """Interrupt what runs; what does not end by that is killed, and goes back uncounted."""
+        if not self._forced:
+            self._forced = True
+            self._supervisor.timers.stop_all("shutdown", monotonic_ns(), REACT)
+
+    def further(self, now: float) -> None:
+        """Take the next step if it is time."""
+        assert self._since is not None
+        grace = self._supervisor.config.grace
+        if grace is not None and now - self._since >= grace:
+            self.force()
+        if self._supervisor.outstanding() == 0 and not self._finishing:
+            self._finish(now)
+
+    def _finish(self, now: float) -> None:
+        self._finishing = True
+        crew, store = self._supervisor.crew, self._supervisor.store
+        crew.stopping = True
+        for child in crew.children.values():
+            if not child.closing:
+                child.close_permits()
+        assert store is not None
+        store.inbox.put(m.Finish(now + FINISH_LIMIT))
+
+    def store_gone(self, left: list[str]) -> None:
+        """The store thread has ended: so do we."""
+        if left:
+            shown = ", ".join(left[:20])
+            self._supervisor.say(f"packhorse worker: the store did not answer; left to the rescue: {shown}")
+        self._supervisor.leave(69 if left else 0)
+
+
+def bury_all(supervisor: Supervisor, *, patient: bool) -> None:
+    """See every child dead: after a clean stop they get time for their last hooks, else they are killed."""
+    children = supervisor.crew.children
+    deadline = monotonic() + REACT if patient else 0.0
+    while children and monotonic() < deadline:
+        _collect(supervisor)
+        supervisor.nap(0.01)
+    for child in children.values():
+        child.kill()
+    for child in children.values():
+        try:
+            os.waitpid(child.pid, 0)
+        except ChildProcessError:
+            pass
+        child.process.returncode = 0
+    kill_strays(set())
+
+
+def _collect(supervisor: Supervisor) -> None:
+    for pid, status, usage in reap():
+        child = supervisor.crew.children.pop(pid, None)
+        if child is not None:
+            child.process.returncode = Death(status, usage).exit_code

@@ -1,0 +1,46 @@
+"""What a worker holds, shared by its store thread and its beat thread."""
+
+from __future__ import annotations
+
+import threading
+
+from .._record import Claimed
+from .mailbox import Done
+
+
+class Held:
+    """What this worker holds, as a beat tells it; shared with the beat thread."""
+
+    def __init__(self) -> None:
+        """Hold nothing."""
+        self._lock = threading.Lock()
+        self._tokens: dict[str, str] = {}
+        self._claim_no = 0
+
+    def claimed(self, claim_no: int, jobs: list[Claimed]) -> None:
+        """Note a completed claim call."""
+        with self._lock:
+            self._claim_no = claim_no
+            self._tokens.update([(job.id, job.token) for job in jobs])
+
+    def settled(self, runs: list[Done]) -> None:
+        """Forget what the store has confirmed."""
+        with self._lock:
+            pop = self._tokens.pop
+            for run in runs:
+                pop(run.job.id, None)
+
+    def forget(self, job: str) -> None:
+        """Forget a job that is no longer mine."""
+        with self._lock:
+            self._tokens.pop(job, None)
+
+    def clear(self) -> None:
+        """Forget all."""
+        with self._lock:
+            self._tokens.clear()
+
+    def snapshot(self) -> tuple[int, list[tuple[str, str]]]:
+        """Return the number of the last completed claim call, and all held."""
+        with self._lock:
+            return self._claim_no, list(self._tokens.items())
