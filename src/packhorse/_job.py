@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,10 @@ R_co = TypeVar("R_co", covariant=True)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: Between two looks at a job that runs somewhere: from so many seconds to so many.
 _FIRST_LOOK, _LAST_LOOK = 0.002, 0.05
+#: What is not over by then is worth a connection that is told of changes.
+_SOON = 0.03
+#: On such a connection: seconds between two looks at least, and of one wait at most.
+_HINTED, _HINT_WAIT = 0.001, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,10 +209,12 @@ class Job(Generic[R_co]):
         ``timeout`` is seconds, ``"5m"`` or ``timedelta``; None waits for ever. Raises ``JobFailed`` (its ``.error`` is data),
         ``JobCancelled``, ``JobTimeout`` (the job goes on), ``ResultGone`` when the value is not stored (any more).
         """
-        limit = None if timeout is None else seconds(timeout, "result(timeout=)")
-        for pause in _looks(self, limit):
+        deadline = _Deadline(self, timeout, "result(timeout=)")
+        for pause in deadline.looks(_SOON):
             time.sleep(pause)
             self.refresh()
+        if not deadline.ended():
+            self._wait_on(deadline)
         return self._value()
 
     def why(self) -> str:
@@ -269,8 +276,8 @@ class Job(Generic[R_co]):
         """Do what ``result`` does; waiting costs no thread."""
         import asyncio
 
-        limit = None if timeout is None else seconds(timeout, "aresult(timeout=)")
-        for pause in _looks(self, limit):
+        deadline = _Deadline(self, timeout, "aresult(timeout=)")
+        for pause in deadline.looks():
             await asyncio.sleep(pause)
             await self.arefresh()
         return self._value()
@@ -305,6 +312,19 @@ class Job(Generic[R_co]):
     def _found(self, record: JobRecord) -> None:
         self._facts = record
 
+    def _wait_on(self, deadline: _Deadline) -> None:
+        """Wait for the end of what takes longer, on a connection that is told of changes."""
+        with self._connection.waiter() as store:
+            for pause in deadline.looks():
+                if store is None:
+                    time.sleep(pause)
+                    self.refresh()
+                else:
+                    # A busy store hints all the time; the sleep bounds what that costs.
+                    time.sleep(min(pause, _HINTED))
+                    store.wait(deadline.left(_HINT_WAIT))
+                    self._take(store.get([self.id]))
+
     def _value(self) -> R_co:
         record = self._record
         if record is None:
@@ -327,22 +347,46 @@ def not_found(job_id: str, connection: Connection) -> JobNotFound:
     )
 
 
-def _looks(job: Job[Any], limit: float | None) -> Iterator[float]:
-    """Yield the pauses between looks at a job until it has ended. The caller sleeps and refreshes."""
-    started = time.monotonic()
-    pause = 0.0
-    while job._record is None or job.state not in FINAL:
-        waited = time.monotonic() - started
-        if limit is not None and waited >= limit and pause:
-            raise JobTimeout(_not_ended(job, limit))
-        if job._connection.test and pause:
-            raise JobTimeout(f"job {job.id} ({job.task}) is {job.state}: in a test, jobs run when it calls run().")
-        yield pause if limit is None else min(pause, max(0.0, limit - waited))
-        pause = min(pause * 1.4, _LAST_LOOK) if pause else _FIRST_LOOK
+class _Deadline:
+    """How long somebody waits for the end of a job, and how often to look."""
+
+    def __init__(self, job: Job[Any], timeout: Duration | None, name: str) -> None:
+        self._job = job
+        self._limit = None if timeout is None else seconds(timeout, name)
+        self._started = time.monotonic()
+        self._looked = 0
+
+    def ended(self) -> bool:
+        """Tell whether the job has ended, as far as its handle knows."""
+        return self._job._record is not None and self._job.state in FINAL
+
+    def left(self, most: float) -> float:
+        """Return the seconds left, at most ``most``."""
+        if self._limit is None:
+            return most
+        return max(0.0, min(most, self._started + self._limit - time.monotonic()))
+
+    def looks(self, until: float = math.inf) -> Iterator[float]:
+        """Yield the pauses before each look, until the job has ended, or for about ``until`` seconds.
+
+        Raises ``JobTimeout`` when the time is over, and where nobody runs jobs unless a test says so.
+        """
+        pause, total = (0.0 if self._looked == 0 else _LAST_LOOK), 0.0
+        while not self.ended() and total <= until:
+            if self._looked and self._job._connection.test:
+                raise JobTimeout(f"{_still(self._job)}: in a test, jobs run when it calls run().")
+            if self._looked and self.left(1) == 0:
+                raise JobTimeout(
+                    f"{_still(self._job)} after {spoken(self._limit or 0)}; it goes on. job.why() tells what it waits for."
+                )
+            self._looked += 1
+            yield self.left(pause)
+            total += pause
+            pause = min(pause * 1.4, _LAST_LOOK) if pause else _FIRST_LOOK
 
 
-def _not_ended(job: Job[Any], limit: float) -> str:
-    return f"job {job.id} ({job.task}) is {job.state} after {spoken(limit)}; it goes on. job.why() tells what it waits for."
+def _still(job: Job[Any]) -> str:
+    return f"job {job.id} ({job.task}) is {job.state}"
 
 
 def _ending(record: JobRecord) -> PackhorseError:

@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 #: An enqueue gives up after so many seconds.
 PATIENCE = 3.0
+#: Connections kept for the next one who waits.
+_KEEP_IDLE = 2
 
 
 class Source(NamedTuple):
@@ -42,7 +44,7 @@ class Connection:
     Whatever shows that the connection is broken drops it; the next use opens another.
     """
 
-    __slots__ = ("_lock", "_open", "_store", "run", "settings", "test")
+    __slots__ = ("_idle", "_lock", "_open", "_store", "run", "settings", "test")
 
     def __init__(self, settings: Settings, open_store: Callable[[], Store], *, test: bool = False) -> None:
         """Note how to open it. ``test``: jobs here run only when a test says so."""
@@ -52,6 +54,7 @@ class Connection:
         self.run: Callable[[list[str]], None] | None = None
         self._open = open_store
         self._store: Store | None = None
+        self._idle: list[Store] = []
         self._lock = RLock()
 
     def __enter__(self) -> Store:
@@ -78,18 +81,35 @@ class Connection:
         """Return URL (secrets masked) and where it came from."""
         return f"{_settings.mask(self.settings.url)}  ({self.settings.source})"
 
-    def private(self) -> Store:
-        """Open another connection to the same store, for the caller alone, who closes it."""
-        return self._open()
+    @contextmanager
+    def waiter(self) -> Iterator[Store | None]:
+        """Give a connection of its own to who waits for a change; None where there is nothing to be had but looking again."""
+        with self as store:
+            useful = store.capabilities.processes and store.capabilities.hints
+        if not useful:
+            yield None
+            return
+        waiting = self._idle.pop() if self._idle else self._open()
+        try:
+            yield waiting
+        except BaseException:
+            waiting.close()
+            raise
+        if len(self._idle) < _KEEP_IDLE:
+            self._idle.append(waiting)
+        else:
+            waiting.close()
 
     def close(self) -> None:
         """Close it; a later use opens it again."""
         with self._lock:
             self._drop()
+            while self._idle:
+                self._idle.pop().close()
 
-    def abandon(self) -> Store | None:
+    def abandon(self) -> list[Store]:
         """After a fork: return what is open, untouched, since it belongs to the parent."""
-        return self._store
+        return [*self._idle, *([self._store] if self._store is not None else [])]
 
     def _drop(self) -> None:
         store, self._store = self._store, None
@@ -176,30 +196,28 @@ def enqueue(where: Connection, jobs: Sequence[NewJob]) -> list[Enqueued]:
 
     Raises ``StoreUnavailable`` when nothing was stored, ``EnqueueUnknown`` when the last word is missing.
     """
+    started = time.monotonic()
     try:
         with where as store:
             return store.enqueue(jobs)
     except StoreUnavailable as error:
-        return _enqueue_again(where, jobs, error)
+        return _enqueue_again(where, jobs, error, started + PATIENCE)
 
 
-def _enqueue_again(where: Connection, jobs: Sequence[NewJob], error: StoreUnavailable) -> list[Enqueued]:
-    started = time.monotonic()
-    # The first call may have used the time up already, waiting for a lock.
-    give_up = started + PATIENCE - getattr(error, "waited", 0.0)
-    unknown: EnqueueUnknown | None = error if isinstance(error, EnqueueUnknown) else None
+def _enqueue_again(
+    where: Connection, jobs: Sequence[NewJob], error: StoreUnavailable, give_up: float
+) -> list[Enqueued]:
+    unknown = isinstance(error, EnqueueUnknown)
     pause = 0.02
     while time.monotonic() + pause < give_up:
         time.sleep(pause * random.uniform(0.5, 1.0))
         try:
             with where as store:
                 return store.enqueue(jobs)
-        except EnqueueUnknown as later:
-            error = unknown = later
         except StoreUnavailable as later:
-            error = later
+            error, unknown = later, unknown or isinstance(later, EnqueueUnknown)
         pause = min(pause * 2, 0.5)
-    raise _lost(where, jobs, unknown) if unknown else _not_enqueued(where, jobs, error) from error
+    raise (_unknown if unknown else _not_enqueued)(where, jobs, error) from error
 
 
 def _not_enqueued(where: Connection, jobs: Sequence[NewJob], error: StoreUnavailable) -> StoreUnavailable:
@@ -209,7 +227,7 @@ def _not_enqueued(where: Connection, jobs: Sequence[NewJob], error: StoreUnavail
     )
 
 
-def _lost(where: Connection, jobs: Sequence[NewJob], error: EnqueueUnknown) -> EnqueueUnknown:
+def _unknown(where: Connection, jobs: Sequence[NewJob], error: StoreUnavailable) -> EnqueueUnknown:
     return EnqueueUnknown(
         f"the job store did not confirm: job {jobs[0].id} may or may not be stored.\n  {where.describe()}  →  {_short(error)}\n"
         f'  Enqueue it again with  using(id="{jobs[0].id}"): the same id is never stored twice.',
@@ -297,7 +315,7 @@ def _after_fork() -> None:
     global _guard, _override
     _guard = RLock()
     every = [*_by_place.values(), *([_override.connection] if _override else [])]
-    _left_behind.extend(store for each in every if (store := each.abandon()) is not None)
+    _left_behind.extend(store for each in every for store in each.abandon())
     _by_place.clear()
     _by_source.clear()
     if _override is not None and not _override.connection.test:

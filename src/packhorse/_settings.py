@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode
 
 from .errors import BadName, ConfigError, NoStore
 
@@ -111,7 +111,8 @@ def resolve(
     here = Path.cwd() if cwd is None else Path(cwd)
     config = read_config(here)
     url, source, candidates = _which(argument, app_store, env, here, config)
-    chosen, namespace_source = _which_namespace(url, namespace, env, config)
+    url, in_url = _split_namespace(url)
+    chosen, namespace_source = _which_namespace(in_url, namespace, env, config)
     app, app_source = _which_app(env, config)
     return Settings(
         url=url,
@@ -177,7 +178,7 @@ def _guess(env: Mapping[str, str], here: Path) -> tuple[str, str, tuple[Candidat
     file = next((folder / _FILE for folder in _upward(here) if (folder / _FILE).is_file()), None)
     if file is None:
         raise no_store(servers, str(here))
-    return f"sqlite:///{file}", f"found {file}", servers
+    return _file_url(file), f"found {file}", servers
 
 
 def _servers(env: Mapping[str, str]) -> list[Candidate]:
@@ -206,7 +207,12 @@ def normalise(url: str, source: str, base: Path) -> str:
             f"{mask(url)} ({source}) names no file. Write sqlite:///jobs.db for one beside the config file or in the "
             "working directory, sqlite:////var/lib/jobs.db for an absolute path."
         )
-    return f"sqlite:///{os.path.abspath(base / os.path.expanduser(path))}{mark}{query}"
+    return _file_url(os.path.abspath(base / os.path.expanduser(unquote(path)))) + mark + query
+
+
+def _file_url(path: str | os.PathLike[str]) -> str:
+    """Return the URL of a file; characters that mean something in a URL are escaped."""
+    return "sqlite:///" + str(path).replace("%", "%25").replace("?", "%3F")
 
 
 def _scheme(url: str) -> str:
@@ -227,8 +233,7 @@ def _bad_scheme(url: str, scheme: str, source: str) -> str:
 
 
 # -- the namespace and the app ------------------------------------------------------------------------------------------
-def _which_namespace(url: str, given: str | None, env: Mapping[str, str], config: Config) -> tuple[str, str]:
-    in_url = parse_qs(urlsplit(url).query).get("namespace", [None])[-1]
+def _which_namespace(in_url: str | None, given: str | None, env: Mapping[str, str], config: Config) -> tuple[str, str]:
     named = (
         (in_url, "from the store's URL"),
         (given if given != _DEFAULT_NAMESPACE else None, "from App(namespace=)"),
@@ -239,6 +244,15 @@ def _which_namespace(url: str, given: str | None, env: Mapping[str, str], config
         if value:
             return _check_namespace(value, source), source
     return _DEFAULT_NAMESPACE, "the default"
+
+
+def _split_namespace(url: str) -> tuple[str, str | None]:
+    """Take ``?namespace=`` out of a URL: the rest is the store's."""
+    head, _, query = url.partition("?")
+    options = parse_qsl(query, keep_blank_values=True)
+    rest = urlencode([pair for pair in options if pair[0] != "namespace"])
+    found = [value for name, value in options if name == "namespace"]
+    return (f"{head}?{rest}" if rest else head), (found[-1] if found else None)
 
 
 def _check_namespace(value: object, source: str) -> str:
