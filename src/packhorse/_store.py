@@ -109,6 +109,10 @@ class Store(Protocol):
     def now(self) -> int:
         """Return the store's time, µs."""
 
+    def lock_dir(self) -> str | None:
+        """Return the directory where workers on this store keep their lock files: beside the data where that is a file, so
+        that every process which can reach the store finds it. It may not exist yet. None: the store has no such place."""
+
     # -- producing ------------------------------------------------------------------------------------------------
     def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
         """Store jobs, all or none, durably, in the order given.
