@@ -17,6 +17,7 @@ class Goal:
 
     words: str
     met: Callable[[float, float, float], bool]
+    relative: bool = True  #: the peer's figure is part of it
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,11 @@ class Line:
         return self.peer / self.ours if self.measure.less else self.ours / self.peer
 
     @property
-    def met(self) -> bool:
-        nothing = float("inf") if self.measure.less else 0.0
-        return self.measure.goal.met(self.ours, self.peer if self.peer is not None else nothing, self.bare or 0.0)
+    def met(self) -> bool | None:
+        """Tell whether the goal is reached; None: the peer was not measured, and the goal is relative to it."""
+        if self.peer is None and self.measure.goal.relative:
+            return None
+        return self.measure.goal.met(self.ours, self.peer or 0.0, self.bare or float("inf"))
 
 
 def at_least(times: float) -> Goal:
@@ -63,11 +66,11 @@ def at_least(times: float) -> Goal:
 
 
 def below(limit: float) -> Goal:
-    return Goal(f"below {limit:g}", lambda ours, peer, bare: ours < limit)
+    return Goal(f"below {limit:g}", lambda ours, peer, bare: ours < limit, relative=False)
 
 
 def from_on(limit: float) -> Goal:
-    return Goal(f"{limit:,.0f}", lambda ours, peer, bare: ours >= limit)
+    return Goal(f"{limit:,.0f}", lambda ours, peer, bare: ours >= limit, relative=False)
 
 
 ENQUEUE = Goal("1.2 x the peer, or 0.9 x SQLite", lambda ours, peer, bare: ours >= 1.2 * peer or ours >= 0.9 * bare)
@@ -181,6 +184,6 @@ def cells(line: Line) -> tuple[str, ...]:
         line.peer_variant,
         "-" if line.ratio is None else f"{line.ratio:.1f}",
         line.measure.goal.words,
-        "yes" if line.met else "NO",
+        {True: "yes", False: "NO", None: "-"}[line.met],
         number(line.bare),
     )

@@ -153,7 +153,7 @@ def summary(findings: Sequence[Finding]) -> str:
     return (
         f"{len(findings)} jobs: {states}; {extra} further attempts, each with its reason on record.\n"
         f"{totals['files']:,.0f} files with {totals['functions']:,.0f} functions and {totals['classes']:,.0f} classes,"
-        f" {totals['bytes'] / 2**20:,.1f} MiB compressed."
+        f" {totals['bytes'] / 1024:,.0f} KiB compressed."
     )
 
 

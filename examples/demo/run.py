@@ -50,7 +50,7 @@ def main() -> int:
     out.mkdir()
     jobs = Queue("demo", store=f"sqlite:///{out / 'jobs.db'}")
     expected = enqueue(jobs, packages)
-    print(f"{len(expected)} jobs over {len(packages)} packages of {folder} are stored in {short(out / 'jobs.db')}")
+    print(f"{folder}: {len(packages)} packages; {len(expected)} jobs are stored in {short(out / 'jobs.db')}")
     began = time.time()
     with worker(out) as process:
         Watch(jobs, len(expected), process).until_all_ended(PATIENCE)
@@ -70,13 +70,14 @@ def find_packages(folder: Path) -> list[tuple[str, Path, bool]]:
 
 def enqueue(jobs: Queue, packages: list[tuple[str, Path, bool]]) -> list[Expected]:
     """Store all jobs, and note what is to become of each."""
-    compress = jobs.enqueue_many(jobs.draft(demo_tasks.compress, str(path), deep) for _, path, deep in packages)
-    count = jobs.enqueue_many(jobs.draft(demo_tasks.count_functions, str(path), deep) for _, path, deep in packages)
-    return [
-        *enqueue_trouble(jobs.using(priority=1)),
-        *(Expected(job, "compress", name) for job, (name, _, _) in zip(compress, packages, strict=True)),
-        *(Expected(job, "count", name) for job, (name, _, _) in zip(count, packages, strict=True)),
+    work = [
+        (kind, name, jobs.draft(function, str(path), deep))
+        for name, path, deep in packages
+        for kind, function in (("count", demo_tasks.count_functions), ("compress", demo_tasks.compress))
     ]
+    trouble = enqueue_trouble(jobs.using(priority=1))
+    stored = jobs.enqueue_many(draft for _, _, draft in work)
+    return trouble + [Expected(job, kind, name) for job, (kind, name, _) in zip(stored, work, strict=True)]
 
 
 def enqueue_trouble(jobs: Queue) -> list[Expected]:

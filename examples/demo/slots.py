@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, LEFT, RIGHT, TOP = 1080.0, 70.0, 20.0, 74.0
-LANE, GAP, FOOT = 44.0, 12.0, 96.0
+LANE, GAP, FOOT = 44.0, 18.0, 90.0
 CHARACTER = 6.3  #: width of one, in the labels
 
 STYLE = """
@@ -25,7 +25,7 @@ STYLE = """
 LEGEND = (
     ("compress", "compress a package"),
     ("count", "parse it and count functions"),
-    ("special", "the three troublemakers"),
+    ("special", "one of the three troublemakers (▾)"),
     ("bad", "an attempt that did not succeed"),
 )
 
@@ -43,6 +43,10 @@ class Bar:
     @property
     def style(self) -> str:
         return self.kind if self.good else "bad"
+
+    @property
+    def told(self) -> str:
+        return f"{self.label}: {self.start:.2f} to {self.end:.2f} s" + ("" if self.good else ", did not succeed")
 
 
 def lanes(bars: Sequence[Bar], slack: float = 0.003) -> list[list[Bar]]:
@@ -115,12 +119,17 @@ def lane(number: int, row: Sequence[Bar], scale: Scale) -> list[str]:
 
 
 def box(bar: Bar, y: float, scale: Scale) -> list[str]:
-    x, width = scale.x(bar.start), max(1.5, scale.x(bar.end) - scale.x(bar.start))
-    told = f"{bar.label}: {bar.start:.2f} to {bar.end:.2f} s" + ("" if bar.good else ", did not succeed")
+    x, width = scale.x(bar.start), max(2.0, scale.x(bar.end) - scale.x(bar.start))
+    told = f"<title>{escape(bar.told)}</title>"
+    edge = " edge" if width > 4 else ""
     parts = [
-        f'<rect class="{bar.style} edge" x="{x:.2f}" y="{y:g}" width="{width:.2f}" height="{LANE:g}" rx="2">'
-        f"<title>{escape(told)}</title></rect>"
+        f'<rect class="{bar.style}{edge}" x="{x:.2f}" y="{y:g}" width="{width:.2f}" height="{LANE:g}" rx="{min(2, width / 4):g}">'
+        f"{told}</rect>"
     ]
+    if bar.kind == "special":  # most of these are far too short to be seen
+        middle = x + width / 2
+        corners = f"{middle - 5:.1f},{y - 9:g} {middle + 5:.1f},{y - 9:g} {middle:.1f},{y - 1:g}"
+        parts.append(f'<polygon class="{bar.style}" points="{corners}">{told}</polygon>')
     if len(bar.label) * CHARACTER + 8 < width:
         parts.append(f'<text class="on" x="{x + 5:.2f}" y="{y + LANE / 2 + 4:g}">{escape(bar.label)}</text>')
     return parts

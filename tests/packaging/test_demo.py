@@ -66,7 +66,7 @@ def test_the_plot_can_be_read_and_has_every_attempt(demo: Any) -> None:
 
     bars = [slots.Bar(0.1, 0.9, "count", "a <b> & c", True), slots.Bar(0.5, 1.0, "special", "run_away", False)]
     tree = ET.fromstring(slots.draw(bars, "two & more"))
-    titles = [element.text for element in tree.iter("{http://www.w3.org/2000/svg}title")]
+    titles = [element[0].text for element in tree.iter("{http://www.w3.org/2000/svg}rect") if len(element)]
     assert titles == ["a <b> & c: 0.10 to 0.90 s", "run_away: 0.50 to 1.00 s, did not succeed"]
 
 
