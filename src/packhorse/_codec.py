@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from ._rebuild import Hints, Kind, hints_of, kind_of, rebuilder
 from ._record import PAYLOAD_LIMIT
@@ -110,13 +110,13 @@ class Codec:
             [self._argument(value, index, where, hints) for index, value in enumerate(args)],
             {name: self._argument(value, name, where, hints) for name, value in kwargs.items()},
         ]
-        return _sized(dumps(data), f"the arguments of {where}")
+        return _sized(dumps(data), f"the arguments of {_short(where)}")
 
     def _argument(self, value: Any, key: int | str, where: str, hints: Hints | None) -> Any:
-        name = hints.name(key) if hints else key if isinstance(key, str) else None
-        place = f"{where}(…) argument {key + 1 if isinstance(key, int) else repr(key)}"
-        rebuild = hints.for_argument(key) if hints else None
-        return self._encode(value, place, name or "", rebuild, _why_not(hints, name))
+        name = hints.name(key) if hints is not None else key if isinstance(key, str) else None
+        place = _Place(_short(where), key, name)
+        rebuild = hints.for_argument(key) if hints is not None else None
+        return self._encode(value, place, rebuild, _why_not(hints, name))
 
     def decode_call(self, payload: str, hints: Hints | None = None) -> tuple[list[Any], dict[str, Any]]:
         """Return the arguments of a stored call; ``hints`` (``hints_of(fn)``) rebuild models.
@@ -145,7 +145,8 @@ class Codec:
             text = _write_plain(value)
             if text is not None:
                 return text
-        data = self._encode(value, what, "", rebuilder(annotation), "the function does not say what it returns")
+        place = _Place(what, None, None)
+        data = self._encode(value, place, rebuilder(annotation), "the function does not say what it returns")
         return _sized(dumps(data), what)
 
     def decode_value(self, text: str, annotation: Any = Any) -> Any:
@@ -157,39 +158,41 @@ class Codec:
         return rebuild(value) if rebuild else value
 
     # -- the long way --
-    def _encode(self, value: Any, place: str, name: str, rebuild: Callable[[Any], Any] | None, why_not: str) -> Any:
+    def _encode(self, value: Any, place: _Place, rebuild: Callable[[Any], Any] | None, why_not: str) -> Any:
         """Return one value as JSON data, its round trip checked if it holds models or types of the App."""
         walk = Walk(self._by_type)
         try:
-            data = walk.encode(value, None, 0)
+            data = walk.encode(value)
         except Refused as refusal:
-            raise NotSerialisable(_message(place, name, walk.where, refusal.what, refusal.remedy)) from refusal
+            raise NotSerialisable(
+                f"{place.spelled(walk.where)} {refusal.what}. Nothing stored.\n  {refusal.remedy or place.remedy()}"
+            ) from refusal
         if walk.model is not None and rebuild is None:
             where, kind, cls = walk.model
-            raise NotAnnotated(_unannotated(place + _spelled(name, where), kind, cls, why_not))
+            raise NotAnnotated(_unannotated(place.spelled(where), kind, cls, why_not))
         if walk.checked:
             self._check_back(value, data, place, rebuild)
         return data
 
-    def _check_back(self, value: Any, data: Any, place: str, rebuild: Callable[[Any], Any] | None) -> None:
+    def _check_back(self, value: Any, data: Any, place: _Place, rebuild: Callable[[Any], Any] | None) -> None:
         try:
             back = self._untag(_loads(dumps(data)))
             back = rebuild(back) if rebuild else back
         except Exception as error:  # the users' classes may fail in any way
             raise NotSerialisable(
-                f"{place} cannot be rebuilt from what would be stored: {type(error).__name__}: {error}\n"
+                f"{place.spelled()} cannot be rebuilt from what would be stored: {type(error).__name__}: {error}\n"
                 f"  Nothing stored. Pass plain data, or an id, and load it in the job."
             ) from error
         if not _same(value, back) and not self._writes_same(back, data):
             raise NotSerialisable(
-                f"{place} comes back as {back!r:.200}, not as {value!r:.200}.\n"
+                f"{place.spelled()} comes back as {back!r:.200}, not as {value!r:.200}.\n"
                 f"  Nothing stored. Annotate the parameter with the very class, or pass plain data."
             )
 
     def _writes_same(self, back: Any, data: Any) -> bool:
         """Tell whether the App's own type, which may know no equality, gives the same data a second time."""
         walk = Walk(self._by_type)
-        return walk.encode(back, None, 0) == data and walk.model is None
+        return walk.encode(back) == data and walk.model is None
 
     def _untag(self, value: Any, depth: int = 0) -> Any:
         if type(value) is list:
@@ -248,17 +251,38 @@ def _pair(cls: object, pair: object) -> tuple[Callable[[Any], Any], Callable[[An
 
 
 # -- messages ---------------------------------------------------------------------------------------------------------
-def _spelled(name: str, at: Step | None) -> str:
+class _Place(NamedTuple):
+    """Which value is meant, for messages."""
+
+    what: str  #: the function, or what the value is
+    key: int | str | None  #: the position or name of an argument
+    name: str | None  #: the name of its parameter
+
+    def spelled(self, at: Step | None = None) -> str:
+        """Return the words: ``send_mail(…) argument 2, 'user.lock',``."""
+        if self.key is None:
+            return f"{self.what}, at {_steps(at)}," if at else self.what
+        text = (self.name or "") + _steps(at)
+        number = repr(self.key) if isinstance(self.key, str) else self.key + 1
+        return f"{self.what}(…) argument {number}" + (f", '{text}'," if text and text != self.key else "")
+
+    def remedy(self) -> str:
+        """Return what to do about a live object."""
+        if not self.name:
+            return "Pass plain data, or an id, and load it in the job."
+        return f"Pass an id and load it in the job:  enqueue({self.what}, …, {self.name}_id={self.name}.id)"
+
+
+def _steps(at: Step | None) -> str:
     steps = []
     while at is not None:
         steps.append(at.step)
         at = at.parent
-    text = name + "".join(reversed(steps))
-    return f", '{text}'," if text else ""
+    return "".join(reversed(steps))
 
 
-def _message(place: str, name: str, at: Step | None, what: str, remedy: str) -> str:
-    return f"{place}{_spelled(name, at)} {what}. Nothing stored.\n  {remedy}"
+def _short(name: str) -> str:
+    return name.rpartition(":")[2]
 
 
 def _unannotated(place: str, kind: Kind, cls: type, why_not: str) -> str:

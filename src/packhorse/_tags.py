@@ -21,33 +21,30 @@ class Refused(Exception):
         """Keep both parts for the message."""
         super().__init__(what)
         self.what = what
-        self.remedy = remedy or "Pass plain data, or an id, and load it in the job."
+        self.remedy = remedy  #: "": what helps against any live object
 
 
 def _encode_datetime(value: datetime) -> str:
     zone = value.tzinfo
+    fold = "[fold]" if value.fold else ""
     if zone is None or type(zone) is timezone:
-        return value.isoformat() + ("[fold]" if value.fold else "")
+        return value.isoformat() + fold
     if type(zone) is ZoneInfo and zone.key:
-        return f"{value.isoformat()}[{zone.key}]"
+        return f"{value.isoformat()}[{zone.key}]{fold}"
     raise Refused(
         f"is a datetime whose time zone is a {type_name(type(zone))}", "Use zoneinfo.ZoneInfo or datetime.timezone."
     )
 
 
-_ZONED = re.compile(r"(.+)\[(.+)\]")
+_ZONED = re.compile(r"([^\[]+)(?:\[(?!fold\])([^\]]+)\])?(\[fold\])?")
 
 
 def _decode_datetime(text: str) -> datetime:
-    match = _ZONED.fullmatch(text)
-    if match is None:
-        return datetime.fromisoformat(text)
-    value = datetime.fromisoformat(match[1])
-    if match[2] == "fold":
-        return value.replace(fold=1)
-    zoned = value.replace(tzinfo=ZoneInfo(match[2]))
-    # The offset tells which of two equal wall times was meant.
-    return zoned if zoned.utcoffset() == value.utcoffset() else zoned.replace(fold=1)
+    value, zone, fold = _parts(text)
+    when = datetime.fromisoformat(value)
+    if zone:
+        when = when.replace(tzinfo=ZoneInfo(zone))  # the wall time is what was meant, whatever zones become
+    return when.replace(fold=1) if fold else when
 
 
 def _encode_time(value: time) -> str:
@@ -57,8 +54,15 @@ def _encode_time(value: time) -> str:
 
 
 def _decode_time(text: str) -> time:
+    value, _, fold = _parts(text)
+    return time.fromisoformat(value).replace(fold=1) if fold else time.fromisoformat(value)
+
+
+def _parts(text: str) -> tuple[str, str | None, str | None]:
     match = _ZONED.fullmatch(text)
-    return time.fromisoformat(match[1]).replace(fold=1) if match else time.fromisoformat(text)
+    if match is None:
+        raise ValueError(text)
+    return match[1], match[2], match[3]
 
 
 def _encode_decimal(value: Decimal) -> str:

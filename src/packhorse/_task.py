@@ -37,6 +37,7 @@ class Task(Generic[P, R_co]):
         functools.update_wrapper(self, fn)
         self._given = options
         self._using: TaskOptions = using or {}
+        self._line: Queue | None = None
         self.options: Options = _options.check(options, f"@task of {_called(fn)}", "task")
 
     @property
@@ -98,13 +99,15 @@ class Task(Generic[P, R_co]):
         return self._queue().draft(self, *args, **kwargs)
 
     def _queue(self) -> Queue:
-        """Return the queue that takes its jobs, with what ``using`` gave."""
-        from ._queue import Queue
+        """Return the queue that takes its jobs, with what ``using`` gave; made once, since a Queue remembers its tasks."""
+        if self._line is None:
+            from ._queue import Queue  # a queue must know what a task is, so only one of the two can import the other
 
-        where = self._using.get("queue", self._given.get("queue", "default"))
-        queue = where if isinstance(where, Queue) else Queue(where if isinstance(where, str) else where.name)
-        using: Any = {key: value for key, value in self._using.items() if key != "queue"}
-        return queue.using(**using) if using else queue
+            where = self._using.get("queue", self._given.get("queue", "default"))
+            queue = where if isinstance(where, Queue) else Queue(where if isinstance(where, str) else where.name)
+            using: Any = {key: value for key, value in self._using.items() if key != "queue"}
+            self._line = queue.using(**using) if using else queue
+        return self._line
 
 
 @overload

@@ -100,7 +100,7 @@ class Walk:
         return {tag: self.encode(plain, at, depth + 1)}
 
     def _model(self, value: Any, at: Step | None, depth: int) -> Any:
-        cls = type(value)
+        cls: type = type(value)
         _refuse_orm(value)
         kind = kind_of(cls)
         if kind is None:
