@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from types import FunctionType
+from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from . import _identity, _signature
@@ -30,8 +29,9 @@ class Plan:
     """One task on one queue with fixed options: everything that does not change from call to call."""
 
     __slots__ = (
+        "_anchor",
         "_home",
-        "_name_there",
+        "_path",
         "app",
         "codec",
         "fixed",
@@ -40,7 +40,6 @@ class Plan:
         "own",
         "queue",
         "source",
-        "target",
         "task",
         "templates",
     )
@@ -57,7 +56,6 @@ class Plan:
         defaults: Options,
     ) -> None:
         """Check that a worker can find ``target`` again (``NotImportable``) and settle its options."""
-        self.target = target
         self.fn, self.task, own = _look_at(target)
         self.queue = queue
         self.source = source
@@ -70,11 +68,19 @@ class Plan:
         self.templates: Templates | None = None
         if using.tags is UNSET and not isinstance(own.tags, Unset) and self.fn is not None and needed(own.tags):
             self.templates = Templates(own.tags, self.fn, self.task)
-        self._home, self._name_there = _home_of(target)
+        #: The object that the name must lead to. A name given as text is looked at again each time.
+        self._anchor = target
+        self._home, self._path = _home_of(target)
 
     def holds(self) -> bool:
         """Tell whether the name still leads to this very object. Cheap, and asked for every call: a mock may have come."""
-        return self._home is not None and self._home.get(self._name_there) is self.target
+        if self._home is None:
+            return False
+        found = self._home.get(self._path[0])
+        for part in self._path[1:]:
+            found = getattr(found, part, None)
+        # Class methods are bound anew each time.
+        return found is self._anchor or (isinstance(found, MethodType) and found == self._anchor)
 
     def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """Return the payload of one call, or raise ``BadArguments`` or ``NotSerialisable``."""
@@ -88,7 +94,8 @@ def _look_at(target: Any) -> tuple[Callable[..., Any] | None, str, Options]:
     if isinstance(target, str):
         return _by_name(target)
     own = target.options if isinstance(target, Task) else NONE
-    return _identity.unwrap(target), _identity.task_name(target), own
+    # Not ``task_name``, which remembers: a plan is made anew exactly when the name may lead elsewhere by now.
+    return _identity.unwrap(target), _identity.given_name(target) or _identity.canonical(target), own
 
 
 def _by_name(text: str) -> tuple[Callable[..., Any] | None, str, Options]:
@@ -100,13 +107,12 @@ def _by_name(text: str) -> tuple[Callable[..., Any] | None, str, Options]:
     return (None, name, NONE) if found is None else _look_at(found)
 
 
-def _home_of(target: Any) -> tuple[dict[str, Any] | None, str]:
-    """Return the module's dictionary and the name in it, for plain functions and tasks of a module."""
+def _home_of(target: Any) -> tuple[dict[str, Any] | None, tuple[str, ...]]:
+    """Return the dictionary of the function's module and the way from there to it."""
     fn = _identity.unwrap(target)
-    if not isinstance(fn, FunctionType) or "." in fn.__qualname__:
-        return None, ""
-    module = sys.modules.get(fn.__module__)
-    return (module.__dict__ if module is not None else None), fn.__qualname__
+    module = sys.modules.get(getattr(fn, "__module__", None) or "")
+    path = tuple(getattr(fn, "__qualname__", "").split("."))
+    return (module.__dict__, path) if module is not None and "<locals>" not in path else (None, path)
 
 
 class Draft(Generic[R_co]):
@@ -173,8 +179,3 @@ def new_job(draft: Draft[Any], by: str, parent: str | None) -> NewJob:
         plan.fixed_id or new_id(), plan.task, plan.queue, draft._payload, *plan.fixed, *draft._own, by, parent
     )  # fmt: skip
     return tuple.__new__(NewJob, values)
-
-
-def flat(fn: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[object, tuple[Any, ...], dict[str, Any]]:
-    """Return a ``functools.partial`` as its function with all arguments."""
-    return _identity.flatten(fn, args, kwargs) if isinstance(fn, partial) else (fn, args, kwargs)

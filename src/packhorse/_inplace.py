@@ -42,6 +42,13 @@ class _Witness(Executor):
         self.seen = error
         return super()._verdict_of(error, run, policy)
 
+    def close_loop(self) -> None:
+        """Close the event loop of this thread, if a coroutine function ran here."""
+        loop: asyncio.AbstractEventLoop | None = getattr(self._loops, "loop", None)
+        if loop is not None and not loop.is_closed():
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
+
 
 class _News:
     """Takes a run's progress and meta to the store at once."""
@@ -103,6 +110,7 @@ class Runner:
         """Tell the middleware that this "child" ends."""
         if self._started:
             self._hook("child_stopping")
+        self._executor.close_loop()
 
     def _start(self) -> None:
         if not self._started:
@@ -170,7 +178,13 @@ class Runner:
             return self._executor.run(job, self._news)
         if runnable is None or not runnable.is_async:
             return self._executor.run(job, self._news)
-        return _in_thread(lambda: self._executor.run(job, self._news))
+        return _in_thread(lambda: self._run_and_close(job))
+
+    def _run_and_close(self, job: Claimed) -> Verdict:
+        try:
+            return self._executor.run(job, self._news)
+        finally:
+            self._executor.close_loop()
 
     def _failure(self, job: Claimed, verdict: Verdict) -> BaseException:
         if verdict.state == "blocked":

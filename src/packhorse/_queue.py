@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Self, TypeVar, Unpack, overload
 
 from . import _bulk, _runtime
 from ._by import caller
 from ._codec import PLAIN
-from ._draft import Draft, Plan, flat
+from ._draft import Draft, Plan
 from ._durations import Duration
 from ._finding import Counts, Jobs, counts_of, find, one
+from ._identity import flatten
 from ._job import Job
 from ._names import queue_name
 from ._options import NONE, JobOptions, Options, check, extend
@@ -268,12 +270,13 @@ class Queue:
         return PLAIN if self._app is None else self._app.codec
 
     def _draft(self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Draft[Any]:
+        if isinstance(fn, partial):
+            fn, args, kwargs = flatten(fn, args, kwargs)
         try:
             plan = self._plans.get(fn)
         except TypeError:  # unhashable, so surely no function
             plan = None
         if plan is None or not plan.holds():
-            fn, args, kwargs = flat(fn, args, kwargs)
             plan = self._plan(fn)
         return Draft(plan, plan.encode(args, kwargs), args, kwargs)
 

@@ -108,14 +108,15 @@ class Kit:
         """
         name = task if isinstance(task, str) else task_name(task)
         wanted = self._call(task, args, kwargs) if args or kwargs else None
-        for job in reversed(self.jobs):
-            if job.task == name and queue in (None, job.queue):
-                if wanted is None or wanted == self._call(task, job.args, job.kwargs):
-                    return job
+        every = self.jobs
+        for job in every[::-1]:
+            there = job.task == name and queue in (None, job.queue)
+            if there and wanted in (None, self._call(task, job.args, job.kwargs)):
+                return job
         asked = name if wanted is None else described(name, args, kwargs)
-        there = "\n".join(f"  {described(job.task, job.args, job.kwargs)} in '{job.queue}'" for job in self.jobs)
+        others = "\n".join(f"  {described(job.task, job.args, job.kwargs)} in '{job.queue}'" for job in every)
         place = f" in queue '{queue}'" if queue else ""
-        raise AssertionError(f"no job {asked} was enqueued{place}; there are:\n{there or '  none'}")
+        raise AssertionError(f"no job {asked} was enqueued{place}; there are:\n{others or '  none'}")
 
     # -- steps ------------------------------------------------------------------------------------------------------
     @property
