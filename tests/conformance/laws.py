@@ -1,0 +1,118 @@
+"""What must hold of any store after every step, whatever happened: the laws behind the promise."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+from packhorse._record import FINAL, TRANSITIONS, AttemptRecord, JobRecord
+from packhorse._store import JobFilter, Store
+
+
+class Ledger:
+    """Watches one store from outside: what it acknowledged, and how each job looked after the step before."""
+
+    def __init__(self, store: Store) -> None:
+        """Watch this store from now on."""
+        self._store = store
+        self._jobs: dict[str, JobRecord] = {}
+        self._attempts: dict[str, list[AttemptRecord]] = {}
+        self._fences: dict[str, int] = {}
+
+    def check(self, verb: str, acknowledged: set[str]) -> None:
+        """Hold the store to the laws after one call of ``verb``; ``acknowledged`` are all ids ever enqueued."""
+        jobs = {job.id: job for job in self._store.find(JobFilter(), 10_000).jobs}
+        attempts = {job: self._store.attempts(job) for job in jobs}
+        self._nothing_vanished(verb, jobs, acknowledged)
+        for job in jobs.values():
+            self._moved_lawfully(verb, job)
+            self._fence_grows(job)
+            self._history_only_grows(job, attempts[job.id])
+            fields_agree(job)
+            outcome_belongs_to_the_token(job, attempts[job.id])
+            counters_are_explained(job, attempts[job.id])
+        self._running_is_held(jobs)
+        counters_equal_a_recount(self._store, jobs)
+        self._jobs, self._attempts = jobs, attempts
+
+    def _nothing_vanished(self, verb: str, jobs: dict[str, JobRecord], acknowledged: set[str]) -> None:
+        gone = self._jobs.keys() - jobs.keys()
+        assert not gone or verb in ("prune", "delete"), f"{verb} lost {gone}"
+        assert all(self._jobs[job].state in FINAL for job in gone) or verb == "delete"
+        assert all(self._jobs[job].state != "running" for job in gone)
+        assert jobs.keys() <= acknowledged
+        for job in gone:
+            self._fences.pop(job, None)
+
+    def _moved_lawfully(self, verb: str, job: JobRecord) -> None:
+        before = self._jobs.get(job.id)
+        if before is None or before.state != job.state:
+            move = (before.state if before else None, verb, job.state)
+            assert move in TRANSITIONS, move
+        if before is not None and before.state in FINAL and verb not in ("requeue", "prune"):
+            assert job == before, f"{verb} changed a job that had ended"
+        if before is not None and before.token != job.token:
+            assert verb == "claim"
+
+    def _fence_grows(self, job: JobRecord) -> None:
+        before = self._jobs.get(job.id)
+        if before is not None and before.token != job.token:
+            assert job.fence > self._fences.get(job.id, -1)
+        else:
+            assert job.fence == self._fences.get(job.id, job.fence)
+        self._fences[job.id] = job.fence
+
+    def _history_only_grows(self, job: JobRecord, rows: list[AttemptRecord]) -> None:
+        before = self._attempts.get(job.id, [])
+        now = rows[: len(before)]
+        assert [replace(row, late=None) for row in now] == [replace(row, late=None) for row in before]
+        assert all(old.late is None or new.late is not None for old, new in zip(before, now, strict=True))
+        assert len({row.token for row in rows}) == len(rows)
+
+    def _running_is_held(self, jobs: dict[str, JobRecord]) -> None:
+        living = {worker.id for worker in self._store.workers()}
+        running = {job.id for job in jobs.values() if job.state == "running"}
+        orphans = {orphan.job for orphan in self._store.orphans()}
+        held = {job for job in running if jobs[job].worker in living}
+        assert held | orphans == running
+        assert not held & orphans
+
+
+def fields_agree(job: JobRecord) -> None:
+    """Check that the columns of one job say the same."""
+    assert (job.due_at is not None) == (job.state in ("scheduled", "retrying"))
+    assert (job.finished_at is not None) == (job.state in FINAL)
+    assert job.state != "running" or (job.token and job.worker)
+    assert job.cancel_at is None or job.state == "running" or job.state in FINAL
+    assert job.result is None or job.state == "succeeded"
+    assert (job.line == job.queue) or job.line.startswith(f"{job.queue}#")
+    assert job.state != "blocked" or job.line != job.queue
+    assert not (job.suspect and job.state in FINAL)
+
+
+def outcome_belongs_to_the_token(job: JobRecord, rows: list[AttemptRecord]) -> None:
+    """Check that a recorded end is the end of one attempt, which bears the job's token."""
+    successes = Counter(row.generation for row in rows if row.outcome == "succeeded")
+    assert all(count == 1 for count in successes.values())
+    if job.state in ("succeeded", "failed"):
+        assert rows[-1].token == job.token
+        assert (rows[-1].outcome == "succeeded") == (job.state == "succeeded")
+        assert rows[-1].generation == job.generation
+    if job.state == "running":
+        assert job.token not in {row.token for row in rows}
+
+
+def counters_are_explained(job: JobRecord, rows: list[AttemptRecord]) -> None:
+    """Check that every counted run of this generation can be read in the history."""
+    outcomes = Counter(row.outcome for row in rows if row.generation == job.generation)
+    assert job.failures == outcomes["retry"] + outcomes["failed"]
+    assert job.snoozes == outcomes["snoozed"]
+    assert job.crashes <= outcomes["crashed"]
+    assert job.losses >= outcomes["lost"]
+
+
+def counters_equal_a_recount(store: Store, jobs: dict[str, JobRecord]) -> None:
+    """Check the numbers of the queues."""
+    counts: Counter[tuple[str, str]] = Counter((job.queue, job.state) for job in jobs.values())
+    told = {(queue.name, state): count for queue in store.queues() for state, count in queue.counts.items() if count}
+    assert told == dict(counts)

@@ -1,0 +1,188 @@
+"""A store and the memory model, side by side: the same calls, the same clock, answers that must be the same.
+
+Tokens are random in each store; they are compared by the name they get when a claim hands them out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, NamedTuple
+
+from packhorse._record import BeatReply, Claimed, JobRecord, Orphan, Report, Settled, Verdict
+from packhorse._store import Changed, JobFilter, Store
+from packhorse.errors import PackhorseError
+
+from .laws import Ledger
+
+Decide = Callable[[Any], Verdict]
+
+
+class Run(NamedTuple):
+    """One claimed job, as each store handed it out."""
+
+    name: str  #: of the token
+    real: Claimed
+    model: Claimed
+
+
+@dataclass
+class Side:
+    """One of the two stores, and the names of its tokens."""
+
+    store: Store
+    names: dict[str, str]
+
+    def job(self, job: JobRecord) -> dict[str, Any]:
+        """Return a job in a form that can be compared."""
+        plain = asdict(replace(job, seq=0, token=self.names.get(job.token or "")))
+        return {**plain, "meta": json.loads(job.meta or "null")}
+
+    def seen(self, ids: Sequence[str]) -> dict[str, Any]:
+        """Return all that can be seen of the store."""
+        found = self.store.find(JobFilter(), 10_000).jobs
+        return {
+            "jobs": [self.job(job) for job in found],
+            "same by get": self.store.get([job.id for job in found]) == found,
+            "stored": [job.id for job in self.store.get(ids)],
+            "attempts": {job.id: self.attempts(job.id) for job in found},
+            "logs": {job.id: [(self.names[t], *rest) for t, *rest in self.store.log(job.id)] for job in found},
+            "queues": [self.queue(queue) for queue in self.store.queues()],
+            "workers": sorted((asdict(row) for row in self.store.workers(dead=True)), key=lambda row: row["id"]),
+            "ahead": {job.id: self.store.ahead(job.id) for job in found if job.state == "queued"},
+        }
+
+    def attempts(self, job: str) -> list[dict[str, Any]]:
+        """Return the history of a job."""
+        return [{**asdict(row), "token": self.names[row.token]} for row in self.store.attempts(job)]
+
+    def queue(self, queue: Any) -> dict[str, Any]:
+        """Return a queue without zeros."""
+        return {**asdict(queue), "counts": {state: count for state, count in queue.counts.items() if count}}
+
+    def settled(self, answers: list[Settled]) -> list[tuple[str, ...]]:
+        """Return what was not applied as asked."""
+        return sorted((a.job, self.names[a.token], a.how, a.state or "") for a in answers)
+
+    def beat(self, reply: BeatReply) -> dict[str, Any]:
+        """Return what a beat brought."""
+        return {
+            "alive": reply.alive,
+            "now": reply.now,
+            "cancelled": sorted((job, self.names[token], why) for job, token, why in reply.cancelled),
+            "ghosts": sorted(reply.ghosts),
+            "lost": sorted((job, self.names[token]) for job, token in reply.lost),
+            "lines": reply.lines,
+        }
+
+    def orphans(self) -> list[Orphan]:
+        """Return the orphans, oldest id first."""
+        return sorted(self.store.orphans())
+
+
+class Pair:
+    """Drives both, and raises at the first difference."""
+
+    def __init__(self, real: Store, model: Store) -> None:
+        """Begin with two empty stores on one clock."""
+        self.real, self.model = Side(real, {}), Side(model, {})
+        self.runs: list[Run] = []
+        self.ids: list[str] = []
+        self._ledger = Ledger(real)
+
+    def same(self, verb: str, *arguments: Any, show: Callable[[Any], Any] = lambda answer: answer, **more: Any) -> Any:
+        """Make the same call on both; answers, or errors, must be the same."""
+        answers = []
+        for side in (self.real, self.model):
+            try:
+                answers.append(show(getattr(side.store, verb)(*arguments, **more)))
+            except PackhorseError as error:
+                answers.append(type(error))
+        assert answers[0] == answers[1], f"{verb} answers {answers[0]}, the model {answers[1]}"
+        self.check(verb)
+        return answers[0]
+
+    def check(self, verb: str) -> None:
+        """Compare all that can be seen, and hold the store to the laws."""
+        seen, expected = self.real.seen(self.ids), self.model.seen(self.ids)
+        for part in expected:
+            assert seen[part] == expected[part], f"after {verb}, {part}: {seen[part]}, the model {expected[part]}"
+        self._ledger.check(verb, set(self.ids))
+
+    # -- verbs with tokens ----------------------------------------------------------------------------------------
+    def claim(self, *arguments: Any, ordered: bool = True, **more: Any) -> list[Run]:
+        """Claim on both and give the tokens a name."""
+        real = self.real.store.claim(*arguments, **more)
+        model = self.model.store.claim(*arguments, **more)
+        if not ordered:
+            real.jobs.sort(key=lambda job: job.id)
+            model.jobs.sort(key=lambda job: job.id)
+        assert [_bare(job) for job in real.jobs] == [_bare(job) for job in model.jobs]
+        assert not model.more or real.more
+        name = f"token {len(self.runs)}"
+        runs = [Run(name, mine, other) for mine, other in zip(real.jobs, model.jobs, strict=True)]
+        for run in runs:
+            self.real.names[run.real.token] = self.model.names[run.model.token] = name
+        self.runs += runs
+        self.check("claim")
+        return runs
+
+    def settle(self, worker: str | None, decided: Sequence[tuple[Run, Decide]]) -> None:
+        """Settle on both."""
+        real = self.real.store.settle(worker, [decide(run.real) for run, decide in decided])
+        model = self.model.store.settle(worker, [decide(run.model) for run, decide in decided])
+        assert self.real.settled(real) == self.model.settled(model)
+        self.check("settle")
+
+    def rescue(self, decide: Decide) -> None:
+        """Give every orphan its outcome on both."""
+        real, model = self.real.orphans(), self.model.orphans()
+        assert [orphan._replace(token="") for orphan in real] == [orphan._replace(token="") for orphan in model]
+        self.real.store.settle(None, [decide(orphan) for orphan in real])
+        self.model.store.settle(None, [decide(orphan) for orphan in model])
+        self.check("settle")
+
+    def report(self, run: Run, **news: Any) -> None:
+        """Report on both."""
+        self.real.store.report("w", [Report(run.real.id, run.real.token, **news)])
+        self.model.store.report("w", [Report(run.model.id, run.model.token, **news)])
+        self.check("report")
+
+    def beat(self, worker: str, claim_no: int, held: Sequence[Run]) -> dict[str, Any]:
+        """Beat on both."""
+        real = self.real.store.beat(worker, claim_no, [(run.real.id, run.real.token) for run in held])
+        model = self.model.store.beat(worker, claim_no, [(run.model.id, run.model.token) for run in held])
+        answer, expected = self.real.beat(real), self.model.beat(model)
+        assert answer == expected, f"beat answers {answer}, the model {expected}"
+        self.check("beat")
+        return answer
+
+    def change(self, verb: str, which: JobFilter, **more: Any) -> None:
+        """Cancel, requeue or delete on both: first dry, then in earnest, with the same answer."""
+        dry = self.same(verb, which, dry=True, show=_sorted, **more)
+        assert self.same(verb, which, show=_sorted, **more) == dry
+
+    def pages(self, which: JobFilter, size: int) -> None:
+        """Walk through all pages on both."""
+        walked = [list(_walk(side, which, size)) for side in (self.real, self.model)]
+        assert walked[0] == walked[1]
+
+
+def _walk(side: Side, which: JobFilter, size: int) -> Any:
+    after: int | None = None
+    while True:
+        page = side.store.find(which, size, after)
+        yield from (job.id for job in page.jobs)
+        after = page.next
+        if after is None:
+            return
+
+
+def _bare(job: Claimed) -> Claimed:
+    meta = json.dumps(json.loads(job.meta)) if job.meta else None
+    return job._replace(token="", meta=meta)
+
+
+def _sorted(changed: Changed) -> Any:
+    return (sorted(changed.done), sorted(changed.asked), sorted(changed.refused), changed.more)

@@ -1,0 +1,40 @@
+"""The suite itself: every verb of the contract is in it, and every store keeps to the signatures."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from pathlib import Path
+
+import pytest
+
+from packhorse._store import Store
+
+HERE = Path(__file__).parent
+VERBS = sorted(name for name, value in vars(Store).items() if inspect.isfunction(value) and not name.startswith("_"))
+
+
+@pytest.fixture(scope="module")
+def called() -> set[str]:
+    """The names of all methods called in the files of this suite."""
+    trees = (ast.parse(path.read_text()) for path in HERE.glob("test_*.py"))
+    calls = (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return {node.func.attr for node in calls if isinstance(node.func, ast.Attribute)}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_is_called_by_a_conformance_test(called: set[str], verb: str) -> None:
+    assert verb in called, f"no conformance test calls Store.{verb}"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_store_has_the_verb_with_the_signature_of_the_contract(store: Store, verb: str) -> None:
+    contract = inspect.signature(getattr(Store, verb)).parameters
+    offered = inspect.signature(getattr(type(store), verb)).parameters
+    for name, parameter in contract.items():
+        assert (offered[name].kind, offered[name].default) == (parameter.kind, parameter.default), name
+
+
+def test_every_store_has_a_name_for_itself(store: Store) -> None:
+    for name in Store.__annotations__:
+        assert getattr(store, name) is not None, name
