@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import faulthandler
 import json
 import logging
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("packhorse.worker")
 
+#: Exit status of a child whose job closed the descriptors it talks through.
+_CLOSED = 71
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 #: A job that has printed more than is kept tells its newest lines this often (seconds).
@@ -60,7 +63,13 @@ def main(fds: list[int]) -> int:
         text = f"importing the application failed: {type(error).__name__}: {error}"
         write_all(results, line("refused", {"code": "E113", "text": text}))
         return 78
-    return child.serve(socket.socket(fileno=permits), control)
+    try:
+        return child.serve(socket.socket(fileno=permits), control)
+    except OSError as error:
+        if error.errno != errno.EBADF:
+            raise
+        # The job closed descriptors that are not its own; the supervisor sees a child that died under it.
+        os._exit(_CLOSED)
 
 
 class Child:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from time import monotonic
 
 from .. import _rescue
-from .._record import WorkerRecord
+from .._record import BeatReply, WorkerRecord
 from .._store import Store
 from ..errors import PackhorseError
 from . import mailbox as m
@@ -28,6 +28,7 @@ WATCH_EVERY = 1.0
 STUCK_AFTER = 30.0
 #: A store call may take so long before it counts as stuck.
 CALL_LIMIT = 60.0
+_FEW = 200
 
 
 class Pulse:
@@ -110,6 +111,7 @@ class BeatThread(threading.Thread):
         if now >= self._next_watch:
             self._next_watch = now + WATCH_EVERY
             self._watch(self._store)
+            self._look_for_cancels(self._store)
         if now >= self._next_beat:
             self._next_beat = now + BEAT_EVERY
             self._beat(self._store)
@@ -139,6 +141,20 @@ class BeatThread(threading.Thread):
                 self._condemn(store, worker, "its lock is free")
             elif worker.host == self._identity.host and worker.boot_id != self._identity.boot:
                 self._condemn(store, worker, "this host has started anew since")
+
+    def _look_for_cancels(self, store: Store) -> None:
+        """Hear of a cancel sooner than at the next beat. A beat asks for all; this asks for the few that may take long."""
+        _, held = self._held.snapshot()
+        if not 0 < len(held) <= _FEW:
+            return
+        tokens = dict(held)
+        cancelled = [
+            (job.id, tokens[job.id], "cancelled")
+            for job in store.get([job for job, _ in held])
+            if job.cancel_at is not None and job.token == tokens[job.id]
+        ]
+        if cancelled:
+            self._main.put(m.Beaten(BeatReply(True, 0, cancelled, [], [], [])))
 
     def _condemn(self, store: Store, worker: WorkerRecord, why: str) -> None:
         if store.condemn(worker.id, worker.beats):

@@ -14,7 +14,7 @@ import tempfile
 import termios
 from collections import deque
 from collections.abc import Sequence
-from itertools import chain, takewhile
+from itertools import chain
 from time import monotonic_ns
 from typing import Any
 
@@ -68,6 +68,7 @@ class ChildProcess:
         self._unsent: deque[int] = deque()
         self._next = 0
         self._lines = LineBuffer()
+        self._slots: int = settings["coroutines"] or settings["threads"]
         self._open(settings)
 
     def _open(self, settings: dict[str, Any]) -> None:
@@ -192,10 +193,21 @@ class ChildProcess:
         return unread + len(self._unsent)
 
     def running(self) -> list[int]:
-        """Return the indexes of jobs whose permit was taken and that have not reported. Permits are taken in order."""
+        """Return the indexes of the jobs that run now, as far as can be told.
+
+        Permits are taken in order, and only as many jobs run as there are slots: of those whose permit was taken, and that
+        have not reported, the latest. What lies before them has ended, and its report is on its way.
+        """
         self.unstarted()
-        waiting = next((index for index in chain(self._permits, self._unsent) if index != ORDER), self._next)
-        return list(takewhile(waiting.__gt__, self.jobs))
+        taken = next((index for index in chain(self._permits, self._unsent) if index != ORDER), self._next)
+        found: list[int] = []
+        first = next(iter(self.jobs), taken)
+        for index in range(taken - 1, first - 1, -1):
+            if index in self.jobs:
+                found.append(index)
+                if len(found) == self._slots:
+                    break
+        return found
 
     # -- hearing ----------------------------------------------------------------------------------------------------
     def read(self) -> list[bytes] | None:
@@ -246,9 +258,9 @@ class ChildProcess:
 
     def kill(self) -> None:
         """Kill it with all that it started in its session."""
-        for send in (lambda: os.killpg(self.pid, signal.SIGKILL), lambda: os.kill(self.pid, signal.SIGKILL)):
+        for send in (os.killpg, os.kill):
             try:
-                send()
+                send(self.pid, signal.SIGKILL)
             except (ProcessLookupError, PermissionError):
                 pass
 

@@ -66,6 +66,7 @@ def verdicts(child: ChildProcess, death: Death, hearing: Hearing) -> list[Done]:
     ended = []
     for index, job in running:
         seen = child.observed.get(index)
+        hearing.last_news(job, seen)
         why = child.doomed.get(index)
         if why == "lost":
             continue  # it belongs to another run already

@@ -13,6 +13,7 @@ from .._options import Policy
 from .._record import Claimed, Verdict
 from . import mailbox as m
 from .child_process import ChildProcess, Observed
+from .timers import news_of
 
 if TYPE_CHECKING:
     from .supervisor import Supervisor
@@ -50,7 +51,7 @@ class Hearing:
                 continue  # it was declared lost meanwhile
             ended.append(m.Done(job, start, end, None))
             if child.observed:
-                child.observed.pop(index, None)
+                self.last_news(job, child.observed.pop(index, None))
         if ended:
             self._account(child, ended, spans)
         return ended
@@ -90,6 +91,7 @@ class Hearing:
         seen = child.observed.pop(index, None)
         if job is None:
             return
+        self.last_news(job, seen)
         verdict = Verdict(job.id, job.token, *fields)
         parked = verdict.state == "blocked"
         if parked:
@@ -97,6 +99,12 @@ class Hearing:
         if seen is not None and seen.stopped and verdict.state == "failed":
             _log.debug("job %s ended by itself after it was asked to stop (%s)", job.id, seen.stopped)
         ended.append(m.Done(job, 0 if parked else start, end, verdict))
+
+    def last_news(self, job: Claimed, seen: Observed | None) -> None:
+        """Pass on what a run told and nobody has stored yet: its meta is a checkpoint for the next attempt."""
+        store = self._supervisor.store
+        if seen is not None and seen.changed and store is not None:
+            store.inbox.put(m.Told([news_of(job, seen)]))
 
     def _news(self, child: ChildProcess, kind: str, body: list[Any]) -> None:
         if body[1] not in child.jobs:

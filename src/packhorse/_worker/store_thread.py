@@ -124,10 +124,10 @@ class StoreThread(threading.Thread):
     def _work(self) -> None:
         store = self._reopen()
         self.calling_since = monotonic()
+        if self._news:
+            self._report(store)  # before the settles: a run's last news bear its token
         if self._ended and self._settle_due():
             self._settle(store)
-        if self._news:
-            self._report(store)
         if self._want is not None and self._look and not self._draining:
             self._claim(store)
         self._chores(store)

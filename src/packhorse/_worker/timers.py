@@ -156,12 +156,7 @@ class Timers:
         if not begun and not (seen.changed and now >= self._next_news):
             return None
         seen.told = seen.told or begun
-        seen.changed = False
-        progress = json.dumps(seen.progress) if seen.progress is not None else None
-        meta = json.dumps(seen.meta) if seen.meta else None
-        log = seen.tail.text() if seen.tail is not None else None
-        dropped = seen.tail.dropped if seen.tail is not None else 0
-        return m.News(job, seen.since, progress, log, dropped, meta)
+        return news_of(job, seen)
 
     def ages(self) -> dict[str, tuple[int, float]]:
         """Return, per queue, how many jobs are seen running and the sum of their ages in seconds."""
@@ -174,3 +169,12 @@ class Timers:
                     count, total = found.get(job.queue, (0, 0.0))
                     found[job.queue] = (count + 1, total + (now - seen.since) / 1e9)
         return found
+
+
+def news_of(job: Claimed, seen: Observed) -> m.News:
+    """Return all that is known of a running job, as something to report."""
+    seen.changed = False
+    progress = json.dumps(seen.progress) if seen.progress is not None else None
+    meta = json.dumps(seen.meta) if seen.meta else None
+    log = seen.tail.text() if seen.tail is not None else None
+    return m.News(job, seen.since, progress, log, seen.tail.dropped if seen.tail is not None else 0, meta)
