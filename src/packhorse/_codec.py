@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from ._rebuild import Hints, Kind, hints_of, kind_of, rebuilder
 from ._record import PAYLOAD_LIMIT
-from ._tags import MANY_TAGS, STANDARD_TAGS, Refused
+from ._tags import MANY_TAGS, STANDARD_TAGS, Refused, an
 from ._walk import JSON, MAX_DEPTH, SCALARS, OwnTypes, Step, Walk, dumps
 from .errors import BadOption, NotAnnotated, NotSerialisable, PayloadTooLarge
 
@@ -183,16 +183,27 @@ class Codec:
                 f"{place.spelled()} cannot be rebuilt from what would be stored: {type(error).__name__}: {error}\n"
                 f"  Nothing stored. Pass plain data, or an id, and load it in the job."
             ) from error
-        if not _same(value, back) and not self._writes_same(back, data):
+        if not self._same(value, back):
             raise NotSerialisable(
                 f"{place.spelled()} comes back as {back!r:.200}, not as {value!r:.200}.\n"
                 f"  Nothing stored. Annotate the parameter with the very class, or pass plain data."
             )
 
-    def _writes_same(self, back: Any, data: Any) -> bool:
-        """Tell whether the App's own type, which may know no equality, gives the same data a second time."""
-        walk = Walk(self._by_type)
-        return walk.encode(back) == data and walk.model is None
+    def _same(self, a: Any, b: Any) -> bool:
+        """Compare value and type, all the way down; where there is no ``==``, what the two hold."""
+        if type(a) is not type(b):
+            return False
+        if type(a) in self._by_type:
+            return Walk(self._by_type).encode(a) == Walk(self._by_type).encode(b)
+        if isinstance(a, (list, tuple)):
+            return len(a) == len(b) and all(map(self._same, a, b))
+        if isinstance(a, dict):
+            return a.keys() == b.keys() and all(self._same(part, b[key]) for key, part in a.items())
+        return _equal(a, b) or self._same_parts(a, b)
+
+    def _same_parts(self, a: Any, b: Any) -> bool:
+        kind = kind_of(a.__class__)
+        return kind is not None and kind.parts and self._same(kind.dump(a), kind.dump(b))
 
     def _untag(self, value: Any, depth: int = 0) -> Any:
         if type(value) is list:
@@ -225,21 +236,11 @@ class Codec:
         return decode(self._untag(data))
 
 
-def _same(a: Any, b: Any) -> bool:
-    """Compare value and type, all the way down; models without ``==`` by what they hold."""
-    if type(a) is not type(b):
-        return False
-    if isinstance(a, (list, tuple)):
-        return len(a) == len(b) and all(map(_same, a, b))
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(_same(part, b[key]) for key, part in a.items())
+def _equal(a: Any, b: Any) -> bool:
     try:
-        if a == b:
-            return True
-    except Exception:
+        return bool(a == b)
+    except Exception:  # the users' classes may fail in any way
         return False
-    kind = kind_of(a.__class__)
-    return kind is not None and kind.parts and _same(kind.dump(a), kind.dump(b))
 
 
 def _pair(cls: object, pair: object) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
@@ -287,7 +288,7 @@ def _short(name: str) -> str:
 
 def _unannotated(place: str, kind: Kind, cls: type, why_not: str) -> str:
     return (
-        f"{place} is a {cls.__qualname__} ({kind.word}), which is rebuilt from the parameter's annotation, but {why_not}. "
+        f"{place} is {an(cls.__qualname__)} ({kind.word}), which is rebuilt from the parameter's annotation, but {why_not}. "
         f"Nothing stored.\n  Annotate it with {cls.__qualname__} (list[{cls.__qualname__}], … for containers), or pass plain data."
     )
 

@@ -222,7 +222,8 @@ def _main_module(target: Any, module: str) -> str:
     spec = getattr(sys.modules.get(module), "__spec__", None)
     name = target.__name__
     if spec is None:
-        where = "the script you started" if hasattr(sys.modules[module], "__file__") else "an interactive session"
+        script = str(getattr(sys.modules.get(module), "__file__", "<stdin>"))
+        where = "an interactive session" if script.startswith("<") else "the script you started"
         raise _no(
             target,
             f"it is defined in {where} (__main__)",

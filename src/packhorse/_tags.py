@@ -32,7 +32,7 @@ def _encode_datetime(value: datetime) -> str:
     if type(zone) is ZoneInfo and zone.key:
         return f"{value.isoformat()}[{zone.key}]{fold}"
     raise Refused(
-        f"is a datetime whose time zone is a {type_name(type(zone))}", "Use zoneinfo.ZoneInfo or datetime.timezone."
+        f"is a datetime whose time zone is {a_type(type(zone))}", "Use zoneinfo.ZoneInfo or datetime.timezone."
     )
 
 
@@ -49,7 +49,7 @@ def _decode_datetime(text: str) -> datetime:
 
 def _encode_time(value: time) -> str:
     if value.tzinfo is not None and type(value.tzinfo) is not timezone:
-        raise Refused(f"is a time whose time zone is a {type_name(type(value.tzinfo))}", "Use datetime.timezone.")
+        raise Refused(f"is a time whose time zone is {a_type(type(value.tzinfo))}", "Use datetime.timezone.")
     return value.isoformat() + ("[fold]" if value.fold else "")
 
 
@@ -102,3 +102,13 @@ HALVES = re.compile("(?<=[\ud800-\udbff])(?=[\udc00-\udfff])")
 def type_name(cls: type) -> str:
     """Return the name of a class for messages, with its module unless it is built in."""
     return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+
+
+def a_type(cls: type) -> str:
+    """Return the name of a class with its article: ``a _thread.lock``, ``an object``."""
+    return an(type_name(cls))
+
+
+def an(word: str) -> str:
+    """Return a word with its article."""
+    return f"{'an' if word[0] in 'aeiouAEIOU' else 'a'} {word}"

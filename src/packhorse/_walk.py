@@ -10,7 +10,7 @@ from types import NoneType
 from typing import Any, NamedTuple
 
 from ._rebuild import Kind, kind_of
-from ._tags import HALVES, MANY, STANDARD, Refused, type_name
+from ._tags import HALVES, MANY, STANDARD, Refused, a_type
 
 MAX_DEPTH = 64
 
@@ -78,7 +78,7 @@ class Walk:
     def _dict(self, value: dict[Any, Any], at: Step | None, depth: int) -> Any:
         for key in value:
             if type(key) is not str:
-                raise Refused(f"has the key {key!r:.80}, a {type_name(type(key))}; keys must be str")
+                raise Refused(f"has the key {key!r:.80}, {a_type(type(key))}; keys must be str")
             if HALVES.search(key):
                 raise Refused(f"has the key {key!a:.80}, two halves of one character that JSON would join")
         data = {key: self.encode(part, Step(at, f"[{key!r}]"), depth + 1) for key, part in value.items()}
@@ -96,7 +96,7 @@ class Walk:
         self.checked = True
         plain = _apart(encode, value)
         if type(plain) is type(value):
-            raise Refused(f"is a {type_name(type(value))} that its own encode() returns again")
+            raise Refused(f"is {a_type(type(value))} that its own encode() returns again")
         return {tag: self.encode(plain, at, depth + 1)}
 
     def _model(self, value: Any, at: Step | None, depth: int) -> Any:
@@ -121,7 +121,7 @@ def _apart(dump: Callable[[Any], Any], value: Any) -> Any:
         return dump(value)
     except Exception as error:  # the users' classes may fail in any way
         raise Refused(
-            f"is a {type_name(type(value))} that cannot be taken apart: {type(error).__name__}: {error}"
+            f"is {a_type(type(value))} that cannot be taken apart: {type(error).__name__}: {error}"
         ) from error
 
 
@@ -144,15 +144,15 @@ def _refuse_orm(value: Any) -> None:
     cls = type(value)
     if hasattr(cls, "__mapper__") or hasattr(value, "_sa_instance_state"):
         raise Refused(
-            f"is a {type_name(cls)}, a row mapped by SQLAlchemy", "Pass its key, user.id, and load it in the job."
+            f"is {a_type(cls)}, a row mapped by SQLAlchemy", "Pass its key, user.id, and load it in the job."
         )
     if hasattr(cls, "_meta") and hasattr(cls, "pk"):
-        raise Refused(f"is a {type_name(cls)}, a Django model", "Pass user.pk, and load it in the job.")
+        raise Refused(f"is {a_type(cls)}, a Django model", "Pass user.pk, and load it in the job.")
 
 
 def _describe(value: Any) -> tuple[str, str]:
     cls = type(value)
     base = next((base for base in cls.__mro__[1:] if base in JSON or base in STANDARD or base in MANY), None)
     if base is not None:
-        return f"is a {type_name(cls)}, not just a {base.__name__}", f"Pass {base.__name__}(…) of it."
-    return f"is a {type_name(cls)}; jobs carry JSON data, not live objects", ""
+        return f"is {a_type(cls)}, not just a {base.__name__}", f"Pass {base.__name__}(…) of it."
+    return f"is {a_type(cls)}; jobs carry JSON data, not live objects", ""

@@ -253,7 +253,7 @@ def test_the_message_names_the_argument_and_the_way_out() -> None:
 def test_the_message_names_the_path(args: tuple[Any, ...], kwargs: dict[str, Any], place: str) -> None:
     with pytest.raises(NotSerialisable) as caught:
         PLAIN.encode_call(args, kwargs, "send_mail", send_mail)
-    assert f"send_mail(…) {place} a" in str(caught.value)
+    assert f"send_mail(…) {place} an object" in str(caught.value)
 
 
 def test_a_call_over_a_mebibyte_is_refused() -> None:
