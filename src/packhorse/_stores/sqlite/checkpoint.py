@@ -1,49 +1,89 @@
 """Moving the write-ahead log into the database, by one process at a time, with the writer lock held.
 
-SQLite before 3.51.3 can lose a commit when a checkpoint runs while another connection's commit resets the log. So
-automatic checkpoints are off, and ours are TRUNCATE only: they hold the writer lock for their whole length, and no commit
-can fall into one.
+SQLite before 3.51.3 can lose a commit when a checkpoint runs while another connection's commit begins the log anew. So
+automatic checkpoints are off, and ours are RESTART or TRUNCATE only: they hold the writer lock for their whole length, and
+no commit can fall into one. RESTART is the usual one, since a log whose file need not grow again makes a commit twice
+as fast.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
+import time
 
 try:
     import fcntl
 except ImportError:  # not a Unix: SQLite's own lock is all there is
     fcntl = None  # type: ignore[assignment]
 
-#: Checkpoint once the log is larger than this. Bigger costs more when the file is opened after a crash.
+#: Checkpoint once this much has been logged. More costs more when the file is opened after a crash.
 LARGE = 4 * 1024 * 1024
-#: Without the writer lock SQLite would fall back to a PASSIVE checkpoint, the very kind that is to be avoided; so it
-#: waits far longer than any transaction of ours takes.
-_PATIENCE_MS = 60_000
+#: A log that grew so large, because a long reader held checkpoints up, is cut instead of kept for reuse.
+HUGE = 64 * 1024 * 1024
+#: Without the writer lock SQLite falls back to a PASSIVE checkpoint, the very kind that is to be avoided; so it waits
+#: far longer than any transaction of ours takes. It waits as long for readers, with the writer lock held: hence not longer.
+_PATIENCE_MS = 5_000 if sqlite3.sqlite_version_info < (3, 51, 3) else 250
+#: After a checkpoint that a reader or a full disk held up, the next is not tried at once.
+_REST = 30.0
+_HEADER, _FRAME_HEADER = 32, 24
 
 
-def if_large(db: sqlite3.Connection, path: str) -> None:
-    """Checkpoint if the log has grown large and nobody else is at it."""
-    try:
-        size = os.stat(f"{path}-wal").st_size
-    except OSError:
-        return
-    if size > LARGE:
-        run(db, path)
+class Checkpoints:
+    """When, and how, one connection checkpoints."""
 
+    def __init__(self, db: sqlite3.Connection, path: str) -> None:
+        self._db = db
+        self._path = path
+        frame = _FRAME_HEADER + int(db.execute("PRAGMA page_size").fetchone()[0])
+        self._mark = _HEADER + frame * (LARGE // frame)
+        self._not_before = 0.0
 
-def run(db: sqlite3.Connection, path: str) -> bool:
-    """Checkpoint now, unless another process is at it. Return whether it was done."""
-    lock = os.open(f"{path}-checkpoint", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        if not _only_one(lock):
+    def after_commit(self) -> None:
+        """Checkpoint if the log has grown large and nobody else is at it."""
+        if self._is_large() and time.monotonic() >= self._not_before:
+            done = self.run()
+            if done is False:
+                self._not_before = time.monotonic() + _REST
+
+    def _is_large(self) -> bool:
+        """Tell whether the log has passed the mark since it was begun.
+
+        The file keeps its size, so the frame at the mark is looked at: it belongs to this log if it bears the salt of the
+        log's header. Reading the file apart from SQLite is harmless: there are no locks on it.
+        """
+        try:
+            log = os.open(f"{self._path}-wal", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
             return False
-        return _truncate(db)
-    finally:
-        os.close(lock)
+        try:
+            salt = os.pread(log, 8, self._mark + 8)
+            return len(salt) == 8 and salt == os.pread(log, 8, 16)
+        finally:
+            os.close(log)
+
+    def run(self) -> bool | None:
+        """Checkpoint now. Return whether all could be moved; None if another process is at it."""
+        lock = os.open(f"{self._path}-checkpoint", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            return self._move() if _alone(lock) else None
+        finally:
+            os.close(lock)
+
+    def _move(self) -> bool:
+        how = "TRUNCATE" if os.stat(f"{self._path}-wal").st_size > HUGE else "RESTART"
+        try:
+            self._db.execute(f"PRAGMA busy_timeout = {_PATIENCE_MS}").fetchall()
+            busy, _, _ = self._db.execute(f"PRAGMA wal_checkpoint({how})").fetchone()
+            return not busy
+        except sqlite3.OperationalError:
+            # Nothing is lost by a checkpoint that failed, on a full disk say: the log stays as it is.
+            return False
+        finally:
+            self._db.execute("PRAGMA busy_timeout = 0").fetchall()
 
 
-def _only_one(lock: int) -> bool:
+def _alone(lock: int) -> bool:
     if fcntl is None:
         return True
     try:
@@ -51,15 +91,3 @@ def _only_one(lock: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def _truncate(db: sqlite3.Connection) -> bool:
-    db.execute(f"PRAGMA busy_timeout = {_PATIENCE_MS}").fetchall()
-    try:
-        busy, _, _ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        return not busy
-    except sqlite3.OperationalError:
-        # Nothing is lost by a checkpoint that failed, on a full disk say: the log stays, and the next commit tries again.
-        return False
-    finally:
-        db.execute("PRAGMA busy_timeout = 0").fetchall()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import repeat
 from typing import Any, NamedTuple
 
@@ -18,6 +19,10 @@ from .states import QUEUED, RUNNING
 
 _SEPARATOR = "\x1e"
 _FIRST, _THESE = sql("claim", "first"), sql("claim", "these")
+
+
+#: ``Claimed._make`` without its check of the length, for columns whose number is known.
+_CLAIMED: Callable[[Iterable[Any]], Claimed] = partial(tuple.__new__, Claimed)  # type: ignore[arg-type]
 
 
 class _Rows(NamedTuple):
@@ -139,9 +144,10 @@ class Claiming(Connection):
             jobs = self._plain_jobs(db, call, rows, seqs, kinds, names, heads[0][1])
         else:
             jobs = _detailed_jobs(db, seqs)
-        for job, seq, kind, oddness in zip(jobs, seqs, kinds, odd or repeat(0), strict=False):
-            if oddness <= ODD_STILL:
-                self._plain[job.id] = (seq, names[kind][2])
+        # Only of these may a success leave the details alone.
+        owners = (names[kind][2] for kind in kinds) if len(names) > 1 else repeat(names[kinds[0]][2])
+        known = zip((job[0] for job in jobs), zip(seqs, owners, strict=False), strict=False)
+        self._plain.update(known if not any(odd) else (pair for pair, o in zip(known, odd, strict=False) if o <= ODD_STILL))
         return jobs
 
     def _plain_jobs(
@@ -155,16 +161,18 @@ class Claiming(Connection):
         priority: int,
     ) -> list[Claimed]:
         ids, by, payloads = _texts(db, rows, seqs)
-        created = map(int, rows.created.split(","))
-        tasks = (names[kind][0] for kind in kinds)
-        queues = (names[kind][1] for kind in kinds)
+        created = map(int, rows.created.split(",")[: len(seqs)])  # and this ends the columns that have no end
+        tasks: Iterable[str] = repeat(names[kinds[0]][0])
+        if len(names) > 1:
+            tasks = (names[kind][0] for kind in kinds)
+        queues = repeat(names[kinds[0]][1])  # a line belongs to one queue
         none, zero, no, token = repeat(None), repeat(0), repeat(False), repeat(call.token)
         fence = repeat(call.now)
         columns = zip(
             ids, token, tasks, queues, payloads, none, no, no, zero, zero, zero, zero, zero, fence, repeat(priority),
             created, none, none, none, by, none, none, strict=False,
         )  # fmt: skip
-        return list(map(Claimed._make, columns))
+        return list(map(_CLAIMED, columns))
 
     def _count(self, call: _Call, kinds: list[str], names: dict[str, tuple[str, str, int]]) -> None:
         for kind, (_, _, queue) in names.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import sqlite3
@@ -11,7 +12,8 @@ from typing import Any, TypeVar
 
 from ..._store import Capabilities, Clock
 from ...errors import BadStore, StoreUnavailable
-from . import checkpoint, migrate
+from . import migrate
+from .checkpoint import Checkpoints
 from .failures import BUSY, code_of, is_the_stores, translated
 from .location import inspect, locate
 from .names import Names
@@ -69,6 +71,7 @@ class Connection:
         self._file = (found.st_dev, found.st_ino)
         self._seen_version = -1
         self._patiently(lambda: _set_up(db, self._location.synchronous))
+        self._checkpoints = Checkpoints(db, self._path)
         return db
 
     def _discard(self) -> None:
@@ -125,7 +128,7 @@ class Connection:
             if isinstance(error, sqlite3.Error) and is_the_stores(error):
                 raise translated(error, self._path) from error
             raise
-        checkpoint.if_large(db, self._path)
+        self._checkpoints.after_commit()
         return answer
 
     def _read(self, step: Callable[..., T], *args: Any) -> T:
@@ -194,9 +197,14 @@ _abandoned: list[sqlite3.Connection] = []
 
 
 def _make_private(path: str, create: bool) -> None:
-    """Create the file so that only its owner can read it: arguments may be secret. SQLite gives its -wal the same mode."""
-    if create and not os.path.exists(path):
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    """Create the file so that only its owner can read it: arguments may be secret. SQLite gives its -wal the same mode.
+
+    A file that is there is never opened outside SQLite: closing it would drop the locks that other connections of this
+    process have on it.
+    """
+    if create:
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
 
 
 def _set_up(db: sqlite3.Connection, synchronous: str) -> None:

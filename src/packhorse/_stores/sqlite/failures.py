@@ -41,8 +41,10 @@ def translated(error: sqlite3.Error, path: str) -> PackhorseError:
             f"The job store {path} stayed locked by another program; nothing was stored. "
             "Look for a long transaction in it (fuser -v shows who has it open), and try again."
         )
-    if code in _RUINED:
-        return BadStore(f"The job store {path} is damaged or not a SQLite database: {error}. Restore it from a backup.")
+    if code == sqlite3.SQLITE_NOTADB:
+        return BadStore(f"{path} is not a SQLite database. Nothing was changed. Name another file in the store URL.")
+    if code == sqlite3.SQLITE_CORRUPT:
+        return BadStore(f"The job store {path} is damaged: {error}. Stop all workers and restore it from a backup.")
     if code == sqlite3.SQLITE_ERROR and "no such" in str(error):
         return BadSchema(
             f"The job store {path} lacks a part of its schema ({error}). Was it restored from elsewhere, or a table dropped? "

@@ -91,13 +91,6 @@ def _inspect_file(path: str) -> None:
         )
     if not os.access(path, os.R_OK | os.W_OK):
         raise BadStore(f"The job store cannot be used: {_refusal(path)}")
-    with open(path, "rb") as file:
-        start = file.read(16)
-    if start and start != b"SQLite format 3\0":
-        raise BadStore(
-            f"{path} is not a SQLite database (it starts with {start!r}). Nothing was changed. "
-            "Name another file in the store URL."
-        )
 
 
 def _refusal(path: str) -> str:

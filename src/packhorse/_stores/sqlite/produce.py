@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -56,25 +57,28 @@ class Producing(Connection):
         }
 
     def _insert(self, db: sqlite3.Connection, now: int, jobs: Sequence[NewJob]) -> list[Enqueued]:
-        counts, rows, details, answers = Counts(), [], [], []
+        rows: list[tuple[Any, ...]] = []
+        details: list[tuple[Any, ...]] = []
+        answers = []
+        moves: list[tuple[int, int]] = []
         for place, job in enumerate(jobs):
             kind, line = self._names.kind(db, self._ns, job.queue, job.task)
-            ready = job.at if job.at is not None else now + micros(job.delay) if job.delay else now
-            later = ready if ready > now else None
+            later = _later(job, now) if job.delay or job.at is not None else None
+            expires = _expires(job, now)
             state = SCHEDULED if later else QUEUED
-            expires = job.expires_at
-            if expires is None and job.expires is not None:
-                expires = now + micros(job.expires)
             odd = _odd(job, later, expires)
             place_in_line = rank(later or now, job.priority)
             rows.append((job.id, kind, line, state, odd, job.priority, place_in_line, job.by, job.payload))
             if odd:
                 details.append((place, later, expires, job.crash_fails, job.parent, job.options, job.tags, job.meta))
             answers.append(Enqueued(job.id, NAMES[state], now, later, False))
-            counts.move(line, None, state)
+            moves.append((line, state))
         _, last = batches.write(db, "enqueue", "jobs", (self._ns, now), rows)
         if details:
             self._insert_details(db, last - len(rows) + 1, details)
+        counts = Counts()
+        for (line, state), number in Counter(moves).items():
+            counts.move(line, None, state, number)
         counts.write(db)
         return answers
 
@@ -82,6 +86,18 @@ class Producing(Connection):
         # The rows of one insert are numbered one after the other, in order.
         numbered = [(first + place, *rest) for place, *rest in details]
         batches.write(db, "enqueue", "details", (self._ns,), numbered)
+
+
+def _later(job: NewJob, now: int) -> int | None:
+    """Return when the job is ready, None if it is so now."""
+    ready = job.at if job.at is not None else now + micros(job.delay)
+    return ready if ready > now else None
+
+
+def _expires(job: NewJob, now: int) -> int | None:
+    if job.expires_at is None and job.expires is not None:
+        return now + micros(job.expires)
+    return job.expires_at
 
 
 def _odd(job: NewJob, later: int | None, expires: int | None) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -56,27 +57,19 @@ class Settling(Connection):
         if not verdicts:
             return []
         try:
-            answers = self._write(self._settle, verdicts)
+            return self._write(self._settle, verdicts)
         except _NotAll:
-            return self._settle_each(verdicts)
+            return self._write(self._settle, verdicts)
         except Exception as error:
             if not _is_the_verdicts(error):
                 raise
             return self._settle_halves(verdicts, error)
-        self._forget(verdicts)
-        return answers
-
-    def _settle_each(self, verdicts: Sequence[Verdict]) -> list[Settled]:
-        """Settle without the short way."""
-        self._forget(verdicts)
-        return self.settle(None, verdicts)
 
     def _settle_halves(self, verdicts: Sequence[Verdict], error: Exception) -> list[Settled]:
         """Find the verdict that cannot be written, so that it holds up no other."""
         if len(verdicts) > 1:
             middle = len(verdicts) // 2
             return self.settle(None, verdicts[:middle]) + self.settle(None, verdicts[middle:])
-        self._forget(verdicts)
         return self._write(self._settle_instead, verdicts[0], str(error))
 
     def _settle_instead(self, db: sqlite3.Connection, now: int, verdict: Verdict, problem: str) -> list[Settled]:
@@ -85,34 +78,44 @@ class Settling(Connection):
         counts.write(db)
         return [answer or Settled(verdict.job, verdict.token, "unstorable", "failed")]
 
-    def _forget(self, verdicts: Sequence[Verdict]) -> None:
-        for verdict in verdicts:
-            self._plain.pop(verdict.job, None)
-
     def _settle(self, db: sqlite3.Connection, now: int, verdicts: Sequence[Verdict]) -> list[Settled]:
-        plain: dict[str, list[tuple[Any, ...]]] = {}
-        counts, answers, others = Counts(), [], []
-        known = self._plain
-        for verdict in verdicts:
-            job = known.get(verdict.job)
-            if job is None or not verdict.plain or verdict.keep is not None or verdict.log is not None:
-                others.append(verdict)
-                continue
-            seq, queue = job
-            started = None if verdict.started is None else now - micros(verdict.started)
-            row = (seq, started, now - micros(verdict.ended), verdict.result)
-            plain.setdefault(verdict.token, []).append(row)
-            counts.move(queue, RUNNING, SUCCEEDED)
-        for token, rows in plain.items():
-            changed, _ = batches.write(db, "settle", "plain", (token,), rows)
-            if changed != len(rows):
-                raise _NotAll
-        for verdict in others:
+        counts, answers = Counts(), []
+        for verdict in self._settle_plain(db, now, verdicts, counts):
             answer = self._settle_one(db, now, verdict, counts)
             if answer is not None:
                 answers.append(answer)
         counts.write(db)
         return answers
+
+    def _settle_plain(
+        self, db: sqlite3.Connection, now: int, verdicts: Sequence[Verdict], counts: Counts
+    ) -> list[Verdict]:
+        """Apply those that change nothing but the job's own row, which are nearly all; return the others.
+
+        What is known of a job is used once: whatever happens now, a repeated call looks at the job itself.
+        """
+        known = self._plain
+        batches_of: dict[str, list[tuple[Any, ...]]] = {}
+        others, queues = [], []
+        for verdict in verdicts:
+            job = known.pop(verdict.job, None)
+            if job is None or not verdict.plain or verdict.keep is not None or verdict.log is not None:
+                others.append(verdict)
+                continue
+            started, ended = verdict.started, now - int(verdict.ended * 1e6)
+            row = (job[0], None if started is None else now - int(started * 1e6), ended, verdict.result)
+            if verdict.token in batches_of:
+                batches_of[verdict.token].append(row)
+            else:
+                batches_of[verdict.token] = [row]
+            queues.append(job[1])
+        for token, rows in batches_of.items():
+            changed, _ = batches.write(db, "settle", "plain", (token,), rows)
+            if changed != len(rows):
+                raise _NotAll
+        for queue, jobs in Counter(queues).items():
+            counts.move(queue, RUNNING, SUCCEEDED, jobs)
+        return others
 
     def _settle_one(
         self, db: sqlite3.Connection, now: int, verdict: Verdict, counts: Counts
