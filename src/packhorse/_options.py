@@ -283,8 +283,8 @@ def _check_priority(value: object, where: str) -> dict[str, Any]:
 
 
 def _check_retry(value: object, where: str) -> dict[str, Any]:
-    if not isinstance(value, (int, Backoff)):
-        raise BadOption(f"{where} takes a number of further attempts or a Backoff, not {value!r}.")
+    if isinstance(value, bool) or not isinstance(value, (int, Backoff)) or (isinstance(value, int) and value < 0):
+        raise BadOption(f"{where} takes a number of further attempts, from 0, or a Backoff; not {value!r}.")
     return {"retry": Backoff.of(value)}
 
 
