@@ -98,6 +98,8 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
 
 
 def test_expected_output_is_compared_loosely_but_compared() -> None:
-    output = "packhorse 0.1.0  store sqlite\n5   add(2, 3)   waited 4 ms\n"
-    assert missing(["packhorse 9.9.9 store …", "5 add(2, 3) waited 11 ms"], output) == []
-    assert missing(["5 add(2, 3)", "packhorse …"], output) == ["5 add(2, 3)", "packhorse …"]
+    output = "packhorse 0.1.0  store sqlite\n5   add(2, 3)   waited 1.4 s, ran 4 ms at 00:01:02   1f2e3d4c\n"
+    assert missing(["packhorse 9.9.9 store …", "5 add(2, 3) waited 11 ms, ran 0 ms at 23:59:59 aaaaaaa1"], output) == []
+    assert missing(["6 add(2, 3) …"], output) == ["6 add(2, 3) …"]
+    assert missing(["5 add(2, 3)"], output) == ["5 add(2, 3)"]
+    assert missing(["5 add(2, 3) …", "packhorse …"], output) == ["packhorse …"]
