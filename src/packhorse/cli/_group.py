@@ -133,12 +133,7 @@ def _refusals(ctx: click.Context) -> Iterator[None]:
             import traceback
 
             traceback.print_exception(error)
-        raise Refusal(error, _command_path(ctx)) from error
-
-
-def _command_path(ctx: click.Context) -> str:
-    """Return ``packhorse worker``: the program and the command that was typed."""
-    return " ".join([ctx.command_path, *([ctx.invoked_subcommand] if ctx.invoked_subcommand else [])])
+        raise Refusal(error, session.command) from error
 
 
 _LAZY = {

@@ -18,7 +18,7 @@ from .._record import Claimed, NewJob, Verdict
 from .._when import rfc3339
 from ..errors import NotImportable
 from . import _show
-from ._job import error_text, value_text
+from ._job import call_text_of, error_text, value_text
 from ._names import Found
 from ._session import Session, app_specs
 
@@ -179,12 +179,13 @@ def _tell(new: NewJob, verdict: Verdict, ran: float, as_json: bool) -> None:
     if as_json:
         _show.document(_data(new, verdict, ran))
         return
+    call = call_text_of(new.task, new.payload)
     if verdict.state == "succeeded":
         result = value_text(_why.loads(verdict.result)) if verdict.result is not None else "(result not stored)"
-        head = f"{_show.symbol('succeeded')} {_show.clean(result)}    {new.task}"
+        head = f"{_show.symbol('succeeded')} {_show.clean(result)}    {call}"
         _show.echo(f"{head}   ran {spoken(ran)}   (here, nothing stored)")
     else:
-        head = f"{_show.symbol(verdict.state)} {new.task}  {verdict.outcome}"
+        head = f"{_show.symbol(verdict.state)} {call}  {verdict.outcome}"
         _show.echo(f"{head} after {spoken(ran)}{_next(verdict)}   (here)")
     if verdict.reason:
         _show.echo(f"  {_show.clean(verdict.reason)}")

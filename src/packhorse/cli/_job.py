@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from .._record import AttemptRecord, JobRecord, WorkerRecord
 from .._store import Store
 from .._when import clock, distance, rfc3339
 from .._why import bar_text, error_line, loads
-from ..errors import JobNotFound
+from ..errors import JobNotFound, PackhorseError
 from ._show import STATES, clean, clean_lines, colour, cut, echo, state, symbol, table
 
 #: Characters of an id that are shown, and accepted where only one job's id ends so.
@@ -39,7 +40,7 @@ def one(store: Store, job_id: str) -> JobRecord:
 # -- for programs -----------------------------------------------------------------------------------------------------
 def as_data(record: JobRecord, names: dict[str, str] | None = None) -> dict[str, Any]:
     """Return a job as JSON data: decoded columns, RFC 3339 times; ``names`` maps worker ids to names."""
-    args, kwargs = call_of(record)
+    args, kwargs = call_of(record.payload)
     return {
         "id": record.id,
         "task": record.task,
@@ -92,30 +93,37 @@ def attempt_data(attempt: AttemptRecord, names: dict[str, str] | None = None) ->
     }
 
 
-def call_of(record: JobRecord) -> tuple[list[Any], dict[str, Any]]:
+def call_of(payload: str) -> tuple[list[Any], dict[str, Any]]:
     """Return the arguments as stored JSON."""
-    payload = loads(record.payload)
-    if isinstance(payload, list) and len(payload) == 2:
-        return payload[0], payload[1]
+    found = loads(payload)
+    if isinstance(found, list) and len(found) == 2:
+        return found[0], found[1]
     return [], {}
 
 
 # -- for people -------------------------------------------------------------------------------------------------------
 def call_text(record: JobRecord, limit: int = 0) -> str:
     """Return the call as it would be written: ``tasks:add(2, y=3)``."""
-    args, kwargs = call_of(record)
-    words = [*(value_text(value) for value in args), *(f"{key}={value_text(value)}" for key, value in kwargs.items())]
-    text = clean(f"{record.task}({', '.join(words)})")
+    text = call_text_of(record.task, record.payload)
     return cut(text, limit) if limit else text
 
 
+def call_text_of(task: str, payload: str) -> str:
+    """Return the call of a stored payload."""
+    args, kwargs = call_of(payload)
+    words = [*(value_text(value) for value in args), *(f"{key}={value_text(value)}" for key, value in kwargs.items())]
+    return clean(f"{task}({', '.join(words)})")
+
+
 def value_text(value: Any) -> str:
-    """Return a stored value as Python would write it; tagged values by what they hold."""
-    if isinstance(value, list):
-        return f"[{', '.join(map(value_text, value))}]"
-    if isinstance(value, dict):
-        return f"{{{', '.join(f'{key!r}: {value_text(inner)}' for key, inner in value.items())}}}"
-    return repr(value)
+    """Return stored data as Python would write it; what has a tag as the value it stands for."""
+    from .._codec import PLAIN
+
+    try:
+        return repr(PLAIN.decode_value(json.dumps(value)))
+    except PackhorseError:
+        # A type of the App's own: shown as it is stored.
+        return repr(value)
 
 
 def moments(record: JobRecord, now: int) -> tuple[str, str, str]:

@@ -27,6 +27,7 @@ class Session:
     namespace: str | None = None
     debug: bool = False
     app: Any = None
+    command: str = "packhorse"  #: as it was typed: program, group, command
 
     @classmethod
     def of(cls, ctx: click.Context) -> Session:
@@ -123,7 +124,10 @@ def with_session(command: F) -> F:
 
     @functools.wraps(command)
     def called(*args: Any, **kwargs: Any) -> Any:
-        return command(Session.of(click.get_current_context()), *args, **kwargs)
+        ctx = click.get_current_context()
+        session = Session.of(ctx)
+        session.command = ctx.command_path
+        return command(session, *args, **kwargs)
 
     return global_options(called)  # type: ignore[return-value]
 
