@@ -194,9 +194,9 @@ class Codec:
         if type(a) is not type(b):
             return False
         if type(a) in self._by_type:
-            return Walk(self._by_type).encode(a) == Walk(self._by_type).encode(b)
+            return bool(Walk(self._by_type).encode(a) == Walk(self._by_type).encode(b))
         if isinstance(a, (list, tuple)):
-            return len(a) == len(b) and all(map(self._same, a, b))
+            return len(a) == len(b) and all(self._same(one, other) for one, other in zip(a, b, strict=True))
         if isinstance(a, dict):
             return a.keys() == b.keys() and all(self._same(part, b[key]) for key, part in a.items())
         return _equal(a, b) or self._same_parts(a, b)
@@ -288,8 +288,9 @@ def _short(name: str) -> str:
 
 def _unannotated(place: str, kind: Kind, cls: type, why_not: str) -> str:
     return (
-        f"{place} is {an(cls.__qualname__)} ({kind.word}), which is rebuilt from the parameter's annotation, but {why_not}. "
-        f"Nothing stored.\n  Annotate it with {cls.__qualname__} (list[{cls.__qualname__}], … for containers), or pass plain data."
+        f"{place} is {an(cls.__qualname__)} ({kind.word}), which is rebuilt from the parameter's annotation, "
+        f"but {why_not}. Nothing stored.\n"
+        f"  Annotate it with {cls.__qualname__} (list[{cls.__qualname__}], … for containers), or pass plain data."
     )
 
 

@@ -147,7 +147,9 @@ def _from_dots(name: str) -> str:
             raise NotImportable(_missing(loaded, qualname) + " Not enqueued.")
     if is_given(name) or is_path(name.replace(".", ":", 1)):
         return name
-    raise BadName(f'{name!r} is not a task name. It looks like "package.module:function", or 1 to 100 of a-z 0-9 _ . -.')
+    raise BadName(
+        f'{name!r} is not a task name. It looks like "package.module:function", or 1 to 100 of a-z 0-9 _ . -.'
+    )
 
 
 def _close(module: object, qualname: str) -> list[str]:
@@ -230,9 +232,7 @@ def _main_module(target: Any, module: str) -> str:
             f"Move it to a module, e.g. {name}s.py, and enqueue {name}s.{name}.",
         )
     if spec.name.endswith(".__main__") or spec.name == "__main__":
-        raise _no(
-            target, f"it is defined in {spec.name}, which only runs", "Move it to another module of the package."
-        )
+        raise _no(target, f"it is defined in {spec.name}, which only runs", "Move it to another module of the package.")
     return str(spec.name)
 
 

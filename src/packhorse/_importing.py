@@ -28,12 +28,23 @@ def import_named(name: str) -> ModuleType:
         raise NotLoadable(_explain(name, error)) from error
 
 
+def is_absence(error: NotLoadable, name: str) -> bool:
+    """Tell whether there simply is no module of this name."""
+    return _names_itself(error.__cause__, name)
+
+
+def _names_itself(error: BaseException | None, name: str) -> bool:
+    return isinstance(error, ModuleNotFoundError) and bool(error.name) and f"{name}.".startswith(f"{error.name}.")
+
+
 def modules_of(spec: str) -> list[str]:
     """Return the names of the modules that a module, a file or a pattern means; the file's directory becomes importable."""
     if spec.endswith(".py") or os.sep in spec:
         return [_module_of_file(Path(spec))]
     if any(sign in spec for sign in "*?["):
         return _matching(spec)
+    if not all(part.isidentifier() for part in spec.split(".")):
+        raise NotLoadable(f"{spec!r} names no module. An application is a module, a package, a file or module:app.")
     return [spec]
 
 
@@ -116,9 +127,9 @@ def _explain(name: str, error: BaseException) -> str:
     denied = _denied_log(error)
     if denied is not None:
         return _denied_message(name, *denied)
-    if isinstance(error, ModuleNotFoundError) and error.name and f"{name}.".startswith(f"{error.name}."):
+    if _names_itself(error, name):
         return (
-            f"there is no module '{error.name}'. Searched {_searched()}.\n"
+            f"there is no module '{getattr(error, 'name', name)}'. Searched {_searched()}.\n"
             f"  Start the worker in the directory that has it, or put that directory into PYTHONPATH."
         )
     what = f"sys.exit({error.code!r})" if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
@@ -178,8 +189,11 @@ def user_name() -> str:
 
 
 def _owner(file: str) -> str:
-    told = [f"{word} is {text}" for word, path in (("file", file), ("directory", os.path.dirname(file) or "."))
-            if (text := _mode(path))]
+    told = [
+        f"{word} is {text}"
+        for word, path in (("file", file), ("directory", os.path.dirname(file) or "."))
+        if (text := _mode(path))
+    ]
     return "; " + "; ".join(told) if told else ""
 
 

@@ -220,9 +220,7 @@ _MANY = (list, tuple, set, frozenset)
 def _fixed_tuple(parts: list[Rebuild | None]) -> Rebuild | None:
     if not any(parts):
         return None
-    return lambda data: tuple(
-        part(value) if part else value for part, value in zip(parts, data, strict=True)
-    )
+    return lambda data: tuple(part(value) if part else value for part, value in zip(parts, data, strict=True))
 
 
 # -- functions --------------------------------------------------------------------------------------------------------

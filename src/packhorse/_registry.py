@@ -14,11 +14,15 @@ from types import ModuleType
 from typing import Any
 
 from . import _identity, _signature
-from ._importing import below, import_named, modules_of, plugins
+from ._importing import below, import_named, is_absence, modules_of, plugins
 from ._names import is_path
 from ._options import Options, Unset
 from ._rebuild import Hints, hints_of
+from ._tags import a_type
 from .errors import NotImportable, NotLoadable, TaskNameTaken
+
+#: So many unknown names are remembered, not to be looked for again.
+MAX_UNKNOWN = 10_000
 
 logger = logging.getLogger("packhorse.registry")
 
@@ -73,15 +77,21 @@ class Registry:
         for target in list(vars(module).values()):
             if _identity.is_task(target):
                 self._note_names(target)
+        for name, owner in self._owners.items():
+            if name.startswith(f"{module.__name__}:"):
+                self._compare(name, owner, self._defined_in(module, name))
 
     def _note_names(self, target: Any) -> None:
         for name in (target.given_name, *target.aliases):
             if name is not None:
-                owner = self._owners.setdefault(name, target)
-                rival = self._defined(name) if is_path(name) else None
-                for other in (owner, rival):
-                    if other is not None and _identity.unwrap(other) is not _identity.unwrap(target):
-                        raise _taken(name, other, target)
+                self._compare(name, self._owners.setdefault(name, target), target)
+                module = self._modules.get(name.partition(":")[0])
+                if module is not None and is_path(name):
+                    self._compare(name, self._defined_in(module, name), target)
+
+    def _compare(self, name: str, first: Any, second: Any) -> None:
+        if None not in (first, second) and _identity.unwrap(first) is not _identity.unwrap(second):
+            raise _taken(name, first, second)
 
     # -- finding --
     def find(self, name: str) -> Runnable | None:
@@ -93,6 +103,8 @@ class Registry:
             return None
         target = self._target(name)
         if target is None:
+            if len(self._unknown) >= MAX_UNKNOWN:
+                self._unknown.clear()
             self._unknown.add(name)
             return None
         found = self._known[name] = Runnable(name, target)
@@ -118,12 +130,15 @@ class Registry:
 
     def _defined(self, path: str) -> Any:
         """Return the function that a module of this application defines under exactly this name."""
-        module_name, _, qualname = path.partition(":")
-        module = self._module(module_name)
-        if module is None or any(part.startswith("_") for part in qualname.split(".")):
+        module = self._module(path.partition(":")[0])
+        return None if module is None else self._defined_in(module, path)
+
+    def _defined_in(self, module: ModuleType, path: str) -> Any:
+        parts = path.partition(":")[2].split(".")
+        if any(part.startswith("_") for part in parts):
             return None
         target: Any = module
-        for part in qualname.split("."):
+        for part in parts:
             target = getattr(target, part, None)
         return target if target is not None and _belongs(target, path) else None
 
@@ -132,16 +147,17 @@ class Registry:
         known = self._modules.get(name)
         if known is not None or name in self.problems:
             return known
-        if not any(name.startswith(f"{package}.") for package in self._packages):
-            return None
-        return self._import(name)
+        below_one = any(name.startswith(f"{package}.") for package in self._packages)
+        # Importing __main__ would run the program.
+        return self._import(name) if below_one and "__main__" not in name.split(".") else None
 
     def _import(self, name: str) -> ModuleType | None:
         try:
             module = import_named(name)
-        except Exception as error:
-            self.problems[name] = str(error)
-            logger.warning("%s", error)
+        except NotLoadable as error:
+            if not is_absence(error, name):
+                self.problems[name] = str(error)
+                logger.warning("%s", error)
             return None
         self.add(module)
         return module
@@ -263,8 +279,6 @@ def match_name(name: str, known: Iterable[str]) -> list[str]:
     return same or [candidate for candidate in names if f".{candidate.replace(':', '.')}".endswith(f".{dotted}")]
 
 
-
-
 # -- loading APP ------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class Loaded:
@@ -349,7 +363,7 @@ def _app_at(module: ModuleType, attribute: str, spec: str) -> Any:
     made = found if is_app(found) else _called(found, spec)
     if not is_app(made):
         raise NotLoadable(
-            f"'{spec}' is a {type(made).__qualname__}, not an App or a function that returns one.{_hint(module, found)}"
+            f"'{spec}' is {a_type(type(made))}, not an App or a function that returns one.{_hint(module, found)}"
         )
     return made
 
@@ -369,6 +383,8 @@ def _apps_in(module: ModuleType) -> str:
 
 
 def _hint(module: ModuleType, found: Any) -> str:
-    return f"\n  To run the tasks of the module, name just the module:  packhorse worker {module.__name__}" if callable(
-        found
-    ) else ""
+    return (
+        f"\n  To run the tasks of the module, name just the module:  packhorse worker {module.__name__}"
+        if callable(found)
+        else ""
+    )

@@ -137,4 +137,3 @@ def _declare(fn: Callable[..., Any], options: TaskOptions) -> Task[..., Any]:
 
 def _called(fn: Callable[..., Any]) -> str:
     return str(getattr(fn, "__qualname__", fn))
-

@@ -143,9 +143,7 @@ _TOO_LARGE = 10**4300
 def _refuse_orm(value: Any) -> None:
     cls = type(value)
     if hasattr(cls, "__mapper__") or hasattr(value, "_sa_instance_state"):
-        raise Refused(
-            f"is {a_type(cls)}, a row mapped by SQLAlchemy", "Pass its key, user.id, and load it in the job."
-        )
+        raise Refused(f"is {a_type(cls)}, a row mapped by SQLAlchemy", "Pass its key, user.id, and load it in the job.")
     if hasattr(cls, "_meta") and hasattr(cls, "pk"):
         raise Refused(f"is {a_type(cls)}, a Django model", "Pass user.pk, and load it in the job.")
 

@@ -4,6 +4,7 @@ import json
 import math
 import threading
 from collections import OrderedDict, defaultdict
+from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from pathlib import Path
@@ -22,9 +23,7 @@ from packhorse.errors import BadOption, NotSerialisable, PayloadTooLarge
 BERLIN = ZoneInfo("Europe/Berlin")
 
 TEXT = st.text(st.characters(codec=None, exclude_categories=[]), max_size=30)
-SCALARS = (
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT
-)
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT
 TAGGED = (
     st.binary(max_size=20)
     | st.dates()
@@ -77,18 +76,26 @@ def call(*args: Any, **kwargs: Any) -> tuple[list[Any], dict[str, Any]]:
     return PLAIN.decode_call(PLAIN.encode_call(args, kwargs, "f"))
 
 
+def encoded(encode: Callable[..., str], *args: Any) -> str | None:
+    """Encode, or return None for the one thing above that JSON cannot say: two halves of a character in a key."""
+    try:
+        return encode(*args)
+    except NotSerialisable as error:
+        if "two halves" not in str(error):
+            raise
+        return None
+
+
 @settings(max_examples=200)
 @given(st.lists(VALUES, max_size=3), st.dictionaries(keys(), VALUES, max_size=3))
 @example(["\ud83d\ude00", "\ud83d", "\ude00\ud83d", "\0", "😀", "שלום\u202e"], {})
 @example([2**63 + 1, -(2**200), 10**4300 - 1, -0.0, 5e-324], {})
 @example([{"$date": "2026-01-01"}, {"$": {"$": 1}}, {"$str": ["a"]}], {"$date": "x"})
-@example([datetime(2026, 10, 25, 2, 30, tzinfo=BERLIN, fold=1), datetime(2026, 10, 25, 2, 30, fold=1)], {})
+@example([datetime(2026, 10, 25, 2, 30, tzinfo=BERLIN, fold=1), datetime(2026, 10, 25, 2, 30, fold=1)], {})  # noqa: DTZ001
 @example([datetime(2026, 3, 29, 2, 30, tzinfo=BERLIN)], {})
 def test_every_value_comes_back_the_same_or_is_refused(args: list[Any], kwargs: dict[str, Any]) -> None:
-    try:
-        text = PLAIN.encode_call(tuple(args), kwargs, "f")
-    except NotSerialisable as error:
-        assert "two halves" in str(error)  # of a key: the one thing above that JSON cannot say
+    text = encoded(PLAIN.encode_call, tuple(args), kwargs, "f")
+    if text is None:
         return
     assert text.isascii()
     assert json.loads(text)
@@ -99,16 +106,19 @@ def test_every_value_comes_back_the_same_or_is_refused(args: list[Any], kwargs: 
 
 @given(VALUES)
 def test_a_result_comes_back_the_same_or_is_refused(value: Any) -> None:
-    try:
-        text = PLAIN.encode_value(value, "the result")
-    except NotSerialisable as error:
-        assert "two halves" in str(error)
+    text = encoded(PLAIN.encode_value, value, "the result")
+    if text is None:
         return
     assert exactly(value, PLAIN.decode_value(text))
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text() | st.floats(),
-                    lambda inner: st.lists(inner) | st.dictionaries(keys(), inner), max_leaves=20))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text() | st.floats(),
+        lambda inner: st.lists(inner) | st.dictionaries(keys(), inner),
+        max_leaves=20,
+    )
+)
 def test_stored_text_from_anybody_is_read_or_refused_and_nothing_else(data: Any) -> None:
     for text in (json.dumps(data), json.dumps([[data], {"k": data}])):
         for read in (PLAIN.decode_call, PLAIN.decode_value):
@@ -127,7 +137,9 @@ def test_text_that_is_no_json_is_refused(text: str) -> None:
             PLAIN.decode_call(text)
 
 
-@pytest.mark.parametrize("text", ["", "1", "{}", "[]", "[1,2]", "[[],[]]", "[[],{},1]", "null", '"ab"', "[[NaN],{}]", "[[1e999999]"])
+@pytest.mark.parametrize(
+    "text", ["", "1", "{}", "[]", "[1,2]", "[[],[]]", "[[],{},1]", "null", '"ab"', "[[NaN],{}]", "[[1e999999]"]
+)
 def test_what_is_no_call_is_refused(text: str) -> None:
     with pytest.raises(NotSerialisable):
         PLAIN.decode_call(text)
@@ -165,7 +177,7 @@ def test_tags_are_a_stored_format_and_never_change(value: Any, text: str) -> Non
 
 def test_a_set_has_the_same_text_whatever_its_order() -> None:
     words = [f"w{n}" for n in range(50)]
-    assert PLAIN.encode_value(set(words), "v") == PLAIN.encode_value(set(reversed(words)), "v")
+    assert PLAIN.encode_value(set(words), "v") == PLAIN.encode_value({*words[25:], *words[:25]}, "v")
 
 
 class Zone(tzinfo):
@@ -322,7 +334,9 @@ def test_an_apps_own_types_travel() -> None:
     text = CODEC.encode_call((Money(5, "EUR"), [Money(6, "USD")]), {"m": {"x": Money(7, "CHF")}}, "f")
     assert CODEC.decode_call(text) == ([Money(5, "EUR"), [Money(6, "USD")]], {"m": {"x": Money(7, "CHF")}})
     assert CODEC.decode_value(CODEC.encode_value(Opaque("x"), "r")).text == "x"
-    assert CODEC.decode_value(CODEC.encode_value(datetime(2026, 1, 1), "r")) == datetime(2026, 1, 1)
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    assert CODEC.encode_value(now, "r") == '{"$datetime:datetime":"2026-01-01T00:00:00+00:00"}'
+    assert CODEC.decode_value(CODEC.encode_value(now, "r")) == now
 
 
 def test_a_subclass_of_an_apps_type_is_not_that_type() -> None:
@@ -348,7 +362,9 @@ def test_own_types_that_do_not_come_back_are_refused() -> None:
         itself.encode_value(Money(5, "EUR"), "r")
 
 
-@pytest.mark.parametrize("types", [{Money: str}, {Money: (str,)}, {"Money": (str, str)}, {Money: (1, 2)}, {str: (str, str)}])
+@pytest.mark.parametrize(
+    "types", [{Money: str}, {Money: (str,)}, {"Money": (str, str)}, {Money: (1, 2)}, {str: (str, str)}]
+)
 def test_types_must_be_pairs_of_functions(types: Any) -> None:
     with pytest.raises(BadOption, match=r"types="):
         Codec(types)

@@ -132,7 +132,7 @@ def taking(annotation: Any) -> Callable[..., None]:
         (Computed, Computed(2)),
         (Address | None, HOME),
         (Address | None, None),
-        (Optional[Address], HOME),
+        (Optional[Address], HOME),  # noqa: UP045
         (str | Address, "text"),
         (str | Address, HOME),
         (Address | Point, Point(1)),

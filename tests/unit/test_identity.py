@@ -82,7 +82,7 @@ def twice() -> int:
 first = twice
 
 
-def twice() -> int:  # type: ignore[no-redef] # noqa: F811
+def twice() -> int:  # type: ignore[no-redef]
     return 2
 
 
@@ -306,7 +306,9 @@ def test_a_name_that_a_loaded_module_lacks_is_told() -> None:
         check_name("textwrap:zzzzzz")
 
 
-@pytest.mark.parametrize("name", ["", ":", "a:", ":b", "a b", "a:b:c", "a:b()", "a/b", "é è", "a\n", "x" * 600, "a:<lambda>", "Aä!"])
+@pytest.mark.parametrize(
+    "name", ["", ":", "a:", ":b", "a b", "a:b:c", "a:b()", "a/b", "é è", "a\n", "x" * 600, "a:<lambda>", "Aä!"]
+)
 def test_text_that_is_no_name_is_refused(name: str) -> None:
     with pytest.raises(BadName, match=r"\[E127\]"):
         check_name(name)

@@ -98,7 +98,9 @@ def test_a_wrong_call_is_told(
         fn(*args, **kwargs)
 
 
-@pytest.mark.parametrize("option", ["delay", "at", "priority", "retry", "timeout", "expires", "tags", "meta", "id", "on_crash"])
+@pytest.mark.parametrize(
+    "option", ["delay", "at", "priority", "retry", "timeout", "expires", "tags", "meta", "id", "on_crash"]
+)
 def test_an_option_among_the_arguments_is_told(option: str) -> None:
     with pytest.raises(BadArguments) as caught:
         check_call(mail, ("a",), {option: "5m"}, "app.tasks:mail")
