@@ -110,7 +110,6 @@ class Runner:
         """Tell the middleware that this "child" ends."""
         if self._started:
             self._hook("child_stopping")
-        self._executor.close_loop()
 
     def _start(self) -> None:
         if not self._started:
@@ -175,9 +174,9 @@ class Runner:
         try:
             asyncio.get_running_loop()
         except RuntimeError:
-            return self._executor.run(job, self._news)
+            return self._run_and_close(job)
         if runnable is None or not runnable.is_async:
-            return self._executor.run(job, self._news)
+            return self._run_and_close(job)
         return _in_thread(lambda: self._run_and_close(job))
 
     def _run_and_close(self, job: Claimed) -> Verdict:

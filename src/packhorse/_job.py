@@ -333,9 +333,8 @@ class Job(Generic[R_co]):
         if record.state != "succeeded":
             raise _ending(record)
         if record.result is None:
-            raise ResultGone(
-                f"job {record.id} ({record.task}) succeeded, but {record.reason or 'its result is not stored any more'}."
-            )
+            why = record.reason or "its result is not stored, or not any more."
+            raise ResultGone(f"job {record.id} ({record.task}) succeeded, but {why}")
         annotation = Any if self._fn is None else result_annotation(self._fn)
         return self._codec.decode_value(record.result, annotation)  # type: ignore[no-any-return]
 

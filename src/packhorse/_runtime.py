@@ -92,9 +92,15 @@ class Connection:
         waiting = self._idle.pop() if self._idle else self._open()
         try:
             yield waiting
-        except BaseException:
+        except StoreUnavailable:
             waiting.close()
             raise
+        except BaseException:
+            self._keep(waiting)
+            raise
+        self._keep(waiting)
+
+    def _keep(self, waiting: Store) -> None:
         if len(self._idle) < _KEEP_IDLE:
             self._idle.append(waiting)
         else:
@@ -185,8 +191,8 @@ def open_store(settings: Settings, *, create: bool | None = None) -> Store:
 
 
 def _not_ours(settings: Settings, error: StoreError) -> NoStore:
-    path = settings.url.removeprefix("sqlite:///")
-    first = _settings.Candidate(path, "a file", f"not a job store: {error}", f"export PACKHORSE_URL={settings.url}")
+    path = settings.source.removeprefix("found ")
+    first = _settings.Candidate(path, "not used", _short(error), f"export PACKHORSE_URL={settings.url}")
     return _settings.no_store((first, *settings.candidates), os.path.dirname(path))
 
 
@@ -235,7 +241,7 @@ def _unknown(where: Connection, jobs: Sequence[NewJob], error: StoreUnavailable)
     )
 
 
-def _short(error: StoreUnavailable) -> str:
+def _short(error: StoreError) -> str:
     return str(error).removesuffix(f"  [{error.code}]").rstrip()
 
 

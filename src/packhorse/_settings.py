@@ -131,15 +131,14 @@ def resolve(
 def mask(url: str) -> str:
     """Return a URL that can be shown: a password becomes ``***``."""
     scheme, separator, rest = url.partition("://")
-    # Up to the last @ before the path: a password may hold an @ that nobody escaped.
-    authority, slash, path = rest.partition("/")
-    if "@" in authority:
-        user, _, host = authority.rpartition("@")
-        name = user.partition(":")[0] if ":" in user else user
-        authority = f"{name if name else ''}{':***' if ':' in user else ''}@{host}"
-    return re.sub(
-        r"(?i)((?:password|passwd|secret|token)=)[^&]*", r"\1***", f"{scheme}{separator}{authority}{slash}{path}"
-    )
+    place, mark, query = rest.partition("?")
+    if separator and scheme != "sqlite" and "@" in place:
+        # Up to the last @: a password may hold an @ or a / that nobody escaped.
+        user, _, host = place.rpartition("@")
+        name, colon, _ = user.partition(":")
+        place = f"{name}{':***' if colon else ''}@{host}"
+    query = re.sub(r"(?i)((?:password|passwd|secret|token)=)[^&]*", r"\1***", query)
+    return f"{scheme}{separator}{place}{mark}{query}"
 
 
 def no_store(candidates: tuple[Candidate, ...], searched: str) -> NoStore:
@@ -178,7 +177,11 @@ def _guess(env: Mapping[str, str], here: Path) -> tuple[str, str, tuple[Candidat
     file = next((folder / _FILE for folder in _upward(here) if (folder / _FILE).is_file()), None)
     if file is None:
         raise no_store(servers, str(here))
-    return _file_url(file), f"found {file}", servers
+    url = _file_url(file)
+    if file.stat().st_size == 0:
+        empty = Candidate(str(file), "an empty file", "not a job store yet", f"export PACKHORSE_URL={url}")
+        raise no_store((empty, *servers), str(here))
+    return url, f"found {file}", servers
 
 
 def _servers(env: Mapping[str, str]) -> list[Candidate]:

@@ -67,7 +67,7 @@ def test_a_person_is_user_at_host() -> None:
 
 
 @pytest.mark.parametrize(
-    ("argv", "program"),
+    "argv, program",
     [
         (["/srv/app/web.py"], "web.py"),
         (["/srv/shop/__main__.py"], "python -m shop"),

@@ -397,7 +397,7 @@ def test_pause_and_resume(store: Kit) -> None:
 
 def test_a_queue_has_no_length_truth_or_items() -> None:
     with pytest.raises(TypeError, match=r"counts\(\)"):
-        len(mail)  # type: ignore[arg-type]
+        len(mail)
     with pytest.raises(TypeError, match="neither true nor false"):
         bool(mail)
     with pytest.raises(TypeError, match=r"jobs\(\)"):
