@@ -1,0 +1,97 @@
+"""Calls that both type checkers must accept, with the types they must find."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from datetime import UTC, datetime
+from typing import Any, assert_type
+
+from packhorse import App, Backoff, Cancel, Job, Queue, Retry, Snooze, task
+from packhorse._draft import Draft
+
+jobs = Queue("mail", priority=3, timeout="5m")
+
+
+def add(a: int, b: int = 1) -> int:
+    return a + b
+
+
+def send(to: str, *, subject: str = "") -> None: ...
+
+
+def maybe(a: int) -> int | Snooze:
+    return a or Snooze("5m")
+
+
+def picky(a: int) -> str | Retry | Snooze | Cancel:
+    return str(a) if a else Cancel("zero")
+
+
+async def fetch(url: str) -> bytes:
+    return url.encode()
+
+
+async def fetch_maybe(url: str) -> bytes | Retry:
+    return url.encode() or Retry()
+
+
+@task
+def plain(a: int, b: str = "") -> float:
+    return float(a)
+
+
+@task(queue="mail", retry=Backoff(5, base="1s"), timeout=None, name="billing.charge", aliases=["old"])
+def charge(cents: int) -> int | Retry:
+    return cents or Retry("1m")
+
+
+@task(queue=jobs)
+async def crawl(url: str) -> list[str] | Snooze:
+    return [url]
+
+
+assert_type(jobs.enqueue(add, 1), Job[int])
+assert_type(jobs.enqueue(add, 1, b=2), Job[int])
+assert_type(jobs.enqueue(send, "ada", subject="x"), Job[None])
+assert_type(jobs.enqueue(maybe, 1), Job[int])
+assert_type(jobs.enqueue(picky, 1), Job[str])
+assert_type(jobs.enqueue(fetch, "u"), Job[bytes])
+assert_type(jobs.enqueue(fetch_maybe, "u"), Job[bytes])
+assert_type(jobs.enqueue("tasks:add", 1, anything=2), Job[Any])
+assert_type(jobs.enqueue(functools.partial(add, 1), b=2), Job[int])
+assert_type(jobs.enqueue(plain, 1), Job[float])
+assert_type(jobs.enqueue(charge, 1), Job[int])
+assert_type(jobs.enqueue(crawl, "u"), Job[list[str]])
+assert_type(jobs.using(delay="5m", tags=["a", "b"], at=datetime.now(UTC)).enqueue(add, 1), Job[int])
+assert_type(jobs.draft(add, 1), Draft[int])
+assert_type(jobs.draft(fetch, "u"), Draft[bytes])
+assert_type(jobs.enqueue_many(jobs.draft(maybe, n) for n in range(3)), list[Job[int]])
+assert_type(jobs.enqueue(add, 1).result(timeout=10), int)
+assert_type(jobs.enqueue(add, 1).refresh(), Job[int])
+assert_type(jobs.job("x"), Job[Any])
+
+assert_type(plain(1), float)
+assert_type(plain(1, b="x"), float)
+assert_type(charge(1), int | Retry)
+assert_type(plain.enqueue(1), Job[float])
+assert_type(plain.enqueue(1, b="x"), Job[float])
+assert_type(charge.enqueue(5), Job[int])
+assert_type(charge.using(priority=3, queue="fast").enqueue(5), Job[int])
+assert_type(crawl.enqueue("u"), Job[list[str]])
+assert_type(charge.draft(5), Draft[int])
+assert_type(crawl.draft("u"), Draft[list[str]])
+
+
+async def main() -> None:
+    assert_type(await jobs.aenqueue(add, 1), Job[int])
+    assert_type(await jobs.aenqueue(fetch, "u"), Job[bytes])
+    assert_type(await jobs.aenqueue("tasks:add", 1), Job[Any])
+    assert_type(await charge.aenqueue(5), Job[int])
+    assert_type(await crawl.aenqueue("u"), Job[list[str]])
+    assert_type(await crawl("u"), list[str] | Snooze)
+    assert_type(await (await jobs.aenqueue(add, 1)).aresult(), int)
+
+
+App(store="sqlite:///x.db", tasks=["a"], types={complex: (str, complex)}, retry=3, keep_result="7d")
+asyncio.run(main())

@@ -1,0 +1,72 @@
+"""Calls that both type checkers must refuse: each line marked ``# wrong``, and no other."""
+
+from __future__ import annotations
+
+from packhorse import App, Backoff, Job, Queue, task
+
+jobs = Queue("mail")
+
+
+def add(a: int, b: int = 1) -> int:
+    return a + b
+
+
+def send(to: str, *, subject: str = "") -> None: ...
+
+
+async def fetch(url: str) -> bytes:
+    return url.encode()
+
+
+@task
+def plain(a: int) -> float:
+    return float(a)
+
+
+@task(retry=2)
+async def crawl(url: str) -> str:
+    return url
+
+
+jobs.enqueue(add)  # wrong: an argument is missing
+jobs.enqueue(add, "1")  # wrong: a str for an int
+jobs.enqueue(add, 1, 2, 3)  # wrong: too many
+jobs.enqueue(add, 1, c=2)  # wrong: no such argument
+jobs.enqueue(send, "ada", "subject")  # wrong: by name only
+jobs.enqueue(send, "ada", delay=5)  # wrong: an option among the arguments
+jobs.enqueue(fetch)  # wrong
+jobs.enqueue(fetch, 5)  # wrong
+jobs.enqueue(5)  # wrong: no function
+jobs.draft(add, "1")  # wrong
+jobs.aenqueue(add, "1")  # wrong
+jobs.using(dealy=5)  # wrong: no such option
+jobs.using(delay=[5])  # wrong
+jobs.using(priority="high")  # wrong
+jobs.using(retry="5")  # wrong
+jobs.using(on_crash="explode")  # wrong
+jobs.using(at=5)  # wrong
+jobs.using(queue="other")  # wrong: the queue you call is the queue
+Queue("mail", name="x")  # wrong
+Queue("mail", delay=None)  # wrong
+App(priorty=5)  # wrong
+Backoff(5, base=None)  # wrong
+Backoff(5, only=[ValueError])  # wrong: a tuple
+plain()  # wrong
+plain("1")  # wrong
+plain.enqueue()  # wrong
+plain.enqueue("1")  # wrong
+plain.enqueue(1, delay=5)  # wrong
+plain.using(name="x", unknown=1)  # wrong
+crawl.enqueue(5)  # wrong
+crawl.draft()  # wrong
+number: Job[str] = jobs.enqueue(add, 1)  # wrong: the result is an int
+text: Job[str] = plain.enqueue(1)  # wrong
+page: Job[int] = crawl.enqueue("u")  # wrong
+
+
+@task(retyr=5)  # wrong
+def misspelt() -> None: ...
+
+
+@task(queue=5)  # wrong
+def nowhere() -> None: ...
