@@ -15,6 +15,8 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+import psutil
+
 from benchmarks import bare, bars, report
 from benchmarks.scenarios import MEASURE, running
 from benchmarks.systems import SETUPS, Setup
@@ -96,7 +98,7 @@ def surroundings(folder: Path) -> dict[str, object]:
         "huey": version("huey"),
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": len(psutil.Process().cpu_affinity() or ()) if psutil.LINUX else os.cpu_count(),
         "fdatasync_us": round(bare.fdatasync(folder / "disk") * 1e6),
     }
 

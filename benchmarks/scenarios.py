@@ -81,7 +81,8 @@ class Run:
     def memory(self) -> tuple[float, int]:
         """Return the proportional set size of the worker's processes in MiB, and how many they are."""
         processes = self._processes()
-        return sum(process.memory_full_info().pss for process in processes) / 2**20, len(processes)
+        infos = [process.memory_full_info() for process in processes]  # where there is no PSS, USS is next best
+        return sum(getattr(info, "pss", info.uss) for info in infos) / 2**20, len(processes)
 
     def _processes(self) -> list[psutil.Process]:
         if self.worker is None:
