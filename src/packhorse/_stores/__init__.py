@@ -14,9 +14,7 @@ _STORES = {
 }
 
 
-def open_store(
-    url: str, *, namespace: str = "default", clock: Clock | None = None, create: bool = True
-) -> Store:
+def open_store(url: str, *, namespace: str = "default", clock: Clock | None = None, create: bool = True) -> Store:
     """Open the store of a URL.
 
     ``clock`` replaces the store's own clock (µs since the epoch). With ``create=False`` a store that is not there is

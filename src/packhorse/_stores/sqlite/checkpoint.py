@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 import time
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # not a Unix: SQLite's own lock is all there is
-    fcntl = None  # type: ignore[assignment]
 
 #: Checkpoint once this much has been logged. More costs more when the file is opened after a crash.
 LARGE = 4 * 1024 * 1024
@@ -26,6 +25,8 @@ HUGE = 64 * 1024 * 1024
 _PATIENCE_MS = 5_000 if sqlite3.sqlite_version_info < (3, 51, 3) else 250
 #: After a checkpoint that a reader or a full disk held up, the next is not tried at once.
 _REST = 30.0
+#: Commits between two looks at the log: a look costs as much as a small read.
+_LOOK_EVERY = 4
 _HEADER, _FRAME_HEADER = 32, 24
 
 
@@ -38,9 +39,13 @@ class Checkpoints:
         frame = _FRAME_HEADER + int(db.execute("PRAGMA page_size").fetchone()[0])
         self._mark = _HEADER + frame * (LARGE // frame)
         self._not_before = 0.0
+        self._commits = 0
 
     def after_commit(self) -> None:
         """Checkpoint if the log has grown large and nobody else is at it."""
+        self._commits += 1
+        if self._commits % _LOOK_EVERY:
+            return
         if self._is_large() and time.monotonic() >= self._not_before:
             done = self.run()
             if done is False:
@@ -84,10 +89,10 @@ class Checkpoints:
 
 
 def _alone(lock: int) -> bool:
-    if fcntl is None:
-        return True
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
+    """Take the lock of those who checkpoint. On Windows SQLite's own lock is all there is."""
+    if sys.platform != "win32":
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
     return True

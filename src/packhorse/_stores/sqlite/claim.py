@@ -22,13 +22,13 @@ _FIRST, _THESE = sql("claim", "first"), sql("claim", "these")
 
 
 #: ``Claimed._make`` without its check of the length, for columns whose number is known.
-_CLAIMED: Callable[[Iterable[Any]], Claimed] = partial(tuple.__new__, Claimed)  # type: ignore[arg-type]
+_CLAIMED: Callable[[Iterable[Any]], Claimed] = partial(tuple.__new__, Claimed)
 
 
 class _Rows(NamedTuple):
     """Claimable jobs of one line, column by column, in the order in which they are taken."""
 
-    count: int
+    size: int
     oddest: int
     odds: str
     seqs: str
@@ -128,7 +128,7 @@ class Claiming(Connection):
         size = _allowed(rows, room, max(call.free - len(taken), 0))
         if size:
             taken += self._take(db, call, rows, size, heads)
-        return size < rows.count
+        return size < rows.size
 
     def _take(
         self, db: sqlite3.Connection, call: _Call, rows: _Rows, size: int, heads: list[tuple[int, int]]
@@ -147,7 +147,9 @@ class Claiming(Connection):
         # Only of these may a success leave the details alone.
         owners = (names[kind][2] for kind in kinds) if len(names) > 1 else repeat(names[kinds[0]][2])
         known = zip((job[0] for job in jobs), zip(seqs, owners, strict=False), strict=False)
-        self._plain.update(known if not any(odd) else (pair for pair, o in zip(known, odd, strict=False) if o <= ODD_STILL))
+        self._plain.update(
+            known if not any(odd) else (pair for pair, o in zip(known, odd, strict=False) if o <= ODD_STILL)
+        )
         return jobs
 
     def _plain_jobs(
@@ -179,9 +181,7 @@ class Claiming(Connection):
             call.counts.move(queue, QUEUED, RUNNING, kinds.count(kind))
 
 
-def _first_rows(
-    db: sqlite3.Connection, now: int, line: int, heads: list[tuple[int, int]], limit: int
-) -> _Rows:
+def _first_rows(db: sqlite3.Connection, now: int, line: int, heads: list[tuple[int, int]], limit: int) -> _Rows:
     if len(heads) == 1:
         values = {"line": line, "priority": heads[0][1], "now": now, "limit": limit}
         return _Rows._make(db.execute(_FIRST, values).fetchone())
@@ -189,9 +189,7 @@ def _first_rows(
     return _Rows._make(db.execute(_THESE, {"seqs": json.dumps(seqs)}).fetchone())
 
 
-def _merged(
-    db: sqlite3.Connection, now: int, line: int, heads: list[tuple[int, int]], limit: int
-) -> list[int]:
+def _merged(db: sqlite3.Connection, now: int, line: int, heads: list[tuple[int, int]], limit: int) -> list[int]:
     """Return the first jobs over all priorities of a line. A priority whose first rank is beyond the last place is not read."""
     best: list[tuple[int, int]] = []
     for head, priority in heads:
@@ -204,7 +202,7 @@ def _merged(
 
 def _allowed(rows: _Rows, room: int, free: int) -> int:
     """Return how many may be taken: what there is room for, but none ahead of a free slot from the first that runs alone."""
-    size = min(rows.count, room)
+    size = min(rows.size, room)
     if not size or rows.oddest < ODD_SOLO or size <= free:
         return size
     odd = rows.odds.split(",")
@@ -225,11 +223,9 @@ def _mark(db: sqlite3.Connection, call: _Call, seqs: list[int]) -> None:
         db.execute(sql("claim", "take"), {**values, "seqs": json.dumps(seqs)})
 
 
-def _texts(
-    db: sqlite3.Connection, rows: _Rows, seqs: list[int]
-) -> tuple[list[str], list[str | None], list[str]]:
+def _texts(db: sqlite3.Connection, rows: _Rows, seqs: list[int]) -> tuple[list[str], list[str | None], list[str]]:
     ids, by, payloads = (text.split(_SEPARATOR) for text in (rows.ids, rows.by, rows.payloads))
-    if len(ids) == len(by) == len(payloads) == rows.count:
+    if len(ids) == len(by) == len(payloads) == rows.size:
         return ids, [text or None for text in by], payloads
     found = db.execute(sql("claim", "texts"), {"seqs": json.dumps(seqs)}).fetchall()
     return [row[0] for row in found], [row[1] for row in found], [row[2] for row in found]

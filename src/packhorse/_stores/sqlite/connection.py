@@ -53,7 +53,7 @@ class Connection:
             db = self._connected()
             self._db = db
             self._patiently(lambda: migrate.bring_up(db, self._path))
-            self._ns, self.instance = migrate.identify(db, self.namespace)
+            self._ns, self.instance = self._patiently(lambda: migrate.identify(db, self.namespace))
         except sqlite3.Error as error:
             self._discard()
             raise translated(error, self._path) from error
@@ -75,6 +75,7 @@ class Connection:
         return db
 
     def _discard(self) -> None:
+        self._close_sources()
         db, self._db = self._db, None
         self._names.clear()
         self._plain.clear()
@@ -83,6 +84,9 @@ class Connection:
             db.close()
         elif db is not None:
             _abandoned.append(db)
+
+    def _close_sources(self) -> None:
+        """Close what waiting has opened; there is nothing here."""
 
     def close(self) -> None:
         """Give the connection back. Closing twice is fine."""

@@ -35,7 +35,9 @@ def translated(error: sqlite3.Error, path: str) -> PackhorseError:
     """Return the error of the tree that tells the caller what happened and what to do."""
     code = code_of(error)
     if code == sqlite3.SQLITE_FULL:
-        return StoreFull(f"The disk of the job store {path} is full; nothing was stored. Free some space and try again.")
+        return StoreFull(
+            f"The disk of the job store {path} is full; nothing was stored. Free some space and try again."
+        )
     if code in BUSY:
         return StoreUnavailable(
             f"The job store {path} stayed locked by another program; nothing was stored. "

@@ -1,56 +1,135 @@
-"""Waiting until another connection has changed something."""
+"""Waiting until another connection has changed something.
+
+The kernel's notice about the log is only a hint: it comes while a commit is being written, a moment before it can be
+seen. So after a hint the version of the data is asked for until it moves; without inotify it is asked for now and then.
+"""
 
 from __future__ import annotations
 
 import os
 import select
-import sqlite3
+import sys
+import threading
 import time
+from collections.abc import Sequence
 
 from .connection import Connection
+
+#: After a hint, the version is looked at so often …
+_LOOK_EVERY = 0.0003
+#: … and for so long.
+_LOOK_FOR = 0.1
+#: Without hints, looks are this far apart, longer and longer.
+_POLL_FIRST, _POLL_LAST = 0.005, 0.25
 
 
 class Waiting(Connection):
     """The verbs that wait."""
 
     _pipe: tuple[int, int] | None = None
+    _notices: int | None = None
+    _owner = 0  #: process whose descriptors these are
+    _pipe_lock = threading.Lock()
 
     def wait(self, timeout: float) -> bool:
         """Wait until another connection may have changed something, at most ``timeout`` seconds."""
         deadline = time.monotonic() + timeout
-        pause = 0.005
-        reader = self._reader()
-        while True:
-            if self.changed():
-                return True
+        self._prepare()
+        assert self._pipe is not None
+        woken = [self._pipe[0]]
+        # Watched first, then asked: what changes in between is not missed.
+        sources = woken if self._notices is None else [*woken, self._notices]
+        hinted, pause = False, _POLL_FIRST
+        while not self.changed():
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
-            ready, _, _ = select.select([reader], [], [], min(pause, left))
-            if ready:
-                os.read(reader, 4096)
+            # After a hint that nothing came of yet, the commit may still be waiting for a slow disk.
+            blind = self._notices is None or hinted
+            ready = _readable(sources, min(pause, left) if blind else left)
+            if woken[0] in ready:
+                _empty(woken[0])
                 return self.changed()
-            pause = min(pause * 1.5, 0.25)
+            if ready:
+                _empty(ready[0])
+                hinted, pause = True, _POLL_FIRST
+                self._look(deadline, woken)
+            else:
+                pause = min(pause * 1.5, _POLL_LAST)
+        return True
+
+    def _look(self, deadline: float, woken: list[int]) -> None:
+        """Ask for the version until it has moved, or somebody calls, or it takes too long."""
+        until = min(deadline, time.monotonic() + _LOOK_FOR)
+        version = self._seen_version
+        while self._version() == version and time.monotonic() < until:
+            if _readable(woken, _LOOK_EVERY):
+                return
 
     def wake(self) -> None:
         """Make a ``wait`` under way on this object return soon. Any thread may call it."""
-        self._reader()
+        self._prepare_pipe()
         assert self._pipe is not None
-        os.write(self._pipe[1], b"!")
+        try:
+            os.write(self._pipe[1], b"!")
+        except BlockingIOError:
+            pass  # full: it will be woken anyway
 
     def changed(self) -> bool:
         """Tell whether another connection has changed something since this was last asked (first time: True)."""
-        seen: int = self._patiently(lambda: self._version(self._live()))
+        seen = self._version()
         news = seen != self._seen_version
         self._seen_version = seen
         return news
 
-    def _version(self, db: sqlite3.Connection) -> int:
-        return int(db.execute("PRAGMA data_version").fetchone()[0])
+    def _version(self) -> int:
+        db = self._live()
+        version: int = self._patiently(lambda: db.execute("PRAGMA data_version").fetchone()[0])
+        return version
 
-    def _reader(self) -> int:
-        if self._pipe is None:
+    # -- descriptors --------------------------------------------------------------------------------------------
+    def _prepare(self) -> None:
+        self._prepare_pipe()
+        if self._notices is None and sys.platform == "linux":
+            from . import inotify  # needs ctypes, which takes longer to import than all else here
+
+            # The log is there once the database has been read, and stays as long as any connection is open.
+            self._version()
+            self._notices = inotify.watch(f"{self._path}-wal")
+
+    def _prepare_pipe(self) -> None:
+        if self._pipe is not None and self._owner == os.getpid():
+            return
+        with self._pipe_lock:
+            if self._pipe is not None and self._owner == os.getpid():
+                return
+            self._close_sources()
             self._pipe = os.pipe()
             for end in self._pipe:
                 os.set_blocking(end, False)
-        return self._pipe[0]
+            self._owner = os.getpid()
+
+    def _close_sources(self) -> None:
+        pipe, self._pipe = self._pipe, None
+        notices, self._notices = self._notices, None
+        for end in (*(pipe or ()), *(() if notices is None else (notices,))):
+            os.close(end)
+
+
+def _readable(sources: Sequence[int], timeout: float) -> list[int]:
+    """Wait with poll(2), which unlike select knows descriptors beyond 1023; a shorter timeout than 1 ms is kept to."""
+    if timeout < 0.001:
+        time.sleep(timeout)
+        timeout = 0.0
+    poll = select.poll()
+    for source in sources:
+        poll.register(source, select.POLLIN)
+    return [source for source, _ in poll.poll(timeout * 1000)]
+
+
+def _empty(source: int) -> None:
+    try:
+        while len(os.read(source, 65536)) == 65536:
+            continue
+    except BlockingIOError:
+        return

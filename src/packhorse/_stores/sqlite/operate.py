@@ -16,7 +16,7 @@ from .search import Searching
 from .states import CANCELLED, NUMBER, QUEUED, SCHEDULED, micros
 from .upkeep import delete_jobs
 
-_REQUEUED = FINAL | {"scheduled", "retrying"}
+_REQUEUED: frozenset[State] = FINAL | {"scheduled", "retrying"}
 
 
 class Operating(Searching):
@@ -38,9 +38,7 @@ class Operating(Searching):
         refused = _ids(self.choose(db, which, _in_order(FINAL), BATCH))
         return jobs, Changed(done, asked, refused, len(movable) > BATCH)
 
-    def _cancel(
-        self, db: sqlite3.Connection, now: int, which: JobFilter, by: str | None, reason: str
-    ) -> Changed:
+    def _cancel(self, db: sqlite3.Connection, now: int, which: JobFilter, by: str | None, reason: str) -> Changed:
         jobs, answer = self._to_cancel(db, which)
         counts = Counts()
         for job in jobs:
@@ -72,9 +70,7 @@ class Operating(Searching):
     ) -> tuple[list[JobRecord], Changed]:
         movable = self.choose(db, which, _in_order(states), BATCH + 1)
         refused = self.choose(db, which, _in_order(frozenset(STATES) - states), BATCH)
-        return movable[:BATCH], Changed(
-            done=_ids(movable[:BATCH]), refused=_ids(refused), more=len(movable) > BATCH
-        )
+        return movable[:BATCH], Changed(done=_ids(movable[:BATCH]), refused=_ids(refused), more=len(movable) > BATCH)
 
     def _requeue(self, db: sqlite3.Connection, now: int, which: JobFilter, delay: float) -> Changed:
         jobs, answer = self._movable(db, which, _REQUEUED)
@@ -87,9 +83,7 @@ class Operating(Searching):
         counts.write(db)
         return answer
 
-    def _requeue_one(
-        self, db: sqlite3.Connection, job: JobRecord, queue: int, due_at: int | None, ready: int
-    ) -> None:
+    def _requeue_one(self, db: sqlite3.Connection, job: JobRecord, queue: int, due_at: int | None, ready: int) -> None:
         values: dict[str, Any] = {
             "id": job.id,
             "seq": job.seq,
@@ -110,7 +104,7 @@ class Operating(Searching):
     def delete(self, which: JobFilter, *, dry: bool = False) -> Changed:
         """Delete jobs with their attempts and logs. Running ones are refused. An empty filter is refused."""
         _refuse_empty(which, "delete")
-        states = frozenset(STATES) - {"running"}
+        states: frozenset[State] = FINAL | WAITING
         if dry:
             return self._read(lambda db: self._movable(db, which, states)[1])
 
@@ -140,5 +134,3 @@ def _refuse_empty(which: JobFilter, verb: Literal["cancel", "requeue", "delete"]
             f"{verb} was given no condition, which would mean every job; nothing was changed. "
             "Name ids, a queue, a state or another condition."
         )
-
-

@@ -54,9 +54,7 @@ class Searching(Connection):
                 return Page(found, last, searched, total)
         return Page(found, None, total, total)
 
-    def choose(
-        self, db: sqlite3.Connection, which: JobFilter, states: Sequence[State], limit: int
-    ) -> list[JobRecord]:
+    def choose(self, db: sqlite3.Connection, which: JobFilter, states: Sequence[State], limit: int) -> list[JobRecord]:
         """Return the first matching jobs in these states, oldest first."""
         wanted = tuple(state for state in states if not which.states or state in which.states)
         found: list[JobRecord] = []
@@ -69,9 +67,7 @@ class Searching(Connection):
                 break
         return found[:limit]
 
-    def _seqs(
-        self, db: sqlite3.Connection, which: JobFilter, *, newest: bool, start: int | None
-    ) -> Iterator[int]:
+    def _seqs(self, db: sqlite3.Connection, which: JobFilter, *, newest: bool, start: int | None) -> Iterator[int]:
         """Yield the numbers of candidates in order."""
         first = (_END if newest else -1) if start is None else start
         if which.ids:

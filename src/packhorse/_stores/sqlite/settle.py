@@ -102,8 +102,8 @@ class Settling(Connection):
             if job is None or not verdict.plain or verdict.keep is not None or verdict.log is not None:
                 others.append(verdict)
                 continue
-            started, ended = verdict.started, now - int(verdict.ended * 1e6)
-            row = (job[0], None if started is None else now - int(started * 1e6), ended, verdict.result)
+            started, ended = verdict.started, now - round(verdict.ended * 1e6)
+            row = (job[0], None if started is None else now - round(started * 1e6), ended, verdict.result)
             if verdict.token in batches_of:
                 batches_of[verdict.token].append(row)
             else:
@@ -117,9 +117,7 @@ class Settling(Connection):
             counts.move(queue, RUNNING, SUCCEEDED, jobs)
         return others
 
-    def _settle_one(
-        self, db: sqlite3.Connection, now: int, verdict: Verdict, counts: Counts
-    ) -> Settled | None:
+    def _settle_one(self, db: sqlite3.Connection, now: int, verdict: Verdict, counts: Counts) -> Settled | None:
         row = db.execute(sql("settle", "job"), {"ns": self._ns, "id": verdict.job}).fetchone()
         if row is None:
             return Settled(verdict.job, verdict.token, "stale", None)
@@ -177,9 +175,7 @@ def _common(ns: int, job: _Job, verdict: Verdict, started_at: int | None) -> dic
     }
 
 
-def _ending(
-    now: int, job: _Job, verdict: Verdict, state: str, overruled: bool, ended_at: int
-) -> dict[str, Any]:
+def _ending(now: int, job: _Job, verdict: Verdict, state: str, overruled: bool, ended_at: int) -> dict[str, Any]:
     """Return what a final state writes beside."""
     if overruled:
         return {"finished_at": ended_at, "reason": job.cancel_reason, "final": True}
@@ -205,9 +201,7 @@ def _returning(now: int, job: _Job, verdict: Verdict) -> dict[str, Any]:
     return values
 
 
-def _write_attempt(
-    db: sqlite3.Connection, job: _Job, verdict: Verdict, started_at: int | None, ended_at: int
-) -> None:
+def _write_attempt(db: sqlite3.Connection, job: _Job, verdict: Verdict, started_at: int | None, ended_at: int) -> None:
     values = {
         "seq": job.seq,
         "token": verdict.token,

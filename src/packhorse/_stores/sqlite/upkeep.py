@@ -153,7 +153,8 @@ class Upkeep(Connection):
         """Return running jobs whose worker is dead or has no row."""
         values = {"ns": self._ns, "limit": limit}
         rows = self._read(lambda db: db.execute(sql("upkeep", "orphans"), values).fetchall())
-        return [Orphan(*row[:5], bool(row[5]), bool(row[6]), *row[7:]) for row in rows]
+        orphans = map(Orphan._make, rows)
+        return [each._replace(started=bool(each.started), crash_fails=bool(each.crash_fails)) for each in orphans]
 
     def resolve(self, lines: Sequence[str]) -> int:
         """Make the blocked jobs of these side lines queued there; return how many."""
@@ -209,9 +210,7 @@ def delete_jobs(db: sqlite3.Connection, seqs: list[int]) -> None:
             db.execute(sql("delete", table), {"seqs": json.dumps(seqs)})
 
 
-def _release(
-    db: sqlite3.Connection, now: int, seq: int, queue: int, cancelled: bool, counts: Counts
-) -> None:
+def _release(db: sqlite3.Connection, now: int, seq: int, queue: int, cancelled: bool, counts: Counts) -> None:
     """Put back a job that its worker never received; or cancel it, if that was asked for."""
     state = CANCELLED if cancelled else QUEUED
     values = {"seq": seq, "state": state, "finished_at": now if cancelled else None}
