@@ -1,0 +1,105 @@
+"""The killer: strikes at random moments, and knows what it did."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+from collections import Counter
+
+from packhorse._store import Store
+from packhorse.errors import StoreUnavailable
+
+from . import jobs
+from .workers import Worker, continue_later, send
+
+#: What it does, and how often of a hundred strikes.
+STRIKES = {"child": 66, "worker": 26, "both": 8}
+#: Besides, after so many kills each: a pause (SIGSTOP), a live worker declared dead, a claim whose answer is lost.
+_PAUSE_EVERY, _CONDEMN_EVERY, _GHOST_EVERY = 5, 20, 10
+
+
+class Killer:
+    """Kills children and workers, pauses them, declares live workers dead, loses the answers of claims."""
+
+    def __init__(self, workers: list[Worker], store: Store, rng: random.Random) -> None:
+        self._workers = workers
+        self._store = store
+        self._rng = rng
+        self.kills = 0
+        self.did: Counter[str] = Counter()
+        self.condemned: set[str] = set()
+        self.ghosts: list[str] = []
+        self._timers: list[threading.Timer] = []
+
+    def strike(self) -> None:
+        """Kill something, once; sometimes do something else besides."""
+        what = self._rng.choices(list(STRIKES), list(STRIKES.values()))[0]
+        worker = self._rng.choice(self._workers)
+        children = worker.children()
+        if what in ("child", "both") and children:
+            if send(self._rng.choice(children), signal.SIGKILL):
+                self._count("child")
+        elif what == "child":
+            return
+        if what in ("worker", "both"):
+            worker.kill()
+            self._count("worker")
+        self._besides()
+
+    def _count(self, what: str) -> None:
+        self.kills += 1
+        self.did[what] += 1
+
+    def _besides(self) -> None:
+        if self.kills % _PAUSE_EVERY == 0:
+            self._pause()
+        if self.kills % _CONDEMN_EVERY == _CONDEMN_EVERY // 2:
+            self._condemn()
+        if self.kills % _GHOST_EVERY == 3:
+            self._lose_claim()
+
+    def _pause(self) -> None:
+        """Stop a process for a while, as a debugger, a full host or a suspended machine would."""
+        worker = self._rng.choice(self._workers)
+        pid = self._rng.choice([worker.pid, *worker.children()])
+        if send(pid, signal.SIGSTOP):
+            self.did["pause"] += 1
+            timer = threading.Timer(self._rng.uniform(0.1, 1.5), continue_later, (pid,))
+            timer.daemon = True
+            timer.start()
+            self._timers.append(timer)
+
+    def _live(self) -> dict[int, tuple[str, int]]:
+        pids = {worker.pid for worker in self._workers}
+        return {row.pid: (row.id, row.beats) for row in self._store.workers() if row.pid in pids}
+
+    def _condemn(self) -> None:
+        """Declare a worker dead that is not: its late outcomes must be refused, and it must begin anew."""
+        try:
+            for worker, beats in self._live().values():
+                if self._store.condemn(worker, beats):
+                    self.condemned.add(worker)
+                    self.did["declared dead alive"] += 1
+                    return
+        except StoreUnavailable:
+            return
+
+    def _lose_claim(self) -> None:
+        """Claim in the name of a live worker, as if the answer to its call had been lost."""
+        try:
+            for worker, _ in self._live().values():
+                claim = self._store.claim([jobs.QUEUE], 1, 0, worker, 0)
+                if claim.jobs:
+                    self.ghosts += [job.id for job in claim.jobs]
+                    self.did["lost claim"] += 1
+                    return
+        except StoreUnavailable:
+            return
+
+    def finish(self) -> None:
+        """Let all that is paused go on."""
+        for timer in self._timers:
+            timer.join()
+        assert os.getpid() not in {worker.pid for worker in self._workers}
