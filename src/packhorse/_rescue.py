@@ -47,10 +47,22 @@ class Observer:
 def decide(orphan: Orphan, host: str, rng: random.Random | None = None) -> Verdict:
     """Return what becomes of a job whose worker is gone; ``host`` is where we are."""
     if not orphan.started:
-        return _outcome.lost(orphan, "its worker died before it started", started=False)
+        return _unknown(orphan)
     if orphan.host != host:
         where = f"worker on {orphan.host}" if orphan.host else "worker that had it"
         return _outcome.lost(orphan, f"the {where} is gone or unreachable", started=True)
     what = f"the worker process died on {host}"
     verdict = _outcome.crashed(orphan, _failure.plain("WorkerDied", what, code="E211"), what, rng=rng)
     return verdict._replace(started=0.0)
+
+
+def _unknown(orphan: Orphan) -> Verdict:
+    """Nobody was told that it had started, which is told 50 ms later: it may have run or not.
+
+    So it counts, and has an attempt of its own that says so; and what must not run twice is not run again.
+    """
+    if orphan.crash_fails:
+        return _outcome.lost(orphan, "its worker died, and it may have started", started=True)
+    return _outcome.lost(orphan, "its worker died before it was known to have started", started=False)._replace(
+        outcome="lost"
+    )
