@@ -34,10 +34,10 @@ _HOOKS = ("child_started", "child_stopping", "around_enqueue", "around_job", "af
 class App:
     """Store, namespace, tasks, middleware, own types and default options of one application.
 
-    ``store`` is a URL, else found as the guide "Which store" tells; ``namespace`` keeps applications apart in one store;
+    ``store`` is a URL, else found as a ``Queue`` finds it; ``namespace`` keeps applications apart in one store;
     ``tasks`` are what a worker of this App runs: modules, packages, ``module:attr``. ``middleware`` are objects with hooks
-    (``packhorse.middleware``); ``types`` gives classes of your own a stored form: ``{Money: (encode, decode)}``. The other keywords
-    are job options that hold unless a queue, ``@task`` or ``using`` say otherwise. Making one does no I/O.
+    (``packhorse.middleware``); ``types`` gives classes of your own a stored form: ``{Money: (encode, decode)}``.
+    The other keywords are job options that hold unless a queue, ``@task`` or ``using`` say otherwise. Making one does no I/O.
 
     Raises ``BadOption`` and ``BadName``.
     """
@@ -156,7 +156,8 @@ class App:
     def cancel(self, *, reason: str = "", dry: bool = False, **conditions: Any) -> int:
         """Cancel all jobs that meet the conditions (those of ``jobs``, and ``ids``); return how many.
 
-        Waiting ones are cancelled at once, running ones asked to stop. ``dry`` only counts. Raises ``BadOption`` without conditions.
+        Waiting ones are cancelled at once, running ones asked to stop. ``dry`` only counts.
+        Raises ``BadOption`` without conditions.
         """
         meant = self._meant("cancel", conditions)
         return self._all(lambda store: store.cancel(meant, by=person(), reason=reason, dry=dry), dry)
@@ -213,7 +214,8 @@ class App:
             what = "middleware" if self._middleware else "types"
             raise NotLoadable(
                 f"this App has {what}=, which the worker's children must import, but no module has it as an attribute. "
-                "Nothing was started.\n  Move the App into a module, e.g. app.py:  app = App(…), and start  packhorse worker app:app"
+                "Nothing was started.\n  Move the App into a module, e.g. app.py:  app = App(…),  and start  "
+                "packhorse worker app:app"
             )
         return place
 

@@ -74,7 +74,7 @@ def put_within(
 
 
 def _look_up(connection: Connection, jobs: list[Job[Any]]) -> None:
-    """Take the whole record of jobs that were stored before, or ran at once: what was just passed may not be what stands there."""
+    """Take the whole record of jobs that were stored before, or ran at once: other things may stand there than were passed."""
     with connection as store:
         records = {record.id: record for record in store.get([job.id for job in jobs])}
     for job in jobs:
@@ -84,7 +84,7 @@ def _look_up(connection: Connection, jobs: list[Job[Any]]) -> None:
 
 
 def batches(drafts: Iterable[Draft[Any]], size: int, source: Source) -> Iterator[Batch]:
-    """Read drafts lazily, ``size`` at a time. Raises ``BatchFailed`` where reading fails; what was read of that batch is dropped."""
+    """Read drafts lazily, ``size`` at a time. Raises ``BatchFailed`` where that fails; the rest of that batch is dropped."""
     if isinstance(size, bool) or not isinstance(size, int) or size < 1:
         raise BadOption(f"batch= takes a whole number of at least 1, not {size!r}.")
     first, group = 0, list[Draft[Any]]()

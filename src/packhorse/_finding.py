@@ -29,7 +29,7 @@ class Jobs(list[Job[Any]]):
 
 
 class Counts(dict[str, int]):
-    """Number of jobs by state, all eight states. ``oldest`` is the age in seconds of the oldest runnable job, None: there is none."""
+    """Number of jobs by state, all eight. ``oldest`` is the age of the oldest runnable job in seconds, None: there is none."""
 
     name: str = ""
     oldest: float | None = None

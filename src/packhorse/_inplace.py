@@ -17,11 +17,11 @@ from typing import Any
 from . import _capture, _identity, _outcome, _runtime
 from ._app import App
 from ._codec import PLAIN, Codec
-from ._current import Running, running_id
+from ._current import CurrentJob, Running, running_id
 from ._executor import Executor
 from ._ids import new_id
 from ._job import Job
-from ._options import NONE, Policy
+from ._options import NONE
 from ._record import Claimed, JobRecord, Report, Verdict, WorkerRecord
 from ._registry import Runnable
 from ._store import BATCH, JobFilter, Store
@@ -31,16 +31,23 @@ from .errors import BadState, JobFailed, NotImportable, PackhorseError
 _MOST = 100_000
 
 
-class _Witness(Executor):
-    """An executor that remembers the exceptions themselves, for the test to see."""
+class _Witness:
+    """Outermost middleware that remembers the exception itself, for the test to see: the verdict has it only as data."""
 
     seen: BaseException | None = None
 
-    def _verdict_of(self, error: BaseException, run: Running, policy: Policy) -> Verdict:
-        if isinstance(error, KeyboardInterrupt):
-            raise error
-        self.seen = error
-        return super()._verdict_of(error, run, policy)
+    @contextmanager
+    def around_job(self, job: CurrentJob) -> Iterator[None]:
+        """Let everything pass."""
+        try:
+            yield
+        except BaseException as error:
+            self.seen = error
+            raise
+
+
+class _InPlace(Executor):
+    """An executor that leaves no event loop behind."""
 
     def close_loop(self) -> None:
         """Close the event loop of this thread, if a coroutine function ran here."""
@@ -76,7 +83,8 @@ class Runner:
         self._middleware = app.middleware if app is not None else ()
         options = app.options if app is not None else NONE
         self._known: dict[str, Runnable] = {}
-        self._executor = _Witness(self._find, self.codec, options, self._middleware)
+        self._witness = _Witness()
+        self._executor = _InPlace(self._find, self.codec, options, (self._witness, *self._middleware))
         self._worker = WorkerRecord(
             new_id(), "packhorse.testing", host="test", pid=os.getpid(), boot_id="", state="live"
         )
@@ -157,7 +165,7 @@ class Runner:
 
     # -- one run ----------------------------------------------------------------------------------------------------
     def _run(self, job: Claimed, raises: bool) -> None:
-        self._executor.seen = None
+        self._witness.seen = None
         self._store.report(self._worker.id, [Report(job.id, job.token, started=0.0)])
         began = time.monotonic()
         with _logging(), _as_parent():
@@ -165,6 +173,8 @@ class Runner:
         ran = time.monotonic() - began
         self._store.settle(self._worker.id, [verdict._replace(started=ran)])
         self._store.promote()
+        if isinstance(self._witness.seen, KeyboardInterrupt):
+            raise self._witness.seen
         if raises and verdict.state in ("failed", "blocked"):
             raise self._failure(job, verdict)
 
@@ -188,7 +198,7 @@ class Runner:
     def _failure(self, job: Claimed, verdict: Verdict) -> BaseException:
         if verdict.state == "blocked":
             return NotImportable(f"no function is known as '{job.task}', so no worker could run job {job.id}.")
-        error = self._executor.seen
+        error = self._witness.seen
         if error is None:
             data = json.loads(verdict.error) if verdict.error else {}
             return JobFailed(f"job {job.id} ({job.task}) failed: {verdict.reason or data.get('message', '')}", data)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, Self, TypeVar
@@ -13,18 +12,17 @@ from typing import Any, Generic, Self, TypeVar
 from . import _runtime
 from ._by import person
 from ._codec import Codec
-from ._durations import Duration, seconds, spoken
+from ._durations import Duration, seconds
 from ._rebuild import result_annotation
-from ._record import FINAL, AttemptRecord, Enqueued, JobRecord, NewJob
+from ._record import AttemptRecord, Enqueued, JobRecord, NewJob
 from ._runtime import Connection
 from ._store import JobFilter
-from .errors import BadState, JobCancelled, JobFailed, JobNotFound, JobTimeout, PackhorseError, ResultGone
+from ._waiting import Deadline
+from .errors import BadState, JobCancelled, JobFailed, JobNotFound, PackhorseError, ResultGone
 
 R_co = TypeVar("R_co", covariant=True)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-#: Between two looks at a job that runs somewhere: from so many seconds to so many.
-_FIRST_LOOK, _LAST_LOOK = 0.002, 0.05
 #: What is not over by then is worth a connection that is told of changes.
 _SOON = 0.03
 #: On such a connection: seconds between two looks at least, and of one wait at most.
@@ -209,7 +207,7 @@ class Job(Generic[R_co]):
         ``timeout`` is seconds, ``"5m"`` or ``timedelta``; None waits for ever. Raises ``JobFailed`` (its ``.error`` is data),
         ``JobCancelled``, ``JobTimeout`` (the job goes on), ``ResultGone`` when the value is not stored (any more).
         """
-        deadline = _Deadline(self, timeout, "result(timeout=)")
+        deadline = Deadline(self, timeout, "result(timeout=)")
         for pause in deadline.looks(_SOON):
             time.sleep(pause)
             self.refresh()
@@ -276,7 +274,7 @@ class Job(Generic[R_co]):
         """Do what ``result`` does; waiting costs no thread."""
         import asyncio
 
-        deadline = _Deadline(self, timeout, "aresult(timeout=)")
+        deadline = Deadline(self, timeout, "aresult(timeout=)")
         for pause in deadline.looks():
             await asyncio.sleep(pause)
             await self.arefresh()
@@ -312,7 +310,7 @@ class Job(Generic[R_co]):
     def _found(self, record: JobRecord) -> None:
         self._facts = record
 
-    def _wait_on(self, deadline: _Deadline) -> None:
+    def _wait_on(self, deadline: Deadline) -> None:
         """Wait for the end of what takes longer, on a connection that is told of changes."""
         with self._connection.waiter() as store:
             for pause in deadline.looks():
@@ -344,48 +342,6 @@ def not_found(job_id: str, connection: Connection) -> JobNotFound:
     return JobNotFound(
         f"no job {job_id} in {connection.describe()}: never stored there, or deleted, or pruned after its end."
     )
-
-
-class _Deadline:
-    """How long somebody waits for the end of a job, and how often to look."""
-
-    def __init__(self, job: Job[Any], timeout: Duration | None, name: str) -> None:
-        self._job = job
-        self._limit = None if timeout is None else seconds(timeout, name)
-        self._started = time.monotonic()
-        self._looked = 0
-
-    def ended(self) -> bool:
-        """Tell whether the job has ended, as far as its handle knows."""
-        return self._job._record is not None and self._job.state in FINAL
-
-    def left(self, most: float) -> float:
-        """Return the seconds left, at most ``most``."""
-        if self._limit is None:
-            return most
-        return max(0.0, min(most, self._started + self._limit - time.monotonic()))
-
-    def looks(self, until: float = math.inf) -> Iterator[float]:
-        """Yield the pauses before each look, until the job has ended, or for about ``until`` seconds.
-
-        Raises ``JobTimeout`` when the time is over, and where nobody runs jobs unless a test says so.
-        """
-        pause, total = (0.0 if self._looked == 0 else _LAST_LOOK), 0.0
-        while not self.ended() and total <= until:
-            if self._looked and self._job._connection.test:
-                raise JobTimeout(f"{_still(self._job)}: in a test, jobs run when it calls run().")
-            if self._looked and self.left(1) == 0:
-                raise JobTimeout(
-                    f"{_still(self._job)} after {spoken(self._limit or 0)}; it goes on. job.why() tells what it waits for."
-                )
-            self._looked += 1
-            yield self.left(pause)
-            total += pause
-            pause = min(pause * 1.4, _LAST_LOOK) if pause else _FIRST_LOOK
-
-
-def _still(job: Job[Any]) -> str:
-    return f"job {job.id} ({job.task}) is {job.state}"
 
 
 def _ending(record: JobRecord) -> PackhorseError:

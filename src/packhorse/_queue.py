@@ -31,9 +31,10 @@ R = TypeVar("R")
 class Queue:
     """A named line of jobs, and the way to put jobs on it.
 
-    ``name`` is 1 to 200 letters, digits or ``_ . : -``. ``app`` gives middleware, types, defaults and the store; ``store`` is a URL
-    of its own (``sqlite:///jobs.db``) and else found as the guide "Which store" tells. The remaining keywords are job options
-    that hold for every job of this object unless ``using`` or ``@task`` say otherwise.
+    ``name`` is 1 to 200 letters, digits or ``_ . : -``. ``app`` gives middleware, types, defaults and the store;
+    ``store`` is a URL of its own (``sqlite:///jobs.db``), else the App's, else ``PACKHORSE_URL``, else the config file's, else a
+    ``packhorse.db`` that is one already. The remaining keywords are job options that hold for every job of this object unless
+    ``using`` or ``@task`` say otherwise.
 
     A ``Queue`` is cheap and does not change; it opens nothing and reads no environment before its first use, and may be used
     from any thread, and after a fork. Raises ``BadName`` and ``BadOption``.
@@ -87,8 +88,8 @@ class Queue:
 
         ``fn`` is a function of a module, a ``@task``, a ``functools.partial`` of one, or its name as text (``"tasks:add"``).
         Raises, and stores nothing: ``NotImportable`` (a worker could not find ``fn`` again), ``BadArguments``,
-        ``NotSerialisable``, ``PayloadTooLarge``, ``IdConflict``, and ``StoreUnavailable`` after about 3 s without an answer. After
-        ``EnqueueUnknown`` it may be stored: enqueue again with its ``job_id``.
+        ``NotSerialisable``, ``PayloadTooLarge``, ``IdConflict``, and ``StoreUnavailable`` after about 3 s without an
+        answer. After ``EnqueueUnknown`` it may be stored: enqueue again with its ``job_id``.
         """
         return self._store_one(self._draft(fn, args, kwargs), caller())
 
@@ -197,9 +198,9 @@ class Queue:
     ) -> Jobs:
         """Return this queue's jobs, newest first, all conditions holding.
 
-        ``state`` is one or several; ``tag``, ``meta`` (each key has this value) and ``text`` (anywhere in the job) are looked for in
-        a bounded scan; ``since`` is an aware datetime, or a duration before now. ``after`` continues below a job, or at the
-        ``next`` of the list before.
+        ``state`` is one or several; ``tag``, ``meta`` (each key has this value) and ``text`` (anywhere in the job) are looked
+        for in a bounded scan; ``since`` is an aware datetime, or a duration before now. ``after`` continues below a
+        job, or at the ``next`` of the list before.
         """
         return find(
             self._connection, self._codec, queue=self._name, state=state, task=task, tag=tag, meta=meta, text=text,

@@ -106,7 +106,7 @@ def test_every_method_has_a_twin(store: Kit) -> None:
     asyncio.run(main())
 
 
-# -- the plain part -------------------------------------------------------------------------------------------------------------
+# -- the plain part ---------------------------------------------------------------------------------------------------
 def test_the_plain_part_is_json_and_makes_an_app_again() -> None:
     made = App(
         store="sqlite:///x.db",
@@ -150,7 +150,7 @@ def test_bad_settings_are_refused() -> None:
     assert App(tasks="one").tasks == ("one",)
 
 
-# -- importable -----------------------------------------------------------------------------------------------------------------
+# -- importable -------------------------------------------------------------------------------------------------------
 def test_it_knows_where_it_can_be_imported_from() -> None:
     assert app.importable() == f"{__name__}:app"
     assert app.must_be_importable() == f"{__name__}:app"

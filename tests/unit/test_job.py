@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from packhorse import Cancel, Job, Queue, Retry, Snooze, _runtime, current_job, task
-from packhorse import _job as handle
 from packhorse._backoff import Backoff
 from packhorse._outcome import failed, succeeded
 from packhorse._record import WorkerRecord
@@ -80,7 +79,7 @@ def store() -> Iterator[Kit]:
         yield kit
 
 
-# -- results --------------------------------------------------------------------------------------------------------------
+# -- results ----------------------------------------------------------------------------------------------------------
 def test_the_result_is_what_the_function_returned(store: Kit) -> None:
     jobs = [mail.enqueue(give, 5), mail.enqueue(nothing)]
     store.run()
@@ -198,7 +197,7 @@ def test_a_waiting_connection_is_used_again(url: str) -> None:
     assert len(queue._connection._idle) == 1
 
 
-# -- the snapshot -----------------------------------------------------------------------------------------------------------
+# -- the snapshot -----------------------------------------------------------------------------------------------------
 def test_attributes_ask_nobody(store: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
     job = mail.using(tags=["a", "b"], meta={"n": 1}, priority=5).enqueue(give, 5)
     monkeypatch.setattr(_runtime.Connection, "__enter__", lambda _: pytest.fail("asked the store"))
@@ -239,7 +238,7 @@ def test_a_job_that_is_gone_is_not_found(store: Kit) -> None:
     assert job.queue == "mail"
 
 
-# -- attempts ---------------------------------------------------------------------------------------------------------------
+# -- attempts ---------------------------------------------------------------------------------------------------------
 def test_attempts_tell_every_run(store: Kit) -> None:
     job = mail.enqueue(flaky)
     store.run()
@@ -273,7 +272,7 @@ def test_why_is_a_sentence(store: Kit) -> None:
     assert "KeyError" in failing.why()
 
 
-# -- acting -----------------------------------------------------------------------------------------------------------------
+# -- acting -----------------------------------------------------------------------------------------------------------
 def test_cancel(store: Kit) -> None:
     job = mail.enqueue(give, 5)
     assert job.cancel("no longer needed")
@@ -318,4 +317,3 @@ def test_dropped_log_is_said(store: Kit, monkeypatch: pytest.MonkeyPatch) -> Non
     with mail._connection as opened:
         monkeypatch.setattr(opened, "log", lambda _: [("t", "the end\n", 1234)])
     assert job.log() == "[… 1,234 characters dropped …]\nthe end\n"
-    assert handle._LAST_LOOK == 0.05

@@ -89,7 +89,7 @@ class Silent:
         self.closed += 1
 
 
-# -- one job ------------------------------------------------------------------------------------------------------------
+# -- one job ----------------------------------------------------------------------------------------------------------
 def test_enqueue_stores_the_call(store: Kit) -> None:
     job = mail.enqueue(send, "ada", subject="hello")
     assert (job.queue, job.state, job.args, job.kwargs) == ("mail", "queued", ("ada",), {"subject": "hello"})
@@ -177,7 +177,7 @@ def test_later_changes_to_arguments_do_not_count(store: Kit) -> None:
     assert job.args == ({"a": 1},)
 
 
-# -- options ------------------------------------------------------------------------------------------------------------
+# -- options ----------------------------------------------------------------------------------------------------------
 def test_using_beats_task_beats_queue(store: Kit) -> None:
     queue = Queue("q", priority=1, tags="queue", meta={"from": "queue"})
     assert queue.enqueue(send, "ada").priority == 1
@@ -235,7 +235,7 @@ def test_a_job_records_its_parent(store: Kit) -> None:
     assert outer.parent is None
 
 
-# -- many jobs ------------------------------------------------------------------------------------------------------------
+# -- many jobs --------------------------------------------------------------------------------------------------------
 def test_a_draft_is_checked_and_not_stored(store: Kit) -> None:
     draft = mail.using(tags="a").draft(send, "ada")
     assert (draft.queue, draft.args, draft.tags) == ("mail", ("ada",), ("a",))
@@ -330,7 +330,7 @@ def test_a_throttled_producer_never_leaves_more_than_keep_unstarted(
         list(mail.enqueue_iter([Queue("other").draft(send, "ada")], keep=5))
 
 
-# -- looking --------------------------------------------------------------------------------------------------------------
+# -- looking ----------------------------------------------------------------------------------------------------------
 def test_a_job_is_found_by_its_id_or_the_end_of_it(store: Kit) -> None:
     job = mail.enqueue(send, "ada")
     assert mail.job(job.id) == job
@@ -404,7 +404,7 @@ def test_a_queue_has_no_length_truth_or_items() -> None:
         list(mail)
 
 
-# -- async ------------------------------------------------------------------------------------------------------------------
+# -- async ------------------------------------------------------------------------------------------------------------
 def test_every_method_has_a_twin(store: Kit) -> None:
     async def main() -> None:
         job = await mail.aenqueue(send, "ada")
@@ -453,7 +453,7 @@ def test_aenqueue_does_not_block_the_loop() -> None:
         asyncio.run(main())
 
 
-# -- a store in trouble -----------------------------------------------------------------------------------------------------
+# -- a store in trouble -----------------------------------------------------------------------------------------------
 def test_a_transient_error_is_tried_again_with_the_same_id() -> None:
     silent = Silent(StoreUnavailable("locked"), StoreUnavailable("locked"))
     with _runtime.override(silent):  # type: ignore[arg-type]
@@ -491,7 +491,7 @@ def test_other_errors_are_not_tried_again() -> None:
     assert len(silent.seen) == 1
 
 
-# -- connections ------------------------------------------------------------------------------------------------------------
+# -- connections ------------------------------------------------------------------------------------------------------
 def test_making_a_queue_does_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with monkeypatch.context() as patch:

@@ -40,7 +40,7 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-# -- explicit -----------------------------------------------------------------------------------------------------------------
+# -- explicit ---------------------------------------------------------------------------------------------------------
 def test_the_argument_wins_then_the_app_then_the_environment_then_the_file(here: Path) -> None:
     config = write(here / "packhorse.toml", 'store = "sqlite:///from-file.db"')
     env = {"PACKHORSE_URL": "sqlite:///from-env.db"}
@@ -118,7 +118,7 @@ def test_urls_that_cannot_be_used_say_so_with_their_source(here: Path, url: str,
     assert "secret" not in str(caught.value)
 
 
-# -- the namespace ------------------------------------------------------------------------------------------------------------
+# -- the namespace ----------------------------------------------------------------------------------------------------
 def test_the_namespace_comes_from_url_app_environment_file(here: Path) -> None:
     write(here / "packhorse.toml", 'namespace = "file"')
     env = {"PACKHORSE_NAMESPACE": "env"}
@@ -141,7 +141,7 @@ def test_the_namespace_comes_from_url_app_environment_file(here: Path) -> None:
         space("memory://x", PACKHORSE_NAMESPACE="two words")
 
 
-# -- guessing -------------------------------------------------------------------------------------------------------------------
+# -- guessing ---------------------------------------------------------------------------------------------------------
 def test_nothing_named_and_nothing_found(here: Path) -> None:
     with pytest.raises(NoStore) as caught:
         found(here)
@@ -198,7 +198,7 @@ def test_a_packhorse_db_of_somebody_else_is_left_alone(
     assert path.read_bytes() == before
 
 
-# -- the file ---------------------------------------------------------------------------------------------------------------------
+# -- the file ---------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     "text, says",
     [
@@ -246,7 +246,7 @@ def test_items_lists_every_setting_with_its_source(here: Path) -> None:
     assert items["config file"].value.endswith("packhorse.toml")
 
 
-# -- masking ----------------------------------------------------------------------------------------------------------------------
+# -- masking ----------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     "url, shown",
     [

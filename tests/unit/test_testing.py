@@ -227,7 +227,7 @@ def test_meta_and_progress_are_stored() -> None:
         assert job.progress[""]["done"] == 0.5
 
 
-# -- eager ------------------------------------------------------------------------------------------------------------------
+# -- eager ------------------------------------------------------------------------------------------------------------
 def test_eager_runs_at_enqueue() -> None:
     with memory(eager=True) as store:
         job = mail.enqueue(note, 1)
@@ -245,7 +245,7 @@ def test_eager_runs_at_enqueue() -> None:
         assert asyncio.run(main()) == 5
 
 
-# -- time -------------------------------------------------------------------------------------------------------------------
+# -- time -------------------------------------------------------------------------------------------------------------
 def test_travel_goes_forward_only() -> None:
     with memory() as store:
         before = store.now
@@ -265,7 +265,7 @@ def test_expired_jobs_end_cancelled() -> None:
         assert (job.refresh().state, job.reason) == ("cancelled", "expired")
 
 
-# -- assertions ---------------------------------------------------------------------------------------------------------------
+# -- assertions -------------------------------------------------------------------------------------------------------
 def test_assert_enqueued() -> None:
     with memory() as store:
         job = mail.enqueue(note, 5, more=2)
@@ -291,7 +291,7 @@ def test_assert_enqueued_when_nothing_was() -> None:
         store.assert_enqueued(note)
 
 
-# -- the app ------------------------------------------------------------------------------------------------------------------
+# -- the app ----------------------------------------------------------------------------------------------------------
 def test_the_app_s_types_middleware_and_defaults_hold() -> None:
     seen: list[str] = []
 
@@ -350,7 +350,7 @@ def test_jobs_without_end_are_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
             store.run()
 
 
-# -- pytest and unittest ------------------------------------------------------------------------------------------------------
+# -- pytest and unittest ----------------------------------------------------------------------------------------------
 class WithMixin(JobsMixin, unittest.TestCase):
     packhorse_raises = False
 
