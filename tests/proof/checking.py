@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from packhorse._record import FINAL, AttemptRecord, JobRecord
 from packhorse._store import JobFilter, Store
@@ -145,7 +146,7 @@ def _fences(
     """They grow with every start; a run of a worker wrongly declared dead may still begin late."""
     late = {attempt.token for attempt in attempts if attempt.worker in condemned}
     fences = [start.fence for start in starts if start.token not in late]
-    if any(later <= earlier for earlier, later in zip(fences, fences[1:], strict=False)):
+    if any(later <= earlier for earlier, later in pairwise(fences)):
         result.wrong(f"{job.id}: its fences do not grow: {fences}")
     if len({start.fence for start in starts}) != len(starts):
         result.wrong(f"{job.id}: two starts with one fence")

@@ -1,9 +1,9 @@
 """The random-kill run: ``python -m tests.proof.kill_run --jobs 10000 --kills 200``.
 
 Producers enqueue jobs of seven kinds while a killer sends SIGKILL to random children and whole workers at random moments (and
-pauses them, declares live ones dead, loses the answers of claims). A ledger outside the store holds what really happened; at the end
-every line of it is held against what the store says. Exit status 0: all as promised. 1: a violation; each is printed. 2: the run
-proved too little, since the kills hit nothing.
+pauses them, declares live ones dead, loses the answers of claims). A ledger outside the store holds what really happened; at the
+end every line of it is held against what the store says. Exit status 0: all as promised. 1: a violation; each is printed. 2: the
+run proved too little, since the kills hit nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .producing import Producer, plan
 from .workers import Worker
 
 #: Mean time between two strikes (seconds).
-_BETWEEN = 0.5
+_BETWEEN = 0.6
 #: All must have ended so long after the last kill.
 _PATIENCE = 180.0
 
@@ -145,7 +145,9 @@ def _outside(result: Judgement, url: str, codes: list[int], workers: list[Worker
     if any(codes):
         result.wrong(f"workers ended with exit codes {codes} after SIGTERM")
     for worker in workers:
-        if worker.deaths:
+        # 70: three of its children in a row were killed while they started. It is then started anew, as a service would be.
+        result.counts["workers that gave up"] += worker.deaths.count(70)
+        if set(worker.deaths) - {70}:
             result.wrong(f"a worker ended by itself with exit codes {worker.deaths}")
     if producer.unknown:
         result.counts["enqueues without an answer"] = producer.unknown
@@ -212,6 +214,7 @@ def rows(run: Run, bound: int) -> list[tuple[str, str]]:
         ("child kills that hit a running job", f"{counts['child deaths that hit a run']}"),
         ("dead workers that had running jobs", f"{len(run.judgement.hit_workers)}"),
         ("late outcomes refused", f"{run.stale}"),
+        ("workers that gave up, their children killed at start", f"{counts['workers that gave up']}"),
     ]
 
 

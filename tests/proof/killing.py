@@ -15,7 +15,7 @@ from . import jobs
 from .workers import Worker, continue_later, send
 
 #: What it does, and how often of a hundred strikes.
-STRIKES = {"child": 66, "worker": 26, "both": 8}
+STRIKES = {"child": 80, "worker": 15, "both": 5}
 #: Besides, after so many kills each: a pause (SIGSTOP), a live worker declared dead, a claim whose answer is lost.
 _PAUSE_EVERY, _CONDEMN_EVERY, _GHOST_EVERY = 5, 20, 10
 

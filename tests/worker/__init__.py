@@ -1,0 +1,1 @@
+"""Workers: their pure parts, and real ones with real processes and signals."""
