@@ -52,7 +52,11 @@ def explain(store: Store, record: JobRecord, now: int | None = None) -> Why:
 
 # -- ended ------------------------------------------------------------------------------------------------------------
 def _ended(record: JobRecord, now: int) -> Why:
-    facts = {"attempts": record.attempt, "finished_at": rfc3339(record.finished_at), "reason": record.reason}
+    facts: dict[str, Any] = {
+        "attempts": attempt_number(record),
+        "finished_at": rfc3339(record.finished_at),
+        "reason": record.reason,
+    }
     if record.state == "succeeded":
         return _succeeded(record, now, facts)
     if record.state == "cancelled":
@@ -77,7 +81,12 @@ def _failed(record: JobRecord, now: int, facts: dict[str, Any]) -> Why:
     runs = _ran(record)
     parts = [part for part in (record.reason, error) if part]
     text = f"failed after {_count(runs, 'attempt')}{_at(record, now)}"
-    return Why(text + (f": {'; '.join(parts)}" if parts else "") + ".", "failed", {**facts, "attempts": runs})
+    return Why(text + (f": {'; '.join(parts)}" if parts else "") + ".", "failed", facts)
+
+
+def attempt_number(record: JobRecord) -> int:
+    """Return the number of the present or next run; of a failed job, of its last one."""
+    return _ran(record) if record.state == "failed" else record.attempt
 
 
 def _ran(record: JobRecord) -> int:
@@ -91,7 +100,7 @@ def _cancelled(record: JobRecord, now: int, facts: dict[str, Any]) -> Why:
         return Why(f"cancelled: expired, it had not started by{limit}.", "expired", facts)
     facts["by"] = record.cancel_by
     who = f" by {record.cancel_by}" if record.cancel_by else ""
-    reason = f": {record.reason}" if record.reason else ""
+    reason = f": {record.reason}" if record.reason not in (None, "", "cancelled", "cancelled while it ran") else ""
     return Why(f"cancelled{who}{_at(record, now)}{reason}.", "cancelled", facts)
 
 
@@ -233,10 +242,10 @@ def _paused(store: Store, record: JobRecord, now: int) -> Why | None:
     reason = f": {queue.paused_reason}" if queue.paused_reason else ""
     text = (
         f"queue '{record.queue}' is paused{who} since {clock(queue.paused_at, now)}{reason}; "
-        f"packhorse queues resume {record.queue}"
+        f"to go on:  packhorse queues resume {record.queue}"
     )
     facts = {"queue": queue.name, "paused_at": rfc3339(queue.paused_at), "by": queue.paused_by}
-    return Why(text + ".", "paused", {**facts, "reason": queue.paused_reason})
+    return Why(text, "paused", {**facts, "reason": queue.paused_reason})
 
 
 def _queue(store: Store, name: str) -> QueueRecord | None:
@@ -252,12 +261,9 @@ def _nobody(store: Store, record: JobRecord, now: int) -> Why | None:
     facts = {"queue": record.queue, "served": served, "did_you_mean": meant[0] if meant else None}
     text = f"no live worker listens to queue '{record.queue}'"
     if meant:
-        text += f"; did you mean '{meant[0]}'?"
-    elif served:
-        text += f" (live workers listen to {', '.join(served[:5])}); packhorse worker -q {record.queue}"
-    else:
-        text += f"; packhorse worker -q {record.queue}"
-    return Why(text if meant else text + ".", "no-worker", facts)
+        return Why(f"{text}; did you mean '{meant[0]}'?", "no-worker", facts)
+    others = f" (they listen to {', '.join(served[:5])})" if served else ""
+    return Why(f"{text}{others}; to start one:  packhorse worker -q {record.queue}", "no-worker", facts)
 
 
 def _in_line(store: Store, record: JobRecord, now: int) -> Why:
@@ -266,8 +272,9 @@ def _in_line(store: Store, record: JobRecord, now: int) -> Why:
     facts: dict[str, Any] = {"ahead": ahead, "workers": [worker.name for worker in workers]}
     alone = "; it runs alone in a child, since a job beside it took its process down" if record.suspect else ""
     if not ahead:
-        slots = sum(worker.slots for worker in workers)
-        text = f"next in queue '{record.queue}': it starts when one of {_count(slots, 'slot')} is free{alone}"
+        slots = _count(sum(worker.slots for worker in workers), "slot")
+        there = f"{slots} on {_count(len(workers), 'worker')}"
+        text = f"next in queue '{record.queue}': it starts when a slot is free ({there}){alone}"
         return Why(text + ".", "ahead", facts)
     many = f"more than {_COUNTED:,}" if ahead >= _COUNTED else f"{ahead:,}"
     text = f"{many} ahead of it in queue '{record.queue}'{_pace(store, record, ahead, now, facts)}{alone}"

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
-from .. import _why
+from .. import _current, _why
 from .._durations import spoken
 from .._record import Claimed, NewJob, Verdict
 from .._when import rfc3339
@@ -137,7 +137,7 @@ class _Limit:
 
     def __init__(self) -> None:
         self._limit: float | None = None
-        self._run: Any = None
+        self._started = False
         self._task: asyncio.Task[Any] | None = None
 
     def set(self, limit: float | None) -> None:
@@ -154,21 +154,23 @@ class _Limit:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
 
-    def arm(self, run: Any, task: asyncio.Task[Any] | None = None) -> None:
+    def arm(self, task: asyncio.Task[Any] | None = None) -> None:
         """Start the time, when the user's code begins."""
-        first = self._run is None
-        self._run, self._task = run, task
-        if first and self._limit is not None:
+        self._task = task
+        if not self._started and self._limit is not None:
             signal.setitimer(signal.ITIMER_REAL, self._limit, _AGAIN)
+        self._started = True
 
-    def disarm(self, run: Any) -> None:
+    def disarm(self) -> None:
         """Stop it."""
         signal.setitimer(signal.ITIMER_REAL, 0)
 
     def _strike(self, number: int, frame: FrameType | None) -> None:
         from .._signals import Interrupted
 
-        self._run.stop = "timeout"
+        run = _current.running()
+        if run is not None:
+            run.stop = "timeout"
         if self._task is None:
             raise Interrupted("timeout")
         self._task.get_loop().call_soon_threadsafe(self._task.cancel)

@@ -10,7 +10,7 @@ from .._durations import spoken
 from .._record import AttemptRecord, JobRecord, WorkerRecord
 from .._store import Store
 from .._when import clock, distance, rfc3339
-from .._why import bar_text, error_line, loads
+from .._why import attempt_number, bar_text, error_line, loads
 from ..errors import JobNotFound, PackhorseError
 from ._show import STATES, clean, clean_lines, colour, cut, echo, state, symbol, table
 
@@ -53,7 +53,7 @@ def as_data(record: JobRecord, names: dict[str, str] | None = None) -> dict[str,
         "meta": loads(record.meta) or {},
         "options": loads(record.options) or {},
         "on_crash": "fail" if record.crash_fails else "retry",
-        "attempt": record.attempt,
+        "attempt": attempt_number(record),
         "failures": record.failures,
         "crashes": record.crashes,
         "losses": record.losses,
@@ -158,7 +158,7 @@ def listing(records: Sequence[JobRecord], names: dict[str, str], now: int) -> No
                 state(record.state),
                 call_text(record, 60),
                 clean(record.queue),
-                str(record.attempt),
+                str(attempt_number(record)),
                 waited,
                 ran,
                 when,

@@ -123,11 +123,13 @@ def with_session(command: F) -> F:
     """Hand the session to a command as its first argument, and give it the options that every command takes."""
 
     @functools.wraps(command)
-    def called(*args: Any, **kwargs: Any) -> Any:
+    def called(*args: Any, **kwargs: Any) -> None:
         ctx = click.get_current_context()
         session = Session.of(ctx)
         session.command = ctx.command_path
-        return command(session, *args, **kwargs)
+        code = command(session, *args, **kwargs)
+        if code:
+            ctx.exit(code)
 
     return global_options(called)  # type: ignore[return-value]
 

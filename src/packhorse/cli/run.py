@@ -225,5 +225,7 @@ def _failure_cause(record: JobRecord) -> None:
     elif isinstance(error, dict):
         head = _show.clean(_why.error_line(record.error))
         _show.echo(f"  {head}         {where(record.error)}  [{error.get('code') or code}]")
-        for line in list(error_text(error))[1:]:
+        frames = list(error_text(error))[1:]
+        # One frame of the user's own is on the line above already.
+        for line in frames if len(frames) > 2 else ():
             _show.echo(f"  {line}")

@@ -138,12 +138,12 @@ def _tell(worker: WorkerRecord, busy: list[JobRecord], now: int) -> None:
         ("heard", distance(min(worker.seen_at, now - 1), now)),
         ("version", worker.version),
         ("build", str((loads(worker.catalogue) or {}).get("build") or "")),
-        *((key, _value(value)) for key, value in (loads(worker.info) or {}).items()),
+        *((key, _value(value)) for key, value in (loads(worker.info) or {}).items() if key != "sys_path"),
         ("tasks", ", ".join(tasks)),
     ]
     for label, text in lines:
         if text:
-            _show.echo(f"  {_show.clean(label):<10}{_show.clean(text)}")
+            _show.echo(f"  {_show.clean(label):<12}{_show.clean(text)}")
     for job in busy:
         since = f"since {clock(job.started_at, now)}" if job.started_at else "claimed"
         _show.echo(f"  ▶ {short(job.id)}  {call_text(job, 70)}  {since}")
