@@ -31,6 +31,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", action="append", choices=sorted(MEASURE), help="measure only this (may be repeated)")
     parser.add_argument("--system", choices=["packhorse", "huey"], help="measure only this system")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the figures, the plot, and the databases")
+    parser.add_argument("--into", type=Path, help="a page of the docs to put the table into, with the plot beside it")
     return parser.parse_args(argv)
 
 
@@ -49,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 file.flush()
     finally:
         shutil.rmtree(folder)
-    show(rows, given.out / f"{stamp}.svg")
+    show(rows, given.out / f"{stamp}.svg", given.into)
     return 0
 
 
@@ -103,7 +104,7 @@ def surroundings(folder: Path) -> dict[str, object]:
     }
 
 
-def show(rows: list[dict[str, object]], plot: Path) -> None:
+def show(rows: list[dict[str, object]], plot: Path, page: Path | None) -> None:
     about = rows[0]
     note = (
         f"{about['cores']} cores, Python {about['python']}, SQLite {about['sqlite']}, synchronous=FULL, "
@@ -115,6 +116,9 @@ def show(rows: list[dict[str, object]], plot: Path) -> None:
     print(f"\n{note}\n\n{report.table(lines)}\n")
     plot.write_text(bars.draw(lines, note), encoding="utf-8")
     print(f"figures and plot: {plot.with_suffix('.jsonl')}, {plot.name}")
+    if page is not None:
+        page.write_text(report.put_into(page.read_text(encoding="utf-8"), note, lines), encoding="utf-8")
+        shutil.copyfile(plot, page.with_suffix(".svg"))
 
 
 if __name__ == "__main__":

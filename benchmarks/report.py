@@ -154,6 +154,10 @@ def line(measure: Measure, results: Results) -> Line:
     )
 
 
+#: The columns that are text, and begin at the left.
+TEXT = {0, 4, 6, 7}
+#: Between these lines of a page stands what was measured.
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 HEAD = ("measured", "packhorse", "(range)", "huey", "its best way", "ratio", "goal", "met", "bare SQLite")
 
 
@@ -161,10 +165,9 @@ def table(found: Iterable[Line]) -> str:
     """Return the table as text."""
     rows = [HEAD, *(cells(line) for line in found)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
-    words = {0, 4, 6, 7}  # these columns are text, and begin at the left
     return "\n".join(
         "  ".join(
-            cell.ljust(width) if n in words else cell.rjust(width)
+            cell.ljust(width) if n in TEXT else cell.rjust(width)
             for n, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows
@@ -187,3 +190,15 @@ def cells(line: Line) -> tuple[str, ...]:
         {True: "yes", False: "NO", None: "-"}[line.met],
         number(line.bare),
     )
+
+
+def put_into(page: str, note: str, found: Iterable[Line]) -> str:
+    """Return the page with the table between its two marks replaced."""
+    before, _, rest = page.partition(BEGIN)
+    _, mark, after = rest.partition(END)
+    if not mark:
+        raise ValueError(f"the page has no lines {BEGIN} and {END} to put the table between")
+    rule = ["---" if number in TEXT else "--:" for number in range(len(HEAD))]
+    rows = [HEAD, rule, *(cells(line) for line in found)]
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return f"{before}{BEGIN}\n{note}.\n\n{table}\n{END}{after}"

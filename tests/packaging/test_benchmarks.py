@@ -61,3 +61,14 @@ def test_the_plot_shows_both() -> None:
     text = "".join(ET.fromstring(bars.draw([line], "a & b")).itertext())
     assert "70 packhorse" in text
     assert "5 huey, 1 thread" in text
+
+
+def test_a_page_gets_the_table_between_its_marks() -> None:
+    found = report.lines(report.gather([*rows("packhorse", "2 children", 70.0), *rows("huey", "1 thread", 5.0)]))
+    page = f"# Title\n\n{report.BEGIN}\nold\n{report.END}\n\nend\n"
+    once = report.put_into(page, "2 cores", found)
+    assert "old" not in once
+    assert "| drain, 2 children, jobs/s | 70 | 70..70 | 5 | 1 thread | 14.0 |" in once
+    assert report.put_into(once, "2 cores", found) == once
+    with pytest.raises(ValueError, match="no lines"):
+        report.put_into("# Title", "", found)
