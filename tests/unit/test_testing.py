@@ -385,7 +385,7 @@ def test_the_fixture(pytester: pytest.Pytester) -> None:
                 assert Queue().enqueue(add, 1, 2).result() == 3
         """,
     )
-    result = pytester.runpytest_subprocess("-p", "packhorse.testing_plugin", "--strict-markers")
+    result = pytester.runpytest_subprocess("--strict-markers")
     result.assert_outcomes(passed=2)
 
 
@@ -399,5 +399,5 @@ def test_the_plugin_imports_nothing_until_it_is_used(pytester: pytest.Pytester) 
             assert "packhorse._queue" not in sys.modules
         """
     )
-    result = pytester.runpytest_subprocess("-p", "packhorse.testing_plugin", "-W", "error")
+    result = pytester.runpytest_subprocess("-W", "error")
     result.assert_outcomes(passed=1)
