@@ -46,6 +46,7 @@ demo: $(STAMP) ## see a real worker at work (DIR=… a folder of Python packages
 	$(PY) -B examples/demo/run.py $(DIR)
 
 test: $(STAMP) lint ## everything, in under 15 minutes on two cores
+	$(PY) -m tests.proof.kill_run --jobs 1000 --kills 20 --quiet
 	$(PY) -m pytest -n 2 --dist loadgroup
 
 check: $(STAMP) lint ## format, lint, types, imports, unit tests, SQLite conformance: about a minute
