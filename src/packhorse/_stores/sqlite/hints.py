@@ -19,6 +19,9 @@ from .connection import Connection
 _LOOK_EVERY = 0.0003
 #: … and for so long.
 _LOOK_FOR = 0.1
+#: A hint may come of a commit that a slow disk keeps waiting: until then it is asked for now and then.
+_EXPECT_FOR = 30.0
+_LINGER = 1.0
 #: Without hints, looks are this far apart, longer and longer.
 _POLL_FIRST, _POLL_LAST = 0.005, 0.25
 
@@ -28,6 +31,7 @@ class Waiting(Connection):
 
     _pipe: tuple[int, int] | None = None
     _notices: int | None = None
+    _expect_until = 0.0
     _owner = 0  #: process whose descriptors these are
     _pipe_lock = threading.Lock()
 
@@ -37,22 +41,21 @@ class Waiting(Connection):
         self._prepare()
         assert self._pipe is not None
         woken = [self._pipe[0]]
-        # Watched first, then asked: what changes in between is not missed.
         sources = woken if self._notices is None else [*woken, self._notices]
-        hinted, pause = False, _POLL_FIRST
+        pause = _POLL_FIRST
         while not self.changed():
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
-            # After a hint that nothing came of yet, the commit may still be waiting for a slow disk.
-            blind = self._notices is None or hinted
+            blind = self._notices is None or time.monotonic() < self._expect_until
             ready = _readable(sources, min(pause, left) if blind else left)
             if woken[0] in ready:
                 _empty(woken[0])
                 return self.changed()
             if ready:
                 _empty(ready[0])
-                hinted, pause = True, _POLL_FIRST
+                pause = _POLL_FIRST
+                self._expect_until = time.monotonic() + _EXPECT_FOR
                 self._look(deadline, woken)
             else:
                 pause = min(pause * 1.5, _POLL_LAST)
@@ -79,6 +82,9 @@ class Waiting(Connection):
         """Tell whether another connection has changed something since this was last asked (first time: True)."""
         seen = self._version()
         news = seen != self._seen_version
+        if news:
+            # Another commit may have been noticed together with this one, and be seen a little later.
+            self._expect_until = time.monotonic() + _LINGER
         self._seen_version = seen
         return news
 
@@ -96,6 +102,8 @@ class Waiting(Connection):
             # The log is there once the database has been read, and stays as long as any connection is open.
             self._version()
             self._notices = inotify.watch(f"{self._path}-wal")
+            # A commit may have been written before the watch began, and be seen only after it.
+            self._expect_until = time.monotonic() + _EXPECT_FOR
 
     def _prepare_pipe(self) -> None:
         if self._pipe is not None and self._owner == os.getpid():
