@@ -22,6 +22,7 @@ from .._options import Options, Policy, check
 from .._record import LOG_LIMIT, Claimed, Verdict
 from .._wire import FrameReader, line, write_all
 from ..errors import PackhorseError
+from .interrupts import SIGNAL
 from .slots import Single, Threads
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ def main(fds: list[int]) -> int:
     payload, permits, control, results, faults = fds
     # Until the application is imported a stop of the whole group must not leave a half-started child behind with a
     # traceback; the supervisor ends its children itself.
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    # The interrupting signal too: a one-slot child handles it, the others listen to their control pipe.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, SIGNAL):
         signal.signal(number, signal.SIG_IGN)
     reader = FrameReader(payload)
     kind, settings = reader.read()
