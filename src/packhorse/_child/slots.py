@@ -90,9 +90,12 @@ class Threads:
             thread.join()
 
     def _slot(self, permits: socket.socket, results: int) -> None:
-        while data := permits.recv(PERMIT.size):
-            (index,) = PERMIT.unpack(data)
+        while True:
+            # One slot at a time waits for the next permit: frames and permits must be read in the same order.
             with self._lock:
+                if not (data := permits.recv(PERMIT.size)):
+                    return
+                (index,) = PERMIT.unpack(data)
                 if index == ORDER:
                     self._child.obey()
                     continue
