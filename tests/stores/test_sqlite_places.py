@@ -130,7 +130,7 @@ def test_a_local_file_system_is_told_from_a_network_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    "url, said",
     [
         ("sqlite://", "names no file"),
         ("sqlite:///", "names no file"),
@@ -146,7 +146,7 @@ def test_urls_that_mean_nothing(url: str, said: str) -> None:
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("query", "level"), [("", 2), ("?synchronous=full", 2), ("?synchronous=normal", 1)])
+@pytest.mark.parametrize("query, level", [("", 2), ("?synchronous=full", 2), ("?synchronous=normal", 1)])
 def test_durability_is_as_the_url_says(path: Path, query: str, level: int) -> None:
     store = open_store(url_of(path, query))
     assert store._db.execute("PRAGMA synchronous").fetchone() == (level,)  # type: ignore[attr-defined]

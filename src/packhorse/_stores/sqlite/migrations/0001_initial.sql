@@ -67,7 +67,7 @@ CREATE UNIQUE INDEX packhorse_jobs_id ON packhorse_jobs (ns, id);
 CREATE INDEX packhorse_jobs_ready ON packhorse_jobs (line, priority, rank) WHERE state = 0;
 CREATE INDEX packhorse_jobs_running ON packhorse_jobs (worker) WHERE state = 1;
 CREATE INDEX packhorse_jobs_blocked ON packhorse_jobs (line) WHERE state = 4;
-CREATE INDEX packhorse_jobs_resting ON packhorse_jobs (kind, state) WHERE state > 1;
+CREATE INDEX packhorse_jobs_resting ON packhorse_jobs (kind, state) WHERE state NOT IN (0, 1);
 
 -- What only some jobs have. waits_until is expires_at until the job ends, due_at is kept while scheduled or
 -- retrying, drop_at is result_until as long as the result is there.

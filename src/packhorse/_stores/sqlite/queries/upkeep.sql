@@ -71,7 +71,7 @@ SELECT (SELECT min(seq) FROM packhorse_jobs), (SELECT max(seq) FROM packhorse_jo
 
 -- name: ended
 SELECT seq FROM packhorse_jobs
- WHERE kind = :kind AND state = :state AND seq <= :last AND finished_at < :before
+ WHERE kind = :kind AND state = :state AND state NOT IN (0, 1) AND seq <= :last AND finished_at < :before
  ORDER BY seq LIMIT :limit
 
 -- name: over

@@ -1,0 +1,169 @@
+"""That size does not matter: hot statements walk an index and sort nothing; and what the short ways must not change."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import uuid
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from packhorse._record import NewJob, Verdict, WorkerRecord
+from packhorse._store import JobFilter
+from packhorse._stores.sqlite import SqliteStore, queries
+
+MANY = 3000
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> SqliteStore:
+    made = SqliteStore(f"sqlite:///{tmp_path}/jobs.db")
+    made.register(WorkerRecord("w", "name", "host", 1, "boot"))
+    return made
+
+
+def new(payload: str = "[[],{}]", **more: object) -> NewJob:
+    return NewJob(str(uuid.uuid4()), "m:f", "q", payload)._replace(**more)  # type: ignore[arg-type]
+
+
+def succeed(store: SqliteStore, count: int) -> list[str]:
+    claimed = store.claim(None, count, 0, "w", 1).jobs
+    verdicts = [Verdict(j.id, j.token, "succeeded", "succeeded", 0.2, 0.1, True, "1") for j in claimed]
+    assert store.settle("w", verdicts) == []
+    return [job.id for job in claimed]
+
+
+@pytest.mark.parametrize(
+    "verb, name, index",
+    [
+        ("claim", "first", "packhorse_jobs_ready"),
+        ("claim", "ranks", "packhorse_jobs_ready"),
+        ("claim", "heads", "packhorse_jobs_ready"),
+        ("search", "resting_down", "packhorse_jobs_resting"),
+        ("search", "resting_up", "packhorse_jobs_resting"),
+        ("upkeep", "ended", "packhorse_jobs_resting"),
+        ("upkeep", "blocked", "packhorse_jobs_blocked"),
+        ("search", "running", "packhorse_jobs_running"),
+        ("search", "queued", "packhorse_jobs_ready"),
+        ("upkeep", "due", "packhorse_details_due"),
+        ("upkeep", "next_due", "packhorse_details_due"),
+        ("upkeep", "expired", "packhorse_details_waits"),
+        ("upkeep", "over", "packhorse_details_drop"),
+        ("beat", "mine", "packhorse_jobs_running"),
+        ("look", "by_id", "packhorse_jobs_id"),
+        ("look", "before", "packhorse_jobs_ready"),
+        ("upkeep", "orphans", "packhorse_jobs_running"),
+    ],
+)
+def test_a_statement_walks_its_index(store: SqliteStore, verb: str, name: str, index: str) -> None:
+    statement = queries.sql(verb, name)
+    names = {word.strip(",()") for word in statement.replace(":", " :").split() if word.startswith(":")}
+    values = {word[1:].strip(",()"): 1 for word in names}
+    plan = [row[3] for row in store._live().execute(f"EXPLAIN QUERY PLAN {statement}", values)]
+    assert any(index in step for step in plan), plan
+    assert not any(step.startswith("SCAN packhorse_jobs") and "INDEX" not in step for step in plan), plan
+    if name in ("first", "ranks", "heads", "resting_down", "resting_up", "ended"):
+        assert not any("TEMP B-TREE" in step for step in plan), plan
+
+
+def test_every_statement_is_used_and_every_file_is_ascii() -> None:
+    code = "".join(file.read_text() for file in Path(str(files("packhorse._stores.sqlite"))).glob("*.py"))
+    for file in (files("packhorse._stores.sqlite") / "queries").iterdir():
+        if file.name.endswith(".sql"):
+            for name in queries._verb(file.name.removesuffix(".sql")):
+                assert f'"{name}"' in code or f'"{name.split("_")[-1]}"' in code or "{how}_" in code, (file.name, name)
+
+
+def test_counts_are_kept_over_batches_of_all_sizes(store: SqliteStore) -> None:
+    for size in (1, 3, 4, 17, 64, 300, 1000):
+        store.enqueue([new() for _ in range(size)])
+    total = sum((1, 3, 4, 17, 64, 300, 1000))
+    assert len(succeed(store, 333)) == 333
+    assert store.queues()[0].counts == {"queued": total - 333, "succeeded": 333}
+
+
+def test_claims_keep_the_order_of_a_batch(store: SqliteStore) -> None:
+    jobs = [new(json.dumps([[n], {}])) for n in range(700)]
+    store.enqueue(jobs)
+    claimed = store.claim(["q"], 700, 0, "w", 1).jobs
+    assert [(job.id, job.payload) for job in claimed] == [(job.id, job.payload) for job in jobs]
+
+
+@pytest.mark.parametrize("text", ["\x1e", "a\x1eb", "", "\x1f,"])
+def test_texts_with_the_separator_in_them_come_back_as_they_were(store: SqliteStore, text: str) -> None:
+    jobs = [new(), new(text, by=text or None), new()]
+    store.enqueue(jobs)
+    claimed = store.claim(None, 10, 0, "w", 1).jobs
+    assert [(job.payload, job.by) for job in claimed] == [(job.payload, job.by) for job in jobs]
+
+
+def test_a_success_is_settled_by_a_connection_that_did_not_claim_it(store: SqliteStore) -> None:
+    store.enqueue([new(), new()])
+    claimed = store.claim(None, 2, 0, "w", 1).jobs
+    other = SqliteStore(store.url)
+    verdicts = [Verdict(j.id, j.token, "succeeded", "succeeded", plain=True, result="1") for j in claimed]
+    assert other.settle("w", verdicts) == []
+    assert [answer.how for answer in store.settle("w", verdicts)] == ["repeated", "repeated"]
+    assert store.queues()[0].counts == {"succeeded": 2}
+
+
+def test_one_stale_success_does_not_hold_up_the_plain_ones(store: SqliteStore) -> None:
+    store.enqueue([new() for _ in range(5)])
+    claimed = store.claim(None, 5, 0, "w", 1).jobs
+    first = claimed[0]
+    SqliteStore(store.url).settle(None, [Verdict(first.id, first.token, "lost", "queued", losses=1)])
+    verdicts = [Verdict(j.id, j.token, "succeeded", "succeeded", plain=True, result="1") for j in claimed]
+    assert [(answer.job, answer.how) for answer in store.settle("w", verdicts)] == [(first.id, "stale")]
+    assert store.queues()[0].counts == {"queued": 1, "succeeded": 4}
+
+
+def test_one_unstorable_verdict_does_not_hold_up_the_plain_ones(store: SqliteStore) -> None:
+    store.enqueue([new() for _ in range(9)])
+    claimed = store.claim(None, 9, 0, "w", 1).jobs
+    verdicts = [Verdict(j.id, j.token, "succeeded", "succeeded", plain=True, result="1") for j in claimed]
+    verdicts[4] = verdicts[4]._replace(result="\ud800")
+    answers = store.settle("w", verdicts)
+    assert [(answer.job, answer.how) for answer in answers] == [(claimed[4].id, "unstorable")]
+    assert store.queues()[0].counts == {"failed": 1, "succeeded": 8}
+    assert (store.get([claimed[4].id])[0].reason or "").startswith("outcome cannot be stored: ")
+
+
+def test_pages_walk_all_of_a_state_in_order(store: SqliteStore) -> None:
+    store.enqueue([new(queue=f"q{n % 3}", task=f"m:f{n % 2}") for n in range(MANY)])
+    succeed(store, 1000)
+    for which in (
+        JobFilter(states=("succeeded",)),
+        JobFilter(states=("queued",)),
+        JobFilter(queue="q1"),
+        JobFilter(task="m:f1", states=("succeeded", "queued")),
+        JobFilter(),
+    ):
+        seqs: list[int] = []
+        after = None
+        while True:
+            page = store.find(which, 170, after)
+            seqs += [job.seq for job in page.jobs]
+            after = page.next
+            if after is None:
+                break
+        assert seqs == sorted(set(seqs), reverse=True)
+        records = store.get([row[0] for row in store._live().execute("SELECT id FROM packhorse_jobs")])
+        wanted = [
+            job
+            for job in records
+            if (not which.states or job.state in which.states)
+            and which.queue in (None, job.queue)
+            and which.task in (None, job.task)
+        ]
+        assert len(seqs) == len(wanted)
+
+
+def test_the_store_is_imported_without_what_only_waiting_needs() -> None:
+    code = (
+        "import sys; import packhorse._stores.sqlite; print(sorted({'ctypes', 'uuid', 'asyncio'} & set(sys.modules)))"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert "ctypes" not in told.stdout
