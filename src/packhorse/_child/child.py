@@ -37,6 +37,18 @@ _PR_SET_CHILD_SUBREAPER = 36
 #: A job that has printed more than is kept tells its newest lines this often (seconds).
 _FLOOD_PAUSE = 0.5
 _POLICIES_KNOWN = 1000
+_STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, SIGNAL)
+
+
+def _deaf(number: int, frame: object) -> None:
+    """Do nothing. Unlike SIG_IGN this is not inherited by the programs that a job starts, which must be stoppable."""
+
+
+def _hear_again() -> None:
+    """Undo that in a process which a job forks."""
+    for number in _STOPS:
+        if signal.getsignal(number) is _deaf:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def main(fds: list[int]) -> int:
@@ -45,8 +57,9 @@ def main(fds: list[int]) -> int:
     # Until the application is imported a stop of the whole group must not leave a half-started child behind with a
     # traceback; the supervisor ends its children itself.
     # The interrupting signal too: a one-slot child handles it, the others listen to their control pipe.
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, SIGNAL):
-        signal.signal(number, signal.SIG_IGN)
+    for number in _STOPS:
+        signal.signal(number, _deaf)
+    os.register_at_fork(after_in_child=_hear_again)
     reader = FrameReader(payload)
     kind, settings = reader.read()
     assert kind == "init", kind
