@@ -207,23 +207,23 @@ class Codec:
 
     def _untag(self, value: Any, depth: int = 0) -> Any:
         if type(value) is list:
-            return [self._untag(part, depth + 1) for part in value]
+            return [self._untag(part, _deeper(depth)) for part in value]
         if type(value) is not dict:
             return value
         if len(value) == 1:
             ((tag, data),) = value.items()
             if tag[:1] == "$":
-                return self._tagged(tag, data)
-        return {key: self._untag(part) for key, part in value.items()}
+                return self._tagged(tag, data, _deeper(depth))
+        return {key: self._untag(part, _deeper(depth)) for key, part in value.items()}
 
-    def _tagged(self, tag: str, data: Any) -> Any:
+    def _tagged(self, tag: str, data: Any, depth: int) -> Any:
         try:
             if tag == "$":
-                return {key: self._untag(part) for key, part in data.items()}
+                return {key: self._untag(part, depth) for key, part in data.items()}
             if tag == "$str":
                 return "".join(data)
             if tag in MANY_TAGS:
-                return MANY_TAGS[tag]([self._untag(part) for part in data])
+                return MANY_TAGS[tag]([self._untag(part, depth) for part in data])
             if tag in STANDARD_TAGS:
                 return STANDARD_TAGS[tag](data)
         except NotSerialisable:
@@ -233,7 +233,14 @@ class Codec:
         decode = self._by_tag.get(tag)
         if decode is None:
             raise NotSerialisable(f"stored data has the tag {tag!r}, which the App here does not have in its types=.")
-        return decode(self._untag(data))
+        return decode(self._untag(data, depth))
+
+
+def _deeper(depth: int) -> int:
+    """Count one level of stored data; a tag makes up to three of one level of a value."""
+    if depth > 3 * MAX_DEPTH:
+        raise NotSerialisable(f"stored data is nested more than {MAX_DEPTH} deep.")
+    return depth + 1
 
 
 def _equal(a: Any, b: Any) -> bool:

@@ -17,7 +17,7 @@ from . import _identity, _signature
 from ._importing import below, import_named, is_absence, modules_of, plugins
 from ._names import is_path
 from ._options import Options, Unset
-from ._rebuild import Hints, hints_of
+from ._rebuild import Hints, hints_of, result_annotation
 from ._tags import a_type
 from .errors import NotImportable, NotLoadable, TaskNameTaken
 
@@ -30,7 +30,7 @@ logger = logging.getLogger("packhorse.registry")
 class Runnable:
     """A function that a worker may run, with all that is needed to run it."""
 
-    __slots__ = ("_hints", "fn", "is_async", "name", "options")
+    __slots__ = ("_hints", "_returns", "fn", "is_async", "name", "options")
 
     def __init__(self, name: str, target: Callable[..., Any]) -> None:
         """Take a function, or what ``@task`` made of one, under its canonical name."""
@@ -39,6 +39,7 @@ class Runnable:
         self.is_async = inspect.iscoroutinefunction(self.fn)
         self.options: Options | None = target.options if _identity.is_task(target) else None  # type: ignore[attr-defined]
         self._hints: Hints | None | Unset = Unset.UNSET
+        self._returns: Any = Unset.UNSET
 
     @property
     def hints(self) -> Hints | None:
@@ -46,6 +47,13 @@ class Runnable:
         if isinstance(self._hints, Unset):
             self._hints = hints_of(self.fn) or None
         return self._hints
+
+    @property
+    def returns(self) -> Any:
+        """Return the annotation of its result, for ``Codec.encode_value``; ``Any`` if it has none."""
+        if self._returns is Unset.UNSET:
+            self._returns = result_annotation(self.fn)
+        return self._returns
 
 
 class Registry:

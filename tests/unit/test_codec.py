@@ -234,7 +234,26 @@ def test_what_cannot_be_stored_is_refused(value: Any, words: str) -> None:
         PLAIN.encode_value(value, "the result")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[[" + "[" * 500 + '"$"' + "]" * 500 + "],{}]",
+        "[[" + '{"$":{"$":' * 200 + "1" + "}}" * 200 + "],{}]",
+        "[[" + "[" * 100_000 + "]" * 100_000 + "],{}]",
+    ],
+    ids=["lists", "tags", "very"],
+)
+def test_stored_data_that_is_too_deep_is_refused(text: str) -> None:
+    with pytest.raises(NotSerialisable):
+        PLAIN.decode_call(text)
+
+
 def test_sixty_four_levels_are_stored() -> None:
+    tuples: Any = ()
+    boxes: Any = {}
+    for _ in range(63):
+        tuples, boxes = (tuples,), {"$x": boxes}
+    assert call(tuples, boxes) == ([tuples, boxes], {})
     assert call(deep(64)) == ([deep(64)], {})
     assert call((deep(63),)) == ([(deep(63),)], {})
 

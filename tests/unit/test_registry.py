@@ -122,11 +122,12 @@ def test_a_task_answers_to_its_name_aliases_and_path(write: Write, name: str) ->
 
 
 def test_models_are_rebuilt_by_what_is_found(write: Write) -> None:
-    write("tasks.py", "import enum\nclass C(enum.Enum):\n    A = 'a'\ndef f(c: C): ...\n")
+    write("tasks.py", "import enum\nclass C(enum.Enum):\n    A = 'a'\ndef f(c: C) -> C: ...\n")
     found = load(["tasks"]).registry.find("tasks:f")
     assert found is not None
     assert found.hints is not None
     assert found.hints.rebuild(["a"], {})[0] == [sys.modules["tasks"].C.A]
+    assert found.returns is sys.modules["tasks"].C
 
 
 # -- names with two owners --
