@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from . import _identity, _signature
 from ._codec import Codec
@@ -19,68 +19,65 @@ from ._task import Task
 from ._templates import Templates, needed
 from .errors import BadOption
 
-if TYPE_CHECKING:
-    from ._app import App
-
 R_co = TypeVar("R_co", covariant=True)
 
 
-class Plan:
-    """One task on one queue with fixed options: everything that does not change from call to call."""
+class Target:
+    """What a name leads to: function, name and the options of ``@task``. Found once, and asked whether it still holds."""
 
-    __slots__ = (
-        "_anchor",
-        "_home",
-        "_path",
-        "app",
-        "codec",
-        "fixed",
-        "fixed_id",
-        "fn",
-        "own",
-        "queue",
-        "source",
-        "task",
-        "templates",
-    )
+    __slots__ = ("_anchor", "_home", "_path", "fn", "options", "task", "templates")
 
-    def __init__(
-        self,
-        target: object,
-        *,
-        queue: str,
-        source: Source,
-        app: App | None,
-        codec: Codec,
-        using: Options,
-        defaults: Options,
-    ) -> None:
-        """Check that a worker can find ``target`` again (``NotImportable``) and settle its options."""
-        self.fn, self.task, own = _look_at(target)
-        self.queue = queue
-        self.source = source
-        self.app = app
-        self.codec = codec
-        self.fixed_id: str | None = None if using.id is UNSET else str(using.id)
-        merged: Merged = merge(using, own, defaults, app.options if app is not None else NONE)
-        self.fixed, self.own = merged[:7], (merged.tags, merged.meta)
-        # In ``using`` a tag is literal; what ``@task`` says is filled from the arguments.
+    def __init__(self, anchor: object) -> None:
+        """Check that a worker can find ``anchor`` again. Raises ``NotImportable`` and ``BadOption``."""
+        self.fn, self.task, self.options = _look_at(anchor)
+        tags = self.options.tags
         self.templates: Templates | None = None
-        if using.tags is UNSET and not isinstance(own.tags, Unset) and self.fn is not None and needed(own.tags):
-            self.templates = Templates(own.tags, self.fn, self.task)
+        if not isinstance(tags, Unset) and self.fn is not None and needed(tags):
+            self.templates = Templates(tags, self.fn, self.task)
         #: The object that the name must lead to. A name given as text is looked at again each time.
-        self._anchor = target
-        self._home, self._path = _home_of(target)
+        self._anchor = anchor
+        self._home, self._path = _home_of(anchor)
 
     def holds(self) -> bool:
         """Tell whether the name still leads to this very object. Cheap, and asked for every call: a mock may have come."""
         if self._home is None:
             return False
         found = self._home.get(self._path[0])
+        return found is self._anchor or self._holds_below(found)
+
+    def _holds_below(self, found: object) -> bool:
         for part in self._path[1:]:
             found = getattr(found, part, None)
         # Class methods are bound anew each time.
         return found is self._anchor or (isinstance(found, MethodType) and found == self._anchor)
+
+
+class Plan:
+    """One task on one queue with fixed options: everything that does not change from call to call."""
+
+    __slots__ = ("codec", "fixed", "fixed_id", "fn", "own", "queue", "source", "target", "task", "templates")
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        queue: str,
+        source: Source,
+        codec: Codec,
+        levels: tuple[Options, Options, Options],
+    ) -> None:
+        """``levels`` are the options of ``using``, the ``Queue`` and the ``App``."""
+        using, defaults, app = levels
+        self.target = target
+        self.fn, self.task = target.fn, target.task
+        self.queue = queue
+        self.source = source
+        self.codec = codec
+        self.fixed_id: str | None = None if using.id is UNSET else str(using.id)
+        merged: Merged = merge(using, target.options, defaults, app)
+        self.fixed, self.own = merged[:7], (merged.tags, merged.meta)
+        # In ``using`` a tag is literal; what ``@task`` says is filled from the arguments.
+        self.templates = target.templates if using.tags is UNSET else None
 
     def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """Return the payload of one call, or raise ``BadArguments`` or ``NotSerialisable``."""

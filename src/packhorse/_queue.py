@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Self, TypeVar, Unpac
 from . import _bulk, _runtime
 from ._by import caller
 from ._codec import PLAIN
-from ._draft import Draft, Plan
+from ._draft import Draft, Plan, Target
 from ._durations import Duration
 from ._finding import Counts, Jobs, counts_of, find, one
 from ._identity import flatten
@@ -40,7 +40,7 @@ class Queue:
     from any thread, and after a fork. Raises ``BadName`` and ``BadOption``.
     """
 
-    __slots__ = ("_app", "_defaults", "_name", "_plans", "_source", "_using")
+    __slots__ = ("_app", "_defaults", "_name", "_plans", "_source", "_targets", "_using")
 
     def __init__(
         self, name: str = "default", *, app: App | None = None, store: str | None = None, **defaults: Unpack[JobOptions]
@@ -51,6 +51,8 @@ class Queue:
         self._defaults = check(defaults, f"Queue({name!r})", "Queue")
         self._using: Options = NONE
         self._plans: dict[object, Plan] = {}
+        #: Shared with all that ``using`` makes of this queue, which live for one call most often.
+        self._targets: dict[object, Target] = {}
 
     @property
     def name(self) -> str:
@@ -72,6 +74,7 @@ class Queue:
         other._defaults = self._defaults
         other._using = using
         other._plans = {}
+        other._targets = self._targets
         return other
 
     # -- one job ----------------------------------------------------------------------------------------------------
@@ -277,22 +280,29 @@ class Queue:
             plan = self._plans.get(fn)
         except TypeError:  # unhashable, so surely no function
             plan = None
-        if plan is None or not plan.holds():
+        if plan is None or not plan.target.holds():
             plan = self._plan(fn)
         return Draft(plan, plan.encode(args, kwargs), args, kwargs)
 
     def _plan(self, fn: Any) -> Plan:
-        plan = Plan(
-            fn,
+        plan = self._plans[fn] = Plan(
+            self._target(fn),
             queue=self._name,
             source=self._source,
-            app=self._app,
             codec=self._codec,
-            using=self._using,
-            defaults=self._defaults,
+            levels=(self._using, self._defaults, NONE if self._app is None else self._app.options),
         )
-        self._plans[fn] = plan
         return plan
+
+    def _target(self, fn: Any) -> Target:
+        try:
+            target = self._targets.get(fn)
+        except TypeError:
+            target = None
+        if target is None or not target.holds():
+            target = Target(fn)
+            self._targets[fn] = target
+        return target
 
     def _store_one(self, draft: Draft[Any], by: str) -> Job[Any]:
         return self._store((draft,), by)[0]
