@@ -63,6 +63,8 @@ class ChildProcess:
         self.last_result = 0
         self.last_given = 0
         self.solo = False  #: runs a suspect, alone
+        self.silent_since = 0  #: the results pipe has ended, though the process may live
+        self.cut_off = False  #: killed for that
         self.backlog = bytearray()
         self._permits: deque[int] = deque()  #: sent, not known to be taken
         self._unsent: deque[int] = deque()

@@ -14,6 +14,8 @@ from .child_process import ChildProcess
 _log = logging.getLogger("packhorse.worker")
 
 START_LIMIT = 30.0
+#: A process that ends closes its pipes a moment before it can be collected (ns).
+_SILENT_LIMIT = 200_000_000
 _BREAKER_COUNT = 3
 _BREAKER_WINDOW = 60.0
 _PAUSE_AFTER_FAILURE = (0.2, 1.0, 2.0, 5.0, 10.0)
@@ -96,6 +98,11 @@ class Crew:
         """Return the children that should have been ready long ago."""
         limit = START_LIMIT * 1e9
         return [c for c in self.children.values() if not c.ready and monotonic_ns() - c.started > limit]
+
+    def silent(self) -> list[ChildProcess]:
+        """Return the children that live on without a pipe to report through."""
+        now = monotonic_ns()
+        return [c for c in self.children.values() if c.silent_since and now - c.silent_since > _SILENT_LIMIT]
 
     @property
     def next_start(self) -> float | None:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from .hearing import Hearing
 
 
+_CUT_OFF = "process killed: it had closed the descriptors through which it reports"
+
+
 class Death:
     """How a process ended: its wait status and what it had used."""
 
@@ -75,7 +78,7 @@ def verdicts(child: ChildProcess, death: Death, hearing: Hearing) -> list[Done]:
         elif child.doomed:
             verdict = _outcome.released(job, _neighbour(child, running))
         else:
-            verdict = _crashed(job, death, alone, faults)
+            verdict = _crashed(job, death, alone, faults, child.cut_off)
         verdict = _with_log(verdict._replace(usage=death.as_usage()), seen, faults if why is None else "")
         ended.append(Done(job, seen.since if seen else max(child.last_result, child.last_given), now, verdict))
     return ended
@@ -87,10 +90,11 @@ def _neighbour(child: ChildProcess, running: list[tuple[int, Claimed]]) -> str:
     return f"its process was killed because of its neighbour {', '.join(names) or 'there'}"
 
 
-def _crashed(job: Claimed, death: Death, alone: bool, faults: str) -> Verdict:
-    what = death.signal or f"exit status {death.exit_code}"
+def _crashed(job: Claimed, death: Death, alone: bool, faults: str, cut_off: bool) -> Verdict:
+    what = "pipe closed" if cut_off else death.signal or f"exit status {death.exit_code}"
     code = "E210"
-    text = death.text if alone else f"{death.text}; other jobs ran in it, so this one is only suspected"
+    text = _CUT_OFF if cut_off else death.text
+    text = text if alone else f"{text}; other jobs ran in it, so this one is only suspected"
     error = _failure.plain("ProcessDied", text, code=code, traceback=faults, frames=[])
     return _outcome.crashed(job, error, what if alone else text, alone=alone)
 

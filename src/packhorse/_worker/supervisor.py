@@ -210,6 +210,7 @@ class Supervisor:
         lines = child.read()
         if lines is None:
             self._selector.unregister(child.results)
+            child.silent_since = monotonic_ns()
             return
         runs = self.hearing.lines(child, lines)
         if runs:
@@ -348,6 +349,9 @@ class Supervisor:
             child.close_permits()
         for child in self.crew.overdue():
             _log.error("child %d was not ready within 30 s; killed", child.pid)
+            child.kill()
+        for child in self.crew.silent():
+            child.cut_off = True
             child.kill()
 
     # -- mail ---------------------------------------------------------------------------------------------------------
