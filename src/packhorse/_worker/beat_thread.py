@@ -91,7 +91,13 @@ class BeatThread(threading.Thread):
             store.wake()
 
     def run(self) -> None:
-        """Serve until stopped."""
+        """Serve until stopped. A bug ends the worker: without beats it would only do harm."""
+        try:
+            self._serve()
+        except Exception as error:
+            self._main.put(m.Refused(error, 70))
+
+    def _serve(self) -> None:
         while not self._over.is_set():
             self._check_pulse()
             try:

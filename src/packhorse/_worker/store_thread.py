@@ -77,7 +77,13 @@ class StoreThread(threading.Thread):
 
     # -- the loop -----------------------------------------------------------------------------------------------------
     def run(self) -> None:
-        """Open the store, then serve until told to finish."""
+        """Open the store, then serve until told to finish. A bug ends the worker: half alive it would only do harm."""
+        try:
+            self._serve()
+        except Exception as error:
+            self._main.put(m.Refused(error, 70))
+
+    def _serve(self) -> None:
         if not self._open_first():
             return
         while True:
