@@ -20,7 +20,7 @@ def new_loop() -> asyncio.AbstractEventLoop:
 
 async def driven(gate: Gate, run: Running, coroutine: Coroutine[Any, Any, Any]) -> Any:
     """Await a job's coroutine, interruptible through its task."""
-    gate.arm(run, asyncio.current_task())
+    gate.arm(asyncio.current_task())
     return await Interruptible(coroutine, run)
 
 

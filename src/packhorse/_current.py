@@ -43,13 +43,23 @@ class Running:
 
 _context: ContextVar[Running | None] = ContextVar("packhorse_running", default=None)
 #: In a child with one slot there is one running job in the whole process, so that threads the job starts see it too.
+#: It becomes a ``Running`` when somebody looks: most jobs never do.
 _only: Running | None = None
+_only_parts: tuple[Claimed, int, Sink | None] | None = None
 
 
-def enter_only(run: Running | None) -> None:
-    """Set the job of a one-slot process, or None."""
-    global _only
-    _only = run
+def enter_only(parts: tuple[Claimed, int, Sink | None] | None) -> None:
+    """Set the job of a one-slot process (job, retries, sink), or None."""
+    global _only, _only_parts
+    _only = None
+    _only_parts = parts
+
+
+def leave_only() -> Running | None:
+    """End the job of a one-slot process; return its ``Running`` if anybody looked."""
+    global _only, _only_parts
+    run, _only, _only_parts = _only, None, None
+    return run
 
 
 enter_context = _context.set
@@ -58,12 +68,16 @@ leave_context = _context.reset
 
 def running() -> Running | None:
     """Return the run this thread or coroutine is part of."""
-    return _context.get() or _only
+    global _only
+    run = _context.get() or _only
+    if run is None and _only_parts is not None:
+        run = _only = Running(*_only_parts)
+    return run
 
 
 def running_id() -> str | None:
     """Return the id of the running job: the parent of what it enqueues."""
-    run = _context.get() or _only
+    run = running()
     return run.job.id if run is not None else None
 
 

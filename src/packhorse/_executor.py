@@ -14,8 +14,18 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from . import _current, _failure, _outcome
-from ._current import CurrentJob, Running, Sink
+from . import _failure, _outcome
+from ._current import (
+    CurrentJob,
+    Running,
+    Sink,
+    current_job,
+    enter_context,
+    enter_only,
+    leave_context,
+    leave_only,
+    running,
+)
 from ._outcome import Run
 from ._record import FINAL, Claimed, Verdict
 from ._signals import Cancel, Interrupted, Retry, Snooze
@@ -33,6 +43,10 @@ _log = logging.getLogger("packhorse.worker")
 #: Told the limits of each run before it begins.
 OnPolicy = Callable[[Claimed, "Policy"], None]
 
+#: The counters of a job at its very first attempt, and the verdict on its success behind id and token.
+_FIRST = (0, 0, 0, 0, 0)
+_PLAIN = Verdict("", "", "succeeded", "succeeded", plain=True, result="null")[2:]
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -46,21 +60,36 @@ class Outcome:
 
 
 class Gate(Protocol):
-    """Lets interruptions into the user's code, and only there."""
+    """Lets interruptions into the user's code, and only there. It is about the run of the calling thread or coroutine."""
 
-    def arm(self, run: Running, task: asyncio.Task[Any] | None = None) -> None:
+    def arm(self, task: asyncio.Task[Any] | None = None) -> None:
         """From here on the run may be interrupted; raises at once if it already should be."""
 
-    def disarm(self, run: Running) -> None:
-        """From here on it may not; what is pending is forgotten."""
+    def disarm(self) -> None:
+        """From here on it may not; what is pending is forgotten. Calling it twice is fine."""
 
 
 class _Open:
-    def arm(self, run: Running, task: asyncio.Task[Any] | None = None) -> None:
-        pass
+    def arm(self, task: asyncio.Task[Any] | None = None) -> None:
+        """Nobody interrupts."""
 
-    def disarm(self, run: Running) -> None:
-        pass
+    def disarm(self) -> None:
+        """Nobody interrupts."""
+
+
+class Plan:
+    """All that is needed to run the jobs of one task."""
+
+    __slots__ = ("fn", "hints", "is_async", "keeps", "policy", "retries")
+
+    def __init__(self, runnable: Runnable, policy: Policy) -> None:
+        """Bring together what the code and the options say."""
+        self.fn = runnable.fn
+        self.hints = runnable.hints
+        self.is_async = runnable.is_async
+        self.policy = policy
+        self.retries = policy.retry.retries
+        self.keeps = policy.keep_result is True
 
 
 class Executor:
@@ -82,7 +111,9 @@ class Executor:
         self._find = find
         self._codec = codec
         self._app = app
+        self._decode = codec.decode_call
         self._effective = effective
+        self._plans: dict[str, Plan] = {}
         self._around = [m for m in middleware if hasattr(m, "around_job")]
         self._after = [m for m in middleware if hasattr(m, "after_job")]
         self._single = single
@@ -92,92 +123,98 @@ class Executor:
     # -- the run ----------------------------------------------------------------------------------------------------
     def run(self, job: Claimed, sink: Sink | None = None, on_policy: OnPolicy | None = None) -> Verdict:
         """Run a job to its end in this thread, an ``async def`` in a loop of the thread's own."""
-        runnable = self._find(job.task)
-        if runnable is None:
-            return _outcome.parked(job, job.queue)
-        policy = self._effective(job.options, runnable.options, self._app)
-        if on_policy is not None:
-            on_policy(job, policy)
-        run = Running(job, policy.retry.retries, sink)
-        token = None
+        plan = self._plans.get(job.task) if job.options is None else None
+        if plan is None:
+            plan = self._plan(job, on_policy)
+            if plan is None:
+                return _outcome.parked(job, job.queue)
         if self._single:
-            _current.enter_only(run)
+            enter_only((job, plan.retries, sink))
+            verdict = self._attempt(job, plan)
+            run = leave_only()
         else:
-            token = _current.enter_context(run)
-        try:
-            verdict = self._attempt(run, runnable, policy)
-        finally:
-            if token is None:
-                _current.enter_only(None)
-            else:
-                _current.leave_context(token)
-        return verdict if run.log is None else verdict._replace(log=run.log.text(), log_dropped=run.log.dropped)
+            run = Running(job, plan.retries, sink)
+            token = enter_context(run)
+            try:
+                verdict = self._attempt(job, plan)
+            finally:
+                leave_context(token)
+        return verdict if run is None or run.log is None else _logged(verdict, run)
 
     async def arun(self, job: Claimed, sink: Sink | None = None, on_policy: OnPolicy | None = None) -> Verdict:
         """Run a job as a coroutine of the running loop; a sync function runs in one thread beside it."""
-        runnable = self._find(job.task)
-        if runnable is None:
+        plan = self._plan(job, on_policy)
+        if plan is None:
             return _outcome.parked(job, job.queue)
-        if not runnable.is_async:
+        if not plan.is_async:
             from asyncio import to_thread
 
             return await to_thread(self.run, job, sink, on_policy)
-        policy = self._effective(job.options, runnable.options, self._app)
-        if on_policy is not None:
-            on_policy(job, policy)
-        run = Running(job, policy.retry.retries, sink)
-        _current.enter_context(run)
-        verdict = await self._async_attempt(run, runnable, policy)
-        return verdict if run.log is None else verdict._replace(log=run.log.text(), log_dropped=run.log.dropped)
+        run = Running(job, plan.retries, sink)
+        enter_context(run)
+        verdict = await self._async_attempt(run, plan)
+        return verdict if run.log is None else _logged(verdict, run)
 
-    def _attempt(self, run: Running, runnable: Runnable, policy: Policy) -> Verdict:
-        job = run.job
+    def _plan(self, job: Claimed, on_policy: OnPolicy | None) -> Plan | None:
+        """Return how to run a job; None: nobody knows the task. Kept for jobs without options of their own."""
+        runnable = self._find(job.task)
+        if runnable is None:
+            return None
+        plan = Plan(runnable, self._effective(job.options, runnable.options, self._app))
+        if on_policy is not None:
+            on_policy(job, plan.policy)
+        if job.options is None:
+            self._plans[job.task] = plan
+        return plan
+
+    def _attempt(self, job: Claimed, plan: Plan) -> Verdict:
+        gate = self._gate
         try:
-            args, kwargs = self._codec.decode_call(job.payload, runnable.hints)
-            self._gate.arm(run)
+            args, kwargs = self._decode(job.payload, plan.hints)
+            gate.arm()
             try:
                 if self._around:
-                    value = self._call_within(run, runnable, args, kwargs)
-                elif runnable.is_async:
-                    value = self._run_async(run, runnable, args, kwargs)
+                    value = self._call_within(plan, args, kwargs)
+                elif plan.is_async:
+                    value = self._run_async(plan, args, kwargs)
                 else:
-                    value = runnable.fn(*args, **kwargs)
+                    value = plan.fn(*args, **kwargs)
             finally:
-                self._gate.disarm(run)
+                gate.disarm()
         except BaseException as error:
-            verdict = self._verdict_of(error, run, policy)
+            gate.disarm()  # once more: the interruption may have come in the middle of the first time
+            verdict = self._verdict_of(error, job, plan.policy)
         else:
-            if value is None and policy.keep_result is True and not self._after and _outcome.untouched(job):
+            if value is None and plan.keeps and not self._after and job[8:13] == _FIRST:
                 # The common case of a small job, kept short.
-                return Verdict(job.id, job.token, "succeeded", "succeeded", None, 0.0, True, "null")
-            verdict = self._verdict_of_value(value, run, policy)
-        return self._finish(run, verdict)
+                return tuple.__new__(Verdict, (job.id, job.token, *_PLAIN))
+            verdict = self._verdict_of_value(value, job, plan.policy)
+        return self._finish(job, verdict)
 
-    async def _async_attempt(self, run: Running, runnable: Runnable, policy: Policy) -> Verdict:
+    async def _async_attempt(self, run: Running, plan: Plan) -> Verdict:
         from ._coroutines import driven
 
+        job = run.job
         try:
-            args, kwargs = self._codec.decode_call(run.job.payload, runnable.hints)
+            args, kwargs = self._decode(job.payload, plan.hints)
             try:
-                with self._surrounded(run):
-                    value = await driven(self._gate, run, runnable.fn(*args, **kwargs))
+                with self._surrounded():
+                    value = await driven(self._gate, run, plan.fn(*args, **kwargs))
             finally:
-                self._gate.disarm(run)
+                self._gate.disarm()
         except BaseException as error:
-            verdict = self._verdict_of(error, run, policy)
+            verdict = self._verdict_of(error, job, plan.policy)
         else:
-            verdict = self._verdict_of_value(value, run, policy)
-        return self._finish(run, verdict)
+            verdict = self._verdict_of_value(value, job, plan.policy)
+        return self._finish(job, verdict)
 
-    def _call_within(self, run: Running, runnable: Runnable, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        with self._surrounded(run):
-            if runnable.is_async:
-                return self._run_async(run, runnable, args, kwargs)
-            return runnable.fn(*args, **kwargs)
+    def _call_within(self, plan: Plan, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        with self._surrounded():
+            return self._run_async(plan, args, kwargs) if plan.is_async else plan.fn(*args, **kwargs)
 
-    def _surrounded(self, run: Running) -> ExitStack:
+    def _surrounded(self) -> ExitStack:
         stack = ExitStack()
-        view = _view(run)
+        view = current_job()
         try:
             for each in self._around:
                 stack.enter_context(each.around_job(view))
@@ -186,46 +223,48 @@ class Executor:
             raise
         return stack
 
-    def _run_async(self, run: Running, runnable: Runnable, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    def _run_async(self, plan: Plan, args: list[Any], kwargs: dict[str, Any]) -> Any:
         """Run an ``async def`` in this thread's own loop. asyncio is imported by whoever needs it: it costs 30 ms of a start."""
         from . import _coroutines
 
+        run = running()
+        assert run is not None
         loop = getattr(self._loops, "loop", None)
         if loop is None or loop.is_closed():
             loop = self._loops.loop = _coroutines.new_loop()
-        return loop.run_until_complete(_coroutines.driven(self._gate, run, runnable.fn(*args, **kwargs)))
+        return loop.run_until_complete(_coroutines.driven(self._gate, run, plan.fn(*args, **kwargs)))
 
     # -- the verdict ------------------------------------------------------------------------------------------------
-    def _verdict_of_value(self, value: object, run: Running, policy: Policy) -> Verdict:
+    def _verdict_of_value(self, value: object, job: Claimed, policy: Policy) -> Verdict:
         if isinstance(value, (Retry, Snooze, Cancel)):
-            return _asked(value, run.job, policy)
+            return _asked(value, job, policy)
         if policy.keep_result is False:
-            return _outcome.succeeded(run.job, None)
+            return _outcome.succeeded(job, None)
         keep = None if policy.keep_result is True else float(policy.keep_result)
         try:
-            return _outcome.succeeded(run.job, self._codec.encode_value(value, "result"), keep=keep)
+            return _outcome.succeeded(job, self._codec.encode_value(value, "result"), keep=keep)
         except (PackhorseError, RecursionError) as error:
-            return _outcome.succeeded(run.job, None, reason=_dropped(run.job, value, error))
+            return _outcome.succeeded(job, None, reason=_dropped(job, value, error))
         except Exception as error:  # an encoder of the App's own
-            return _outcome.succeeded(run.job, None, reason=_dropped(run.job, value, error))
+            return _outcome.succeeded(job, None, reason=_dropped(job, value, error))
 
-    def _verdict_of(self, error: BaseException, run: Running, policy: Policy) -> Verdict:
+    def _verdict_of(self, error: BaseException, job: Claimed, policy: Policy) -> Verdict:
         if isinstance(error, (Retry, Snooze, Cancel)):
-            return _asked(error, run.job, policy)
+            return _asked(error, job, policy)
         if isinstance(error, Interrupted):
-            return interrupted(run.job, policy, str(error.reason), error)
+            return interrupted(job, policy, str(error.reason), error)
         if isinstance(error, SystemExit):
             text = _failure.plain("SystemExit", f"called sys.exit({error.code!r})", frames=[])
-            return _outcome.failed(run.job, policy.retry, text, retry=policy.retry.wants(error))
+            return _outcome.failed(job, policy.retry, text, retry=policy.retry.wants(error))
         if _is_cancelled_error(error):
             text = _failure.plain("CancelledError", "cancelled itself: nobody had cancelled the job")
-            return _outcome.failed(run.job, policy.retry, text, retry=policy.retry.wants(error))
+            return _outcome.failed(job, policy.retry, text, retry=policy.retry.wants(error))
         retry = policy.retry.wants(error)
-        return _outcome.failed(run.job, policy.retry, _failure.describe(error), retry=retry)
+        return _outcome.failed(job, policy.retry, _failure.describe(error), retry=retry)
 
-    def _finish(self, run: Running, verdict: Verdict) -> Verdict:
+    def _finish(self, job: Claimed, verdict: Verdict) -> Verdict:
         if self._after and verdict.state in FINAL:
-            self.after(CurrentJob(run), verdict, run.job)
+            self.after(current_job(), verdict, job)
         return verdict
 
     # -- the end of a job -------------------------------------------------------------------------------------------
@@ -284,10 +323,8 @@ def _dropped(job: Run, value: object, error: BaseException) -> str:
     )
 
 
-def _view(run: Running) -> CurrentJob:
-    if run.view is None:
-        run.view = CurrentJob(run)
-    return run.view
+def _logged(verdict: Verdict, run: Running) -> Verdict:
+    return verdict._replace(log=run.log.text(), log_dropped=run.log.dropped)
 
 
 def _is_cancelled_error(error: BaseException) -> bool:

@@ -13,7 +13,10 @@ from __future__ import annotations
 import json
 import os
 import struct
+from collections.abc import Sequence
 from typing import Any
+
+from ._record import Claimed
 
 PERMIT = struct.Struct("<q")
 LENGTH = struct.Struct("<I")
@@ -24,6 +27,41 @@ ORDER = -1
 
 #: Reasons to interrupt, as they cross the control pipe.
 REASONS = ("timeout", "cancelled", "shutdown")
+
+
+#: What a claimed job has in these fields when it is an ordinary one at its first attempt; it then travels as text.
+_USUAL = (None, False, False, 0, 0, 0, 0, 0)
+_NONE = (None, None, None)
+_FIELD, _ROW = "\x1f", "\x1e"
+
+
+def jobs_frame(first: int, jobs: Sequence[Claimed]) -> bytes:
+    """Return the frame that gives jobs their indexes from ``first`` on.
+
+    Ordinary jobs travel as joined text: no field of theirs can hold a control character, so nothing needs escaping, which
+    is half the cost of JSON here. ``by`` stays behind: no run looks at it.
+    """
+    rows = []
+    token = jobs[0][1]
+    for job in jobs:
+        if job[5:13] != _USUAL or job[16:19] != _NONE or job[20] is not None or job[21] is not None or job[1] != token:
+            return frame("jobs", [first, [each._replace(by=None) for each in jobs]])
+        rows.append(f"{job[0]}\x1f{job[2]}\x1f{job[3]}\x1f{job[13]}\x1f{job[14]}\x1f{job[15]}\x1f{job[4]}")
+    data = f'["usual",[{first},"{token}"]]\x1e{_ROW.join(rows)}'.encode("ascii")
+    return LENGTH.pack(len(data)) + data
+
+
+def usual_jobs(token: str, rows: str) -> list[Claimed]:
+    """Return the jobs that travelled as text."""
+    make, jobs = tuple.__new__, []
+    for row in rows.split(_ROW):
+        id_, task, queue, fence, priority, created, payload = row.split(_FIELD)
+        fields = (
+            id_, token, task, queue, payload, None, False, False, 0, 0, 0, 0, 0,
+            int(fence), int(priority), int(created), None, None, None, None, None, None,
+        )  # fmt: skip
+        jobs.append(make(Claimed, fields))
+    return jobs
 
 
 def frame(kind: str, body: Any) -> bytes:
@@ -43,7 +81,10 @@ class FrameReader:
     def read(self) -> tuple[str, Any]:
         """Return the next frame; raises ``EOFError`` when the supervisor is gone."""
         (size,) = LENGTH.unpack(self._take(LENGTH.size))
-        kind, body = json.loads(self._take(size))
+        head, _, rows = self._take(size).decode("ascii").partition(_ROW)
+        kind, body = json.loads(head)
+        if kind == "usual":
+            return "jobs", [body[0], usual_jobs(body[1], rows)]
         return kind, body
 
     def _take(self, size: int) -> bytes:

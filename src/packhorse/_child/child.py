@@ -23,15 +23,13 @@ from .._record import LOG_LIMIT, Claimed, Verdict
 from .._wire import FrameReader, line, write_all
 from ..errors import PackhorseError
 from .interrupts import SIGNAL
-from .slots import Single, Threads
+from .slots import CLOSED, Single, Threads
 
 if TYPE_CHECKING:
     from .coroutines import Coroutines
 
 _log = logging.getLogger("packhorse.worker")
 
-#: Exit status of a child whose job closed the descriptors it talks through.
-_CLOSED = 71
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 #: A job that has printed more than is kept tells its newest lines this often (seconds).
@@ -84,7 +82,7 @@ def main(fds: list[int]) -> int:
         if error.errno != errno.EBADF:
             raise
         # The job closed descriptors that are not its own; the supervisor sees a child that died under it.
-        os._exit(_CLOSED)
+        os._exit(CLOSED)
 
 
 class Child:
@@ -182,8 +180,8 @@ class Child:
         kind, body = self._reader.read()
         if kind == "jobs":
             first, rows = body
-            for offset, row in enumerate(rows):
-                self._jobs[first + offset] = Claimed._make(row)
+            for index, row in enumerate(rows, first):
+                self._jobs[index] = row if type(row) is Claimed else Claimed._make(row)
         elif kind == "withdrawn":
             for index in body:
                 self._jobs.pop(index, None)

@@ -1,19 +1,26 @@
-"""What a job may change in its process, put back after it: working directory, umask, environment, signal handlers."""
+"""What a job may change in its process, put back after it: working directory, umask, environment, signal handlers.
+
+Looked at after every job, so it must cost next to nothing: changes of directory and environment announce themselves through an
+audit hook (PEP 578), and the rest is a system call and a few look-ups.
+"""
 
 from __future__ import annotations
 
+import _signal
 import logging
 import os
 import signal
 import sys
+from typing import Any
 
 _log = logging.getLogger("packhorse.worker")
 
 _WATCHED = tuple(
-    getattr(signal, name)
+    int(getattr(signal, name))
     for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGALRM", "SIGCHLD", "SIGUSR1", "SIGUSR2", "SIGPIPE")
     if hasattr(signal, name)
 )
+_ANNOUNCED = frozenset({"os.chdir", "os.putenv", "os.unsetenv"})
 
 
 class Guard:
@@ -24,33 +31,42 @@ class Guard:
         self._cwd = os.getcwd()
         self._umask = os.umask(0o022)
         os.umask(self._umask)
-        # The mapping behind os.environ: comparing it costs no decoding of each value.
-        self._environ = dict(os.environ._data)  # type: ignore[attr-defined]
+        self._environ = dict(os.environ)
         self._path = list(sys.path)
-        self._handlers = {number: signal.getsignal(number) for number in _WATCHED}
-        self._getsignal = signal.getsignal
-        self._pairs = tuple(self._handlers.items())
+        # The C function: the one of the signal module builds an enum member at each call.
+        self._handlers = tuple((number, _signal.getsignal(number)) for number in _WATCHED)
+        self._announced = False
+        sys.addaudithook(self._hear)
+
+    def _hear(self, event: str, args: tuple[Any, ...]) -> None:
+        if event in _ANNOUNCED:
+            self._announced = True
 
     def restore(self, task: str) -> None:
         """Put back what the last job changed, and say which task it was."""
-        changed = []
-        if self._cwd_changed():
-            changed.append("working directory")
-            os.chdir(self._cwd)
+        changed = self._restore_announced() if self._announced else []
         if os.umask(self._umask) != self._umask:
             changed.append("umask")
-        if os.environ._data != self._environ:  # type: ignore[attr-defined]
-            changed.append("environment")
-            self._restore_environ()
         if sys.path != self._path:
             changed.append("sys.path")
             sys.path[:] = self._path
-        for number, handler in self._pairs:
-            if self._getsignal(number) is not handler:
+        for number, handler in self._handlers:
+            if _signal.getsignal(number) is not handler:
                 changed.append(f"handler of {signal.Signals(number).name}")
                 signal.signal(number, handler if handler is not None else signal.SIG_DFL)
         if changed:
             _log.warning("task %s left its process changed (%s); put back", task, ", ".join(changed))
+
+    def _restore_announced(self) -> list[str]:
+        changed = []
+        if self._cwd_changed():
+            changed.append("working directory")
+            os.chdir(self._cwd)
+        if dict(os.environ) != self._environ:
+            changed.append("environment")
+            self._restore_environ()
+        self._announced = False
+        return changed
 
     def _cwd_changed(self) -> bool:
         try:
@@ -59,9 +75,8 @@ class Guard:
             return True
 
     def _restore_environ(self) -> None:
-        saved = {os.fsdecode(k): os.fsdecode(v) for k, v in self._environ.items()}
-        for name in set(os.environ) - set(saved):
+        for name in set(os.environ) - set(self._environ):
             del os.environ[name]
-        for name, value in saved.items():
+        for name, value in self._environ.items():
             if os.environ.get(name) != value:
                 os.environ[name] = value

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from .._current import Running
+from .._current import Running, running
 from .._signals import Interrupted
 from .._wire import CONTROL, REASONS
 
@@ -54,7 +54,7 @@ class SignalGate:
         """Take over the signal."""
         self._child = child
         self._control = control
-        self._armed: Running | None = None
+        self._armed = False
         self._task: asyncio.Task[Any] | None = None
         self._early: dict[int, str] = {}
         os.set_blocking(control, False)
@@ -66,14 +66,18 @@ class SignalGate:
         except BlockingIOError:
             return
         for index, reason in found:
-            if index < self._child.index:
-                continue
-            self._early[index] = reason
-        if self._armed is not None and self._child.index in self._early:
-            self._interrupt(self._armed, self._early.pop(self._child.index))
+            if index >= self._child.index:
+                self._early[index] = reason
+        if self._armed:
+            self._interrupt()
 
-    def _interrupt(self, run: Running, reason: str) -> None:
-        run.stop = reason
+    def _interrupt(self) -> None:
+        reason = self._early.pop(self._child.index, None)
+        if reason is None:
+            return
+        run = running()
+        if run is not None:
+            run.stop = reason
         if self._task is not None:
             # The loop may be asleep in its selector: only this wakes it.
             self._task.get_loop().call_soon_threadsafe(self._task.cancel)
@@ -86,24 +90,24 @@ class SignalGate:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        run, self._armed = self._armed, None
+        armed, self._armed = self._armed, False
         try:
             yield
         finally:
-            self._armed = run
-        if run is not None and self._early and self._child.index in self._early:
-            self._interrupt(run, self._early.pop(self._child.index))
+            self._armed = armed
+        if armed and self._early:
+            self._interrupt()
 
-    def arm(self, run: Running, task: asyncio.Task[Any] | None = None) -> None:
+    def arm(self, task: asyncio.Task[Any] | None = None) -> None:
         """Let interruptions in."""
         self._task = task
-        self._armed = run
-        if self._early and self._child.index in self._early:
-            self._interrupt(run, self._early.pop(self._child.index))
+        self._armed = True
+        if self._early:
+            self._interrupt()
 
-    def disarm(self, run: Running) -> None:
+    def disarm(self) -> None:
         """Keep them out."""
-        self._armed = None
+        self._armed = False
         self._task = None
         if self._early:
             self._early = {index: why for index, why in self._early.items() if index > self._child.index}
@@ -115,7 +119,7 @@ class ThreadGate:
     def __init__(self) -> None:
         """Begin with nothing running."""
         self.lock = threading.Lock()
-        self._threads: dict[int, tuple[Running, int, asyncio.Task[Any] | None]] = {}
+        self._armed: dict[int, tuple[Running, int, asyncio.Task[Any] | None]] = {}
         self._indexes: dict[str, int] = {}
         self._early: dict[int, str] = {}
         self._used = False
@@ -132,27 +136,29 @@ class ThreadGate:
         """Forget a job."""
         self._early.pop(self._indexes.pop(job), None)
 
-    def arm(self, run: Running, task: asyncio.Task[Any] | None = None) -> None:
-        """Let interruptions of this run in."""
+    def arm(self, task: asyncio.Task[Any] | None = None) -> None:
+        """Let interruptions of this thread's or coroutine's run in."""
+        run = _mine()
         with self.lock:
             index = self._indexes[run.job.id]
-            self._threads[index] = (run, threading.get_ident(), task)
+            self._armed[index] = (run, threading.get_ident(), task)
             reason = self._early.pop(index, None)
         if reason is not None:
             run.stop = reason
             raise _CLASSES[reason]()
 
-    def disarm(self, run: Running) -> None:
+    def disarm(self) -> None:
         """Keep them out, and clear one that was set but has not arrived."""
+        run = _mine()
         with self.lock:
-            found = self._threads.pop(self._indexes[run.job.id], None)
+            found = self._armed.pop(self._indexes[run.job.id], None)
             if found is not None and found[2] is None and self._used:
                 _set_async(found[1], None)
 
     def interrupt(self, index: int, reason: str) -> None:
         """Interrupt the job of this index; any thread may call it."""
         with self.lock:
-            found = self._threads.get(index)
+            found = self._armed.get(index)
             if found is None:
                 self._early[index] = reason
                 return
@@ -163,6 +169,12 @@ class ThreadGate:
                 return
             self._used = True
             _set_async(thread, _CLASSES[reason])
+
+
+def _mine() -> Running:
+    run = running()
+    assert run is not None
+    return run
 
 
 def _set_async(thread: int, error: object) -> None:

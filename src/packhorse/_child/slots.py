@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import threading
+import traceback
 from time import monotonic_ns
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,10 @@ from .interrupts import SignalGate, ThreadGate, orders
 
 if TYPE_CHECKING:
     from .child import Child
+
+
+#: Exit status of a child whose job closed the descriptors it talks through.
+CLOSED = 71
 
 
 def report_line(index: int, start: int, end: int, verdict: Verdict) -> bytes:
@@ -90,6 +96,15 @@ class Threads:
             thread.join()
 
     def _slot(self, permits: socket.socket, results: int) -> None:
+        try:
+            self._serve_slot(permits, results)
+        except BaseException as error:
+            # A slot that is gone would make the child look slow for ever; a dead child is noticed at once.
+            if not (isinstance(error, OSError) and error.errno == errno.EBADF):
+                traceback.print_exc()
+            os._exit(CLOSED)
+
+    def _serve_slot(self, permits: socket.socket, results: int) -> None:
         while True:
             # One slot at a time waits for the next permit: frames and permits must be read in the same order.
             with self._lock:

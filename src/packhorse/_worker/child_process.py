@@ -14,14 +14,14 @@ import tempfile
 import termios
 from collections import deque
 from collections.abc import Sequence
-from itertools import chain
+from itertools import chain, islice
 from time import monotonic_ns
 from typing import Any
 
 from .._capture import Tail
 from .._child.interrupts import SIGNAL
 from .._record import Claimed
-from .._wire import CONTROL, ORDER, PERMIT, REASONS, LineBuffer, frame
+from .._wire import CONTROL, ORDER, PERMIT, REASONS, LineBuffer, frame, jobs_frame
 
 _READ = 1 << 18
 _FAULT_LIMIT = 16 * 1024
@@ -136,7 +136,7 @@ class ChildProcess:
         indexes = range(first, self._next)
         self.jobs.update(zip(indexes, jobs, strict=True))
         self.last_given = monotonic_ns()
-        self.send(frame("jobs", [first, jobs]))
+        self.send(jobs_frame(first, jobs))
         self._permit(indexes)
 
     def _permit(self, indexes: Sequence[int]) -> None:
@@ -144,18 +144,20 @@ class ChildProcess:
         self.flush_permits()
 
     def flush_permits(self) -> None:
-        """Send permits that did not fit before. Never a part of one: the socket takes whole skbs or nothing of this size."""
-        while self._unsent:
-            batch = [self._unsent[n] for n in range(min(len(self._unsent), 1024))]
+        """Send permits that did not fit before. Never a part of one: the socket takes a batch whole or not at all."""
+        unsent = self._unsent
+        while unsent:
+            batch = list(islice(unsent, 1024))
             try:
-                sent = self._ours.send(array.array("q", batch).tobytes())
+                sent = self._ours.send(array.array("q", batch).tobytes()) // PERMIT.size
             except BlockingIOError:
                 return
             except OSError:
-                self._unsent.clear()
+                unsent.clear()
                 return
-            for _ in range(sent // PERMIT.size):
-                self._permits.append(self._unsent.popleft())
+            self._permits.extend(batch[:sent])
+            for _ in range(sent):
+                unsent.popleft()
 
     def withdraw(self) -> list[Claimed]:
         """Take back every permit the child has not taken; those jobs have not started and will not."""
