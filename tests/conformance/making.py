@@ -20,7 +20,9 @@ ERROR = '{"type": "ValueError", "message": "no"}'
 
 def new_job(queue: str = "mail", **changes: Any) -> NewJob:
     """Return a job that can be enqueued."""
-    return NewJob(**{"id": str(uuid.uuid4()), "task": "tasks:add", "queue": queue, "payload": "[[1, 2], {}]", **changes})
+    return NewJob(
+        **{"id": str(uuid.uuid4()), "task": "tasks:add", "queue": queue, "payload": "[[1, 2], {}]", **changes}
+    )
 
 
 def put(store: Store, queue: str = "mail", **changes: Any) -> str:
@@ -35,7 +37,9 @@ def join(store: Store, name: str = "w1", **changes: Any) -> str:
     return worker.id
 
 
-def take(store: Store, worker: str, count: int = 100, queues: Sequence[str] | None = None, **more: Any) -> list[Claimed]:
+def take(
+    store: Store, worker: str, count: int = 100, queues: Sequence[str] | None = None, **more: Any
+) -> list[Claimed]:
     """Claim up to ``count`` jobs into free slots."""
     return store.claim(queues, count, 0, worker, more.pop("claim_no", 1), **more).jobs
 

@@ -36,9 +36,7 @@ def worker(store: Store) -> str:
 
 
 def test_a_claim_carries_what_the_worker_needs(store: Store, worker: str) -> None:
-    given = new_job(
-        priority=3, options='{"retry": 3}', tags='["a"]', meta='{"k": 1}', by='{"user": "ada"}', parent="p"
-    )
+    given = new_job(priority=3, options='{"retry": 3}', tags='["a"]', meta='{"k": 1}', by='{"user": "ada"}', parent="p")
     store.enqueue([given])
     job = take_one(store, worker)
     for name in ("id", "task", "queue", "payload", "options", "priority", "tags", "meta", "by", "parent"):
@@ -203,7 +201,9 @@ def test_a_paused_queue_is_passed_over(store: Store, worker: str) -> None:
     assert [job.id for job in take(store, worker)] == [paused]
 
 
-def test_expired_jobs_are_passed_over_and_do_not_hold_up_others(store: Store, worker: str, clock: SettableClock) -> None:
+def test_expired_jobs_are_passed_over_and_do_not_hold_up_others(
+    store: Store, worker: str, clock: SettableClock
+) -> None:
     for _ in range(50):
         put(store, expires=5)
     good = put(store)

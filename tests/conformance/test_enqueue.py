@@ -28,7 +28,19 @@ def test_a_new_job_is_queued_and_everything_given_is_stored(store: Store) -> Non
     (answer,) = store.enqueue([given])
     assert answer == (given.id, "queued", T0, None, False)
     job = the(store, given.id)
-    for name in ("id", "task", "queue", "payload", "priority", "options", "crash_fails", "tags", "meta", "by", "parent"):
+    for name in (
+        "id",
+        "task",
+        "queue",
+        "payload",
+        "priority",
+        "options",
+        "crash_fails",
+        "tags",
+        "meta",
+        "by",
+        "parent",
+    ):
         assert getattr(job, name) == getattr(given, name), name
 
 
@@ -175,7 +187,3 @@ def test_the_store_keeps_its_own_time(store: Store, clock: SettableClock) -> Non
     clock.advance(2)
     assert store.now() == T0 + 2 * SECOND
     assert the(store, put(store)).created_at == T0 + 2 * SECOND
-
-
-
-

@@ -169,7 +169,7 @@ def test_by_time_from_inclusive_to_exclusive(store: Store, clock: SettableClock)
 
 
 @pytest.mark.parametrize(
-    ("column", "value", "text"),
+    "column, value, text",
     [
         ("task", "shop.orders:ship", "orders:sh"),
         ("payload", '[["Paris"], {}]', "Paris"),

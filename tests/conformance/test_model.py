@@ -31,7 +31,16 @@ LONG = os.environ.get("PACKHORSE_PROOF") == "long"
 QUEUES = ("a", "b")
 TASKS = ("m:f", "m:g")
 LINES = tuple(f"{queue}#{task}" for queue in QUEUES for task in TASKS)
-STATES: tuple[State, ...] = ("scheduled", "queued", "running", "retrying", "succeeded", "failed", "cancelled", "blocked")
+STATES: tuple[State, ...] = (
+    "scheduled",
+    "queued",
+    "running",
+    "retrying",
+    "succeeded",
+    "failed",
+    "cancelled",
+    "blocked",
+)
 KEEP: dict[State, float] = {"succeeded": 5000, "failed": 9000, "cancelled": 0, "running": 0}
 AGAIN = Backoff(2, base=7, factor=2, jitter=False)
 
@@ -144,7 +153,9 @@ class Story(RuleBasedStateMachine):
         self.calls[worker] += 1
         number = self.calls[worker]
         free = 1000 if queues is None else free  # which queue comes first is the store's choice
-        runs = self.pair.claim(queues, free, ahead, worker, number, lines=lines, turn=number, ordered=queues is not None)
+        runs = self.pair.claim(
+            queues, free, ahead, worker, number, lines=lines, turn=number, ordered=queues is not None
+        )
         if arrives:
             self.heard[worker] = number
             self.held[worker] += runs

@@ -73,9 +73,7 @@ def test_one_of_two_verdicts_wins_and_the_other_is_told(store: Store, open_anoth
     jobs = [running(store) for _ in range(30)]
 
     def verdict(mine: Store, number: int) -> int:
-        decide = (
-            (lambda job: succeeded(job, '"worker"')) if number else (lambda job: lost(job, "gone", started=True))
-        )
+        decide = (lambda job: succeeded(job, '"worker"')) if number else (lambda job: lost(job, "gone", started=True))
         return sum(not mine.settle(None, [decide(job)]) for job in jobs)
 
     assert sum(race(open_another, 2, verdict)) == 30  # type: ignore[arg-type]

@@ -1,0 +1,134 @@
+"""Bugs seeded into the memory store, one at a time, to prove that the suite notices.
+
+Each is one small function replaced by a wrong one. ``PACKHORSE_TEST_MUTATION=NAME`` seeds it (see ``conftest.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from packhorse._stores.memory import _claim, _enqueue, _find, _operate, _settle
+
+Seed = tuple[str, list[Any], str, Callable[..., Any]]
+
+#: name → (the file of tests that must notice, modules that know the function, its name, the wrong one)
+BUGS: dict[str, Seed] = {
+    "no token check": ("settle", [_claim, _settle], "holds", lambda job, token: _claim.is_running(job)),
+    "no state check": ("settle", [_claim, _settle], "holds", lambda job, token: _claim.same_token(job, token)),
+    "ghosts stay": ("beat", [_claim], "is_ghost", lambda went_out_with, completed: False),
+    "a claim under way is a ghost": ("beat", [_claim], "is_ghost", lambda went_out_with, completed: True),
+    "release is counted": (
+        "settle",
+        [_settle],
+        "_counted",
+        lambda job, verdict, right=_settle._counted: right(
+            job, verdict._replace(losses=1) if verdict.outcome == "released" else verdict
+        ),
+    ),
+    "condemned without looking at its beats again": ("rescue", [_claim], "still_at", lambda row, beats: True),
+    "the dead may beat": ("rescue", [_claim], "may_beat", lambda row: True),
+    "a stopping worker claims": ("claim", [_claim], "may_claim", lambda row: row is not None and row.state != "dead"),
+    "an unknown job is swallowed": ("settle", [_settle], "unknown", lambda verdict: None),
+    "a repeat is stale": ("settle", [_settle], "was_applied", lambda tables, job, verdict: False),
+    "what is stale counts as repeated": ("settle", [_settle], "was_applied", lambda tables, job, verdict: True),
+    "a late result is dropped": ("settle", [_settle], "keep_late", lambda tables, verdict: None),
+    "prune takes what runs": (
+        "prune",
+        [_enqueue],
+        "prune",
+        lambda tables, now, keep, limit: len([tables.drop(job) for job in list(tables.jobs.values())]),
+    ),
+    "prune forgets the hour": (
+        "prune",
+        [_enqueue],
+        "prunable",
+        lambda job, now, keep: job.state in keep and (job.finished_at or now) < now - keep[job.state] * 1_000_000,
+    ),
+    "a requested cancel is forgotten at the end": ("settle", [_settle], "takes_precedence", lambda job, verdict: False),
+    "a cancel undoes a success": (
+        "settle",
+        [_settle],
+        "takes_precedence",
+        lambda job, verdict: job.cancel_at is not None,
+    ),
+    "a retry loses its place": (
+        "settle",
+        [_settle],
+        "next_rank",
+        lambda job, verdict, due_at: due_at if due_at is not None else job.rank,
+    ),
+    "a snooze keeps its place": ("settle", [_settle], "next_rank", lambda job, verdict, due_at: job.rank),
+    "a pause is ignored": (
+        "claim",
+        [_claim],
+        "claimable",
+        lambda tables, now, asked: (
+            job for _, line in asked for job in tables.inside("line", line) if not _enqueue.passed(job.expires_at, now)
+        ),
+    ),
+    "expired jobs are claimed": ("claim", [_claim], "passed", lambda expires_at, now: False),
+    "work that must not run twice is claimed ahead": ("claim", [_claim], "runs_alone", lambda job: False),
+    "the first queue always comes first": (
+        "claim",
+        [_claim],
+        "every_queue",
+        lambda tables, turn: tables.owners("state queued"),
+    ),
+    "the fence does not grow": ("claim", [_claim], "next_fence", lambda last, now: now),
+    "a known id is stored whatever its content": ("enqueue", [_enqueue], "refuse_conflicts", lambda tables, jobs: None),
+    "one bad verdict holds up the batch": (
+        "settle",
+        [_settle],
+        "unstorable",
+        lambda verdict: [v.encode() for v in _texts(verdict)] and None,
+    ),
+    "every release leaves an attempt": (
+        "settle",
+        [_settle],
+        "writes_row",
+        lambda verdict, started_at: not verdict.plain,
+    ),
+    "the first success is lost at requeue": ("requeue", [_operate], "first_success", lambda tables, job: None),
+    "a running job is deleted": ("delete", [_operate], "may_delete", lambda job: True),
+    "a running job is requeued": ("requeue", [_operate], "may_requeue", lambda job: True),
+    "who leaves takes the jobs along": (
+        "rescue",
+        [_claim],
+        "is_gone",
+        lambda row: row is not None and row.state == "dead",
+    ),
+    "counters are kept over a requeue": (
+        "requeue",
+        [_operate],
+        "_renewed",
+        lambda job, right=_operate._renewed: replace(right(job), failures=job.failures),
+    ),
+    "a resolved side line is forgotten": ("beat", [_claim], "side_lines", lambda tables: tables.owners("blocked")),
+    "meta is replaced whole": ("report", [_claim], "merged", lambda old, new: new),
+    "a filter ignores its time": (
+        "find",
+        [_find],
+        "fits",
+        lambda job, which, right=_find.fits: right(job, replace(which, until=None)),
+    ),
+    "everything counts as applied": (
+        "settle",
+        [_settle],
+        "settle",
+        lambda tables, now, verdicts, right=_settle.settle: right(tables, now, verdicts) and [],
+    ),
+}
+
+
+def _texts(verdict: Any) -> list[str]:
+    return [value for value in verdict if isinstance(value, str)]
+
+
+def seed(name: str) -> None:
+    """Put one bug in, for the rest of the process."""
+    _, modules, function, wrong = BUGS[name]
+    for module in modules:
+        assert callable(getattr(module, function))
+        setattr(module, function, wrong)

@@ -1,0 +1,1 @@
+"""State-space models of the protocols: small enough to be searched to the end."""
