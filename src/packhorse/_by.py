@@ -105,6 +105,8 @@ def _host() -> str:
 def _program() -> str:
     """Return what was started: ``app.py``, ``gunicorn``, ``python -m package``."""
     path = sys.argv[0] if sys.argv else ""
+    if path.startswith(os.path.join(_OURS, "_child")):
+        return "packhorse worker"
     name = os.path.basename(path)
     if name == "__main__.py":
         return f"python -m {os.path.basename(os.path.dirname(path))}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,10 +24,10 @@ from .errors import BadState, JobCancelled, JobFailed, JobNotFound, PackhorseErr
 R_co = TypeVar("R_co", covariant=True)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-#: What is not over by then is worth a connection that is told of changes.
+#: What is not over by then is worth opening a connection that is told of changes.
 _SOON = 0.03
 #: On such a connection: seconds between two looks at least, and of one wait at most.
-_HINTED, _HINT_WAIT = 0.001, 0.5
+_HINTED, _HINT_WAIT = 0.0005, 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,9 +209,8 @@ class Job(Generic[R_co]):
         ``JobCancelled``, ``JobTimeout`` (the job goes on), ``ResultGone`` when the value is not stored (any more).
         """
         deadline = Deadline(self, timeout, "result(timeout=)")
-        for pause in deadline.looks(_SOON):
-            time.sleep(pause)
-            self.refresh()
+        if not self._connection.has_waiter():
+            self._poll(deadline, _SOON)
         if not deadline.ended():
             self._wait_on(deadline)
         return self._value()
@@ -313,15 +313,22 @@ class Job(Generic[R_co]):
     def _wait_on(self, deadline: Deadline) -> None:
         """Wait for the end of what takes longer, on a connection that is told of changes."""
         with self._connection.waiter() as store:
-            for pause in deadline.looks():
-                if store is None:
-                    time.sleep(pause)
-                    self.refresh()
-                else:
-                    # A busy store hints all the time; the sleep bounds what that costs.
-                    time.sleep(min(pause, _HINTED))
-                    store.wait(deadline.left(_HINT_WAIT))
-                    self._take(store.get([self.id]))
+            if store is None:
+                self._poll(deadline)
+                return
+            store.changed()
+            self._take(store.get([self.id]))
+            for _ in deadline.looks():
+                store.wait(deadline.left(_HINT_WAIT))
+                self._take(store.get([self.id]))
+                if not deadline.ended():
+                    # A busy store hints all the time; this bounds what that costs.
+                    time.sleep(deadline.left(_HINTED))
+
+    def _poll(self, deadline: Deadline, until: float = math.inf) -> None:
+        for pause in deadline.looks(until):
+            time.sleep(pause)
+            self.refresh()
 
     def _value(self) -> R_co:
         record = self._record

@@ -81,6 +81,10 @@ class Connection:
         """Return URL (secrets masked) and where it came from."""
         return f"{_settings.mask(self.settings.url)}  ({self.settings.source})"
 
+    def has_waiter(self) -> bool:
+        """Tell whether ``waiter`` would open nothing."""
+        return bool(self._idle)
+
     @contextmanager
     def waiter(self) -> Iterator[Store | None]:
         """Give a connection of its own to who waits for a change; None where there is nothing to be had but looking again."""

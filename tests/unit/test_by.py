@@ -71,6 +71,7 @@ def test_a_person_is_user_at_host() -> None:
     [
         (["/srv/app/web.py"], "web.py"),
         (["/srv/shop/__main__.py"], "python -m shop"),
+        ([f"{_by._OURS}_child/__main__.py"], "packhorse worker"),
         (["-c"], "python"),
         ([""], "python"),
         ([], "python"),
