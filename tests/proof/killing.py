@@ -17,7 +17,9 @@ from .workers import Worker, continue_later, send
 #: What it does, and how often of a hundred strikes.
 STRIKES = {"child": 80, "worker": 15, "both": 5}
 #: Besides, after so many kills each: a pause (SIGSTOP), a live worker declared dead, a claim whose answer is lost.
-_PAUSE_EVERY, _CONDEMN_EVERY, _GHOST_EVERY = 5, 20, 10
+_PAUSE_EVERY, _CONDEMN_EVERY, _GHOST_EVERY = 5, 12, 10
+#: A pause in which others surely take the jobs back (seconds).
+_PAST_DEATH = 2.5
 
 
 class Killer:
@@ -64,9 +66,12 @@ class Killer:
         """Stop a process for a while, as a debugger, a full host or a suspended machine would."""
         worker = self._rng.choice(self._workers)
         pid = self._rng.choice([worker.pid, *worker.children()])
+        self._pause_for(pid, self._rng.uniform(0.1, 1.5))
+
+    def _pause_for(self, pid: int, seconds: float) -> None:
         if send(pid, signal.SIGSTOP):
             self.did["pause"] += 1
-            timer = threading.Timer(self._rng.uniform(0.1, 1.5), continue_later, (pid,))
+            timer = threading.Timer(seconds, continue_later, (pid,))
             timer.daemon = True
             timer.start()
             self._timers.append(timer)
@@ -76,9 +81,10 @@ class Killer:
         return {row.pid: (row.id, row.beats) for row in self._store.workers() if row.pid in pids}
 
     def _condemn(self) -> None:
-        """Declare a worker dead that is not: its late outcomes must be refused, and it must begin anew."""
+        """Pause a worker and declare it dead meanwhile: its late outcomes must be refused, and it must begin anew."""
         try:
-            for worker, beats in self._live().values():
+            for pid, (worker, beats) in self._live().items():
+                self._pause_for(pid, _PAST_DEATH)
                 if self._store.condemn(worker, beats):
                     self.condemned.add(worker)
                     self.did["declared dead alive"] += 1

@@ -14,7 +14,7 @@ from packhorse.errors import StoreUnavailable
 from . import jobs, ledger
 
 #: kind → how many of a thousand
-MIX = {"nothing": 390, "short": 390, "long": 60, "retrying": 50, "snoozing": 40, "once": 50, "parent": 20}
+MIX = {"nothing": 410, "short": 390, "long": 40, "retrying": 50, "snoozing": 40, "once": 50, "parent": 20}
 _BATCH = 20
 
 
