@@ -10,7 +10,7 @@ infinity are refused everywhere.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple, NoReturn
 
 from ._rebuild import Hints, Kind, hints_of, kind_of, rebuilder
@@ -42,18 +42,20 @@ def _loads(text: str) -> Any:
         raise NotSerialisable(f"stored data cannot be read as JSON: {error or 'empty'}: {text[:60]!r}…") from error
 
 
-def _plain(values: Iterable[Any], depth: int) -> bool:
+def _plain(values: Collection[Any], depth: int) -> bool:
     """Tell whether all of these are JSON data already, of the very types, and not too deep."""
-    kinds = set(map(type, values))
-    if kinds <= SCALARS:
+    if SCALARS.issuperset(map(type, values)):
         return True
-    if depth >= MAX_DEPTH or not kinds <= JSON:
+    if depth >= MAX_DEPTH:
         return False
     for value in values:
-        if type(value) is list:
+        kind = type(value)
+        if kind in SCALARS:
+            continue
+        if kind is list:
             if not _plain(value, depth + 1):
                 return False
-        elif type(value) is dict and not (_STR.issuperset(map(type, value)) and _plain(value.values(), depth + 1)):
+        elif kind is not dict or not (_STR.issuperset(map(type, value)) and _plain(value.values(), depth + 1)):
             return False
     return True
 
@@ -96,7 +98,7 @@ class Codec:
         which is tried here. Raises ``NotSerialisable`` naming the argument and the path in it, ``NotAnnotated`` for a model
         without an annotation, ``PayloadTooLarge`` above 1 MiB.
         """
-        if (SCALARS.issuperset(map(type, args)) or _plain(args, 0)) and (not kwargs or _plain(kwargs.values(), 0)):
+        if _plain(args, 0) and (not kwargs or _plain(kwargs.values(), 0)):
             text = _write_plain((args, kwargs))
             if text is not None:
                 return text
