@@ -20,6 +20,9 @@ from .states import NAMES, QUEUED, SCHEDULED, micros
 ODD_STILL, ODD_LIVE, ODD_SOLO = 1, 2, 3
 
 
+_JOB, _COUNT_QUEUED = sql("enqueue", "job"), sql("enqueue", "count_queued")
+
+
 class Producing(Connection):
     """The producer's verb."""
 
@@ -57,35 +60,50 @@ class Producing(Connection):
         }
 
     def _insert(self, db: sqlite3.Connection, now: int, jobs: Sequence[NewJob]) -> list[Enqueued]:
-        rows: list[tuple[Any, ...]] = []
-        details: list[tuple[Any, ...]] = []
-        answers = []
-        moves: list[tuple[int, int]] = []
+        if len(jobs) == 1:
+            return [self._insert_one(db, now, jobs[0])]
+        rows, details, answers = [], [], []
         for place, job in enumerate(jobs):
-            kind, line = self._names.kind(db, self._ns, job.queue, job.task)
-            later = _later(job, now) if job.delay or job.at is not None else None
-            expires = _expires(job, now)
-            state = SCHEDULED if later else QUEUED
-            odd = _odd(job, later, expires)
-            place_in_line = rank(later or now, job.priority)
-            rows.append((job.id, kind, line, state, odd, job.priority, place_in_line, job.by, job.payload))
-            if odd:
-                details.append((place, later, expires, job.crash_fails, job.parent, job.options, job.tags, job.meta))
-            answers.append(Enqueued(job.id, NAMES[state], now, later, False))
-            moves.append((line, state))
+            row, detail, answer = self._row(db, now, job)
+            rows.append(row)
+            answers.append(answer)
+            if detail is not None:
+                details.append((place, detail))
         _, last = batches.write(db, "enqueue", "jobs", (self._ns, now), rows)
-        if details:
-            self._insert_details(db, last - len(rows) + 1, details)
+        # The rows of one insert are numbered one after the other, in order.
+        first = last - len(rows) + 1
+        batches.write(db, "enqueue", "details", (self._ns,), [(first + place, *detail) for place, detail in details])
         counts = Counts()
-        for (line, state), number in Counter(moves).items():
+        for (line, state), number in Counter((row[2], row[3]) for row in rows).items():
             counts.move(line, None, state, number)
         counts.write(db)
         return answers
 
-    def _insert_details(self, db: sqlite3.Connection, first: int, details: list[tuple[Any, ...]]) -> None:
-        # The rows of one insert are numbered one after the other, in order.
-        numbered = [(first + place, *rest) for place, *rest in details]
-        batches.write(db, "enqueue", "details", (self._ns,), numbered)
+    def _insert_one(self, db: sqlite3.Connection, now: int, job: NewJob) -> Enqueued:
+        row, detail, answer = self._row(db, now, job)
+        seq = db.execute(_JOB, (self._ns, now, *row)).lastrowid
+        if detail is not None:
+            batches.write(db, "enqueue", "details", (self._ns,), [(seq, *detail)])
+        if row[3] == QUEUED:
+            db.execute(_COUNT_QUEUED, (row[2],))
+        else:
+            counts = Counts()
+            counts.move(row[2], None, row[3])
+            counts.write(db)
+        return answer
+
+    def _row(
+        self, db: sqlite3.Connection, now: int, job: NewJob
+    ) -> tuple[tuple[Any, ...], tuple[Any, ...] | None, Enqueued]:
+        """Return what is stored of a job, in its own row and beside it, and the answer for it."""
+        kind, line = self._names.kind(db, self._ns, job.queue, job.task)
+        later = _later(job, now) if job.delay or job.at is not None else None
+        expires = _expires(job, now)
+        state = SCHEDULED if later else QUEUED
+        odd = _odd(job, later, expires)
+        row = (job.id, kind, line, state, odd, job.priority, rank(later or now, job.priority), job.by, job.payload)
+        detail = (later, expires, job.crash_fails, job.parent, job.options, job.tags, job.meta) if odd else None
+        return row, detail, Enqueued(job.id, NAMES[state], now, later, False)
 
 
 def _later(job: NewJob, now: int) -> int | None:
