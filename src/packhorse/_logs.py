@@ -6,6 +6,7 @@ stands: then no handler of ours is added, except for a log file that was asked f
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import json
 import logging
@@ -74,7 +75,8 @@ def _check(level: str, fmt: str) -> None:
 def _forget(root: logging.Logger) -> None:
     for handler in [each for each in root.handlers if each.get_name() == _NAME]:
         root.removeHandler(handler)
-        handler.close()
+        with contextlib.suppress(OSError):  # a full disk refuses what is still unwritten
+            handler.close()
 
 
 def _configured(root: logging.Logger) -> bool:

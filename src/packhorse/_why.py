@@ -120,7 +120,7 @@ def error_line(error: str | None) -> str | None:
         return None
     data = loads(error)
     if not isinstance(data, dict):
-        return str(data)
+        return error.split("\n")[0]
     message = str(data.get("message") or "").strip().split("\n")[0]
     kind = str(data.get("type") or "error")
     return f"{kind}: {message}" if message else kind

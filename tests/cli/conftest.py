@@ -13,10 +13,10 @@ import pytest
 
 import packhorse.cli
 from packhorse import _runtime, _settings
+from packhorse._backoff import Backoff
 from packhorse._ids import new_id
 from packhorse._outcome import failed, succeeded
 from packhorse._record import Claimed, NewJob, Verdict, WorkerRecord
-from packhorse._backoff import Backoff
 from packhorse._store import Store
 
 TASKS = '''

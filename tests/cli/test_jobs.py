@@ -25,7 +25,7 @@ def test_list_is_newest_first_and_goes_on_at_the_cursor(cli, world):
 
 
 @pytest.mark.parametrize(
-    ("words", "found"),
+    "words, found",
     [
         ([], "abcd"),
         (["--state", "queued,scheduled"], "bcd"),
@@ -72,7 +72,8 @@ def test_nothing_found_is_said(cli, store):
 
 @pytest.mark.parametrize("length", [8, 36])
 def test_show_tells_everything_of_a_failed_job(cli, world, length):
-    job = world.job("tasks:add", tags='["red"]', meta='{"feed": 42}', by='{"user": "ada", "host": "web-3", "file": "views.py", "line": 88}')  # fmt: skip
+    by = '{"user": "ada", "host": "web-3", "file": "views.py", "line": 88}'
+    job = world.job("tasks:add", tags='["red"]', meta='{"feed": 42}', by=by)
     frames = [
         {"file": "/app/tasks.py", "line": 31, "function": "parse", "code": "return d['updated']"},
         {"file": "/usr/lib/python3.11/json/decoder.py", "line": 1, "function": "decode", "code": ""},
@@ -146,7 +147,7 @@ def test_cancel_of_a_running_job_asks_it(cli, world):
 
 
 @pytest.mark.parametrize(
-    ("verb", "state", "message"),
+    "verb, state, message",
     [
         ("cancel", "succeeded", "1 job cannot be cancelled: {} is succeeded. Only a job that has not ended can be cancelled."),
         ("requeue", "running", "1 job cannot be requeued: {} is running. A running job cannot be requeued: cancel it first"),
@@ -238,7 +239,7 @@ def test_purge_deletes_what_waits_and_keeps_the_rest(cli, world):
 def test_workers_list_and_show(cli, world):
     worker = world.worker(info='{"python": "3.13.0", "sys_path": ["/x"]}', slots=4)
     world.job()
-    (claimed,) = world.claim(worker)
+    (_claimed,) = world.claim(worker)
     (found,) = cli("workers", "list", "--json").data["workers"]
     assert (found["name"], found["state"], found["slots"], found["queues"]) == ("web-1", "live", 4, None)
     for name in ("web-1", worker.id, worker.id[-8:]):

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from packhorse._outcome import failed, succeeded
 from packhorse._backoff import Backoff
+from packhorse._outcome import failed, succeeded
 from packhorse._store import JobFilter
 
 
@@ -29,7 +29,7 @@ def test_words_are_converted_by_annotation(cli, store, name):
 
 
 @pytest.mark.parametrize(
-    ("words", "payload"),
+    "words, payload",
     [
         (["2", "a", "true"], [["2", "a", "true"], {}]),
         (["n:=3", ":=[1, null]"], [[[1, None]], {"n": 3}]),
@@ -64,7 +64,7 @@ def test_short_name_of_two_tasks_is_a_question(cli, world):
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    "words, message",
     [
         (["tasks:ad"], "NotImportable: tasks has no 'ad'; did you mean 'add'?"),
         (["nowhere"], "NotImportable: no task 'nowhere': it cannot be imported here, and no live worker knows it."),
@@ -114,7 +114,7 @@ def test_options_reach_the_job(cli, store):
 
 
 def test_at_is_local_time(cli, store):
-    soon = (datetime.now() + timedelta(hours=2)).replace(microsecond=0)
+    soon = (datetime.now() + timedelta(hours=2)).replace(microsecond=0)  # noqa: DTZ005  (as a person types it)
     assert cli("run", "tasks:add", "2", "3", "--at", soon.isoformat(" ")).code == 0
     assert datetime.fromtimestamp(only(store).due_at / 1e6, UTC) == soon.astimezone()
 

@@ -26,7 +26,7 @@ def __getattr__(name: str) -> Any:
 
 def entry() -> None:
     """Run the command line of this process and exit with its code."""
-    _exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))
 
 
 def main(argv: Sequence[str] | None = None, *, prog: str | None = None, app: object = None) -> int:
@@ -51,6 +51,7 @@ def _help(prog: str) -> int:
         sys.stdout.write(PAGE.replace("packhorse", prog))
         sys.stdout.flush()
     except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return BROKEN_PIPE
     return 0
 
@@ -62,10 +63,3 @@ def shell_name(prog: str) -> str:
 
 #: The exit code of a program whose reader went away, as a shell counts it (128 + SIGPIPE).
 BROKEN_PIPE = 141
-
-
-def _exit(code: int) -> None:
-    if code == BROKEN_PIPE:
-        # The interpreter would flush what nobody reads, and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    sys.exit(code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 import os
@@ -29,6 +30,7 @@ from ..errors import (
     ResultGone,
     StoreError,
 )
+from . import BROKEN_PIPE
 from ._page import PAGE
 from ._session import Session, global_options
 
@@ -127,6 +129,9 @@ class RootGroup(LazyGroup):
 def _refusals(ctx: click.Context) -> Iterator[None]:
     try:
         yield
+    except BrokenPipeError:
+        _look_away()
+        raise click.exceptions.Exit(BROKEN_PIPE) from None
     except PackhorseError as error:
         session = Session.of(ctx)
         if session.debug:
@@ -177,8 +182,6 @@ def _see_working_directory() -> None:
 
 def run(words: Sequence[str], prog: str, app: object) -> int:
     """Run one command line and return its exit code; nothing but an internal error shows a traceback."""
-    from . import BROKEN_PIPE
-
     try:
         return _called(lambda: group.main(list(words), prog_name=prog, standalone_mode=False, obj=app))
     except click.ClickException as error:
@@ -187,9 +190,16 @@ def run(words: Sequence[str], prog: str, app: object) -> int:
         click.echo("interrupted", err=True)
         return INTERRUPTED
     except BrokenPipeError:
+        _look_away()
         return BROKEN_PIPE
     except Exception:
         return _internal(prog)
+
+
+def _look_away() -> None:
+    """Send what is still to be written nowhere: at exit the interpreter would complain that nobody reads it."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _called(call: Callable[[], Any]) -> int:

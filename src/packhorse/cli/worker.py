@@ -187,6 +187,7 @@ def _application(session: Session, typed: tuple[str, ...]) -> tuple[tuple[str, .
 def connector(session: Session) -> Connect:
     """Return how the worker finds its store from an App's plain part."""
     from .._worker.config import Place
+
     def connect(plain: Mapping[str, object]) -> Place:
         store, namespace = plain.get("store"), plain.get("namespace")
         settings = session.settings(str(store) if store else None, str(namespace) if namespace else None)
