@@ -6,6 +6,7 @@ behind by a fork. Nothing is opened, and no environment read, before the first u
 
 from __future__ import annotations
 
+import atexit
 import os
 import random
 import time
@@ -63,11 +64,18 @@ class Connection:
             raise StoreUnavailable(f"{self.describe()}: this process's connection was in use for {PATIENCE:g} s.")
         if self._store is None:
             try:
-                self._store = self._open()
+                self._store = self._opened()
             except BaseException:
                 self._lock.release()
                 raise
         return self._store
+
+    def _opened(self) -> Store:
+        store = self._open()
+        # A worker may wait long for a lock; who enqueues in a web request may not.
+        if hasattr(store, "patience"):
+            store.patience = PATIENCE
+        return store
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -111,11 +119,21 @@ class Connection:
             waiting.close()
 
     def close(self) -> None:
-        """Close it; a later use opens it again."""
-        with self._lock:
+        """Close it; a later use opens it again. What another thread is using right now is left to it."""
+        if not self._lock.acquire(timeout=1.0):
+            return
+        try:
             self._drop()
             while self._idle:
                 self._idle.pop().close()
+        finally:
+            self._lock.release()
+
+    def fresh(self) -> Connection:
+        """Return the same with nothing open and a lock that nobody holds: for a process that was just forked."""
+        other = Connection(self.settings, self._open, test=self.test)
+        other.run = self.run
+        return other
 
     def abandon(self) -> list[Store]:
         """After a fork: return what is open, untouched, since it belongs to the parent."""
@@ -328,13 +346,13 @@ def _after_fork() -> None:
     _left_behind.extend(store for each in every for store in each.abandon())
     _by_place.clear()
     _by_source.clear()
-    if _override is not None and not _override.connection.test:
-        settings = _override.connection.settings
-        _override = Override(Connection(settings, lambda: open_store(settings)))
+    if _override is not None:
+        _override = Override(_override.connection.fresh())
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
+atexit.register(forget)
 
 
 # -- threads for callers with an event loop -----------------------------------------------------------------------------

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -482,6 +484,20 @@ def test_a_lost_reply_is_said_to_be_unknown(monkeypatch: pytest.MonkeyPatch) -> 
         mail.enqueue(send, "ada")
     assert caught.value.job_id == silent.seen[0][0].id
     assert caught.value.job_id in str(caught.value)
+
+
+@pytest.mark.slow
+def test_a_locked_file_keeps_nobody_longer_than_three_seconds(tmp_path: Path) -> None:
+    queue = Queue(store=f"sqlite:///{tmp_path}/jobs.db")
+    queue.enqueue(send, "ada")
+    other = sqlite3.connect(tmp_path / "jobs.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    started = time.monotonic()
+    with pytest.raises(StoreUnavailable, match="NOT enqueued"):
+        queue.enqueue(send, "bob")
+    assert time.monotonic() - started < 8
+    other.close()
+    assert queue.counts()["queued"] == 1
 
 
 def test_other_errors_are_not_tried_again() -> None:
