@@ -44,7 +44,7 @@ def by(signal_number: int) -> Death:
 
 
 def judge(child: Any, death: Death) -> dict[str, Any]:
-    return {run.job.id: run.verdict for run in verdicts(child, death, Hearing())}  # type: ignore[arg-type]
+    return {job.id: verdict for job, _, _, verdict in verdicts(child, death, Hearing())}  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

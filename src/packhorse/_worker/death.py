@@ -80,7 +80,7 @@ def verdicts(child: ChildProcess, death: Death, hearing: Hearing) -> list[Done]:
         else:
             verdict = _crashed(job, death, alone, faults, child.cut_off)
         verdict = _with_log(verdict._replace(usage=death.as_usage()), seen, faults if why is None else "")
-        ended.append(Done(job, seen.since if seen else max(child.last_result, child.last_given), now, verdict))
+        ended.append((job, seen.since if seen else max(child.last_result, child.last_given), now, verdict))
     return ended
 
 

@@ -38,7 +38,7 @@ class Dispatch:
     def received(self, jobs: list[Claimed]) -> None:
         """Take what a claim brought."""
         self._asked = None
-        self.pace.claimed(job.queue for job in jobs)
+        self.pace.claimed({job[3] for job in jobs})
         self._place(jobs)
 
     def retry(self) -> None:
@@ -83,7 +83,7 @@ class Dispatch:
     # -- placing ------------------------------------------------------------------------------------------------------
     def _place(self, jobs: list[Claimed]) -> None:
         rest = jobs
-        if any(job.suspect for job in jobs):
+        if True in [job[7] for job in jobs]:
             for job in jobs:
                 if job.suspect:
                     self._give_alone(job)

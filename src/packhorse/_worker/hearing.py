@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("packhorse.worker")
 _POLICIES = 5000
+#: A line that begins so is JSON; every other is the plain success of a job without a value.
+_SPECIAL = ord("[")
 
 
 class Hearing:
@@ -39,32 +41,29 @@ class Hearing:
     def lines(self, child: ChildProcess, lines: list[bytes]) -> list[m.Done]:
         """Take in what a child said; return the runs that ended."""
         ended: list[m.Done] = []
-        jobs = child.jobs
-        spans: dict[str, tuple[int, int]] = {}
+        jobs, observed = child.jobs, child.observed
         for text in lines:
-            if text[:1] == b"[":
+            if text[0] == _SPECIAL:
                 self._special(child, json.loads(text), ended)
                 continue
             index, start, end = map(int, text.split())
             job = jobs.pop(index, None)
             if job is None:
                 continue  # it was declared lost meanwhile
-            ended.append(m.Done(job, start, end, None))
-            if child.observed:
-                self.last_news(job, child.observed.pop(index, None))
+            ended.append((job, start, end, None))
+            if observed:
+                self.last_news(job, observed.pop(index, None))
         if ended:
-            self._account(child, ended, spans)
+            self._account(child, ended)
         return ended
 
-    def _account(self, child: ChildProcess, ended: list[m.Done], spans: dict[str, tuple[int, int]]) -> None:
+    def _account(self, child: ChildProcess, ended: list[m.Done]) -> None:
         child.done += len(ended)
-        child.last_result = ended[-1].end
+        child.last_result = ended[-1][2]
         child.solo = child.solo and bool(child.jobs)
-        for job, start, end, _ in ended:
-            count, total = spans.get(job.queue, (0, 0))
-            spans[job.queue] = (count + 1, total + end - start)
-        for queue, (count, total) in spans.items():
-            self._supervisor.dispatch.pace.ran_many(queue, count, total / 1e9)
+        pace = self._supervisor.dispatch.pace
+        for queue in {run[0][3] for run in ended}:
+            pace.ran_many(queue, [end - start for job, start, end, _ in ended if job[3] == queue])
 
     def _special(self, child: ChildProcess, body: list[Any], ended: list[m.Done]) -> None:
         kind = body[0]
@@ -98,7 +97,7 @@ class Hearing:
             self._supervisor.parked(job)
         if seen is not None and seen.stopped and verdict.state == "failed":
             _log.debug("job %s ended by itself after it was asked to stop (%s)", job.id, seen.stopped)
-        ended.append(m.Done(job, 0 if parked else start, end, verdict))
+        ended.append((job, 0 if parked else start, end, verdict))
 
     def last_news(self, job: Claimed, seen: Observed | None) -> None:
         """Pass on what a run told and nobody has stored yet: its meta is a checkpoint for the next attempt."""

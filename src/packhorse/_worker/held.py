@@ -21,14 +21,14 @@ class Held:
         """Note a completed claim call."""
         with self._lock:
             self._claim_no = claim_no
-            self._tokens.update([(job.id, job.token) for job in jobs])
+            self._tokens.update([job[:2] for job in jobs])
 
     def settled(self, runs: list[Done]) -> None:
         """Forget what the store has confirmed."""
         with self._lock:
             pop = self._tokens.pop
             for run in runs:
-                pop(run.job.id, None)
+                pop(run[0][0], None)
 
     def forget(self, job: str) -> None:
         """Forget a job that is no longer mine."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 #: Never more work ahead than this many seconds per slot.
 AHEAD = 0.050
@@ -40,10 +40,10 @@ class Pace:
         times.append(seconds)
         self._sums[queue] += seconds
 
-    def ran_many(self, queue: str, count: int, seconds: float) -> None:
-        """Note ``count`` runs that took ``seconds`` together; more than are remembered count as so many."""
-        for _ in range(min(count, _REMEMBERED)):
-            self.ran(queue, seconds / count)
+    def ran_many(self, queue: str, nanoseconds: Sequence[int]) -> None:
+        """Note run times; no more than are remembered."""
+        for time in nanoseconds[-_REMEMBERED:]:
+            self.ran(queue, time / 1e9)
 
     def ahead(self, running: dict[str, tuple[int, float]]) -> int:
         """Return the jobs to have ahead of each slot; ``running``: queue → (count, sum of ages so far in seconds)."""

@@ -17,7 +17,7 @@ from . import mailbox as m
 from .held import Held
 from .identity import Identity
 from .outage import Outage
-from .shapes import claimed_again, report_of, verdict_of
+from .shapes import claimed_again, report_of, verdicts_of
 
 _log = logging.getLogger("packhorse.store")
 
@@ -228,7 +228,7 @@ class StoreThread(threading.Thread):
         while self._ended:
             batch = self._ended[:SETTLE_MOST]
             now = monotonic_ns()
-            for odd in store.settle(self._identity.id, [verdict_of(run, now) for run in batch]):
+            for odd in store.settle(self._identity.id, verdicts_of(batch, now)):
                 self._odd(odd.how, odd.job)
             del self._ended[: len(batch)]
             self._held.settled(batch)
@@ -366,7 +366,7 @@ class StoreThread(threading.Thread):
         assert self._finish_by is not None
         if self._ended and monotonic() < self._finish_by:
             return False
-        left = [run.job.id for run in self._ended]
+        left = [job.id for job, _, _, _ in self._ended]
         if not left:
             try:
                 if self._store is not None:

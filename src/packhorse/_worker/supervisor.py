@@ -285,8 +285,9 @@ class Supervisor:
         unstarted = child.withdraw()
         runs = [*self._released(unstarted), *verdicts(child, death, self.hearing)]
         for run in runs:
-            if run.verdict is not None and run.verdict.state in FINAL:
-                self._tell_after(run.job, run.verdict)
+            job, _, _, verdict = run
+            if verdict is not None and verdict.state in FINAL:
+                self._tell_after(job, verdict)
         if runs:
             self.ended(runs)
         if not child.ready and not self.crew.stopping:
@@ -336,7 +337,7 @@ class Supervisor:
 
     def _released(self, jobs: list[Claimed], reason: str | None = None) -> list[m.Done]:
         now = monotonic_ns()
-        return [m.Done(job, 0, now, _outcome.released(job, reason)) for job in jobs]
+        return [(job, 0, now, _outcome.released(job, reason)) for job in jobs]
 
     def give_back(self, jobs: list[Claimed], reason: str | None = None) -> None:
         """Release jobs that have not started."""
