@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import importlib
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Unpack
 
 from . import _options, _runtime
-from ._backoff import Backoff
 from ._by import person
 from ._codec import Codec
+from ._defaults import given_defaults, plain_defaults
 from ._durations import Duration, seconds
 from ._finding import Counts, Jobs, counts_of, find, one, which
-from ._job import moment
 from ._names import queue_name
-from ._options import UNSET, JobOptions, Options
+from ._options import JobOptions, Options
 from ._runtime import Connection, Source
 from ._store import Changed, JobFilter
 from .errors import BadOption, NotLoadable
@@ -112,18 +109,14 @@ class App:
             "store": self._store,
             "namespace": self._namespace,
             "tasks": list(self._tasks),
-            "defaults": _plain_defaults(self._options),
+            "defaults": plain_defaults(self._options),
         }
 
     @classmethod
     def of_plain(cls, plain: Mapping[str, Any]) -> App:
         """Return the App that ``plain`` is the plain part of."""
-        defaults = dict(plain["defaults"])
-        if "retry" in defaults:
-            defaults["retry"] = Backoff.of(defaults["retry"])
-        if "expires_at" in defaults:
-            defaults["expires"] = datetime.fromisoformat(defaults.pop("expires_at"))
-        return cls(store=plain["store"], namespace=plain["namespace"], tasks=plain["tasks"], **defaults)
+        given: Any = given_defaults(plain["defaults"])
+        return cls(store=plain["store"], namespace=plain["namespace"], tasks=plain["tasks"], **given)
 
     # -- jobs of all queues -----------------------------------------------------------------------------------------
     def job(self, job_id: str) -> Job[Any]:
@@ -246,22 +239,6 @@ class App:
             count += moved
             if dry or not changed.more or not moved:
                 return count
-
-
-def _plain_defaults(options: Options) -> dict[str, Any]:
-    """Return default options as JSON data; a Backoff loses its exception classes."""
-    given = {each.name: value for each in fields(options) if (value := getattr(options, each.name)) is not UNSET}
-    if "retry" in given:
-        given["retry"] = given["retry"].data()
-    if "crash_fails" in given:
-        given["on_crash"] = "fail" if given.pop("crash_fails") else "retry"
-    if "tags" in given:
-        given["tags"] = list(given["tags"])
-    if "meta" in given:
-        given["meta"] = json.loads(given["meta"])
-    if "expires_at" in given:
-        given["expires_at"] = moment(given["expires_at"]).isoformat()
-    return given
 
 
 def _places(app: App) -> list[tuple[str, str]]:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from packhorse import App, Backoff, Queue, _runtime
+from packhorse._defaults import restored_defaults
 from packhorse.errors import BadName, BadOption, JobNotFound, NotLoadable
 from packhorse.testing import Kit, memory
 
@@ -124,6 +125,7 @@ def test_the_plain_part_is_json_and_makes_an_app_again() -> None:
     plain = made.plain()
     again = App.of_plain(json.loads(json.dumps(plain)))
     assert again.plain() == plain
+    assert restored_defaults(plain["defaults"]).retry == again.options.retry
     assert (again.store, again.namespace, again.tasks) == ("sqlite:///x.db", "team", ("a", "b:c"))
     assert again.options.retry == Backoff(3, delays=("1s", "1m"))
     assert (again.options.timeout, again.options.crash_fails, again.options.keep_result) == (None, True, 3600.0)

@@ -1,0 +1,45 @@
+"""An App's default options as plain data, for the processes that cannot import the App: it was made in a script."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from ._backoff import Backoff
+from ._options import UNSET, Options, check
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def plain_defaults(options: Options) -> dict[str, Any]:
+    """Return checked options as JSON data, under the names users give them; a Backoff loses its exception classes."""
+    given = {each.name: value for each in fields(options) if (value := getattr(options, each.name)) is not UNSET}
+    if "retry" in given:
+        given["retry"] = given["retry"].data()
+    if "crash_fails" in given:
+        given["on_crash"] = "fail" if given.pop("crash_fails") else "retry"
+    if "tags" in given:
+        given["tags"] = list(given["tags"])
+    if "meta" in given:
+        given["meta"] = json.loads(given["meta"])
+    if "expires_at" in given:
+        given["expires_at"] = (_EPOCH + timedelta(microseconds=given["expires_at"])).isoformat()
+    return given
+
+
+def given_defaults(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Return plain data as the keywords that ``App`` takes."""
+    given = dict(plain)
+    if "retry" in given:
+        given["retry"] = Backoff.of(given["retry"])
+    if "expires_at" in given:
+        given["expires"] = datetime.fromisoformat(given.pop("expires_at"))
+    return given
+
+
+def restored_defaults(plain: Mapping[str, Any]) -> Options:
+    """Return plain data as checked options again."""
+    return check(given_defaults(plain), "App", "App")
