@@ -211,7 +211,7 @@ def bare(value, count: int = 0):  # type: ignore[no-untyped-def]
 
 
 @pytest.mark.parametrize("value", [HOME, Color.RED, Point(1), [HOME], {"a": {"b": Color.RED}}, (1, HOME)], ids=repr)
-@pytest.mark.parametrize("fn", [bare, taking(Any), taking(list), taking(object), taking(int), None], ids=str)
+@pytest.mark.parametrize("fn", [bare, taking(Any), taking(list), taking(object), taking(int), None])
 def test_without_an_annotation_it_is_refused(value: Any, fn: Any) -> None:
     with pytest.raises(NotAnnotated, match=r"Annotate it with .*\[E124\]"):
         PLAIN.encode_call((value,), {}, "bare", fn)

@@ -174,7 +174,6 @@ def test_a_name_given_by_hand_is_the_name() -> None:
         (None, ["enqueue() takes a function"]),
         (functools.partial(add, 1), ["partial object"]),  # flattened by whoever enqueues
     ],
-    ids=repr,
 )
 def test_what_a_worker_could_not_find_is_refused(fn: Any, words: list[str]) -> None:
     with pytest.raises(NotImportable, match=r"\[E110\]") as caught:

@@ -59,7 +59,6 @@ ID = "01890000-0000-7000-8000-000000000001"
         ({"keep_result": "7d"}, {"keep_result": 604800.0}),
         ({}, {}),
     ],
-    ids=str,
 )
 def test_options_are_checked_and_normalised(given_: dict[str, Any], found: dict[str, Any]) -> None:
     options = check(given_, "using()")
