@@ -13,7 +13,7 @@ import pytest
 from packhorse._record import NewJob
 from packhorse._store import JobFilter
 from packhorse._stores import open_store
-from packhorse._stores.sqlite import connection, network
+from packhorse._stores.sqlite import connection, migrate, network
 from packhorse.errors import BadSchema, BadStore, ConfigError, StoreFull, StoreUnavailable
 
 
@@ -229,3 +229,9 @@ def test_the_identity_is_that_of_the_data(path: Path) -> None:
     assert first.instance == again.instance
     assert open_store(url_of(path.with_name("other.db"))).instance != first.instance
     assert first.lock_dir() == f"{path}-locks"
+
+
+def test_every_step_of_the_schema_is_listed_in_order() -> None:
+    directory = Path(migrate.__file__).parent / "migrations"
+    assert tuple(sorted(file.stem for file in directory.glob("*.sql"))) == migrate.STEPS
+    assert [int(name[:4]) for name in migrate.STEPS] == list(range(1, len(migrate.STEPS) + 1))

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
-import uuid
-from functools import cache
-from importlib.resources import files
 
 from ...errors import BadSchema
+from .queries import text_of
 
 _META = "CREATE TABLE IF NOT EXISTS packhorse_meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID"
 
 
-@cache
-def steps() -> list[tuple[int, str, str]]:
-    """Return (number, name, SQL) of every step, in order."""
-    found = sorted(
-        (entry for entry in (files(__package__) / "migrations").iterdir() if entry.name.endswith(".sql")),
-        key=lambda entry: entry.name,
-    )
-    return [(int(entry.name[:4]), entry.name.removesuffix(".sql"), entry.read_text("ascii")) for entry in found]
+#: Every step ever released, oldest first. A step is never changed once it has been.
+STEPS = ("0001_initial",)
 
 
 def version(db: sqlite3.Connection) -> int:
@@ -31,7 +24,7 @@ def version(db: sqlite3.Connection) -> int:
 
 def bring_up(db: sqlite3.Connection, path: str) -> list[str]:
     """Take the steps that are missing, in one transaction; return their names. Many may do this at once."""
-    newest = len(_known())
+    newest = len(STEPS)
     found = version(db)
     if found > newest:
         raise BadSchema(
@@ -41,29 +34,28 @@ def bring_up(db: sqlite3.Connection, path: str) -> list[str]:
     return _take(db) if found < newest else []
 
 
-def _known() -> tuple[str, ...]:
-    """Return the names of the steps this version knows, without reading them."""
-    return tuple(
-        sorted(entry.name for entry in (files(__package__) / "migrations").iterdir() if entry.name.endswith(".sql"))
-    )
+def script(name: str) -> str:
+    """Return the SQL of a step."""
+    return text_of(__file__, __spec__.loader, os.path.join("migrations", f"{name}.sql"))
 
 
 def _take(db: sqlite3.Connection) -> list[str]:
+    import uuid  # only a new file needs it
+
     db.execute("BEGIN IMMEDIATE")
     try:
-        found = version(db)
-        missing = [step for step in steps() if step[0] > found]
+        missing = STEPS[version(db) :]
         db.execute(_META)
-        for _, _, text in missing:
-            for statement in _statements(text):
+        for name in missing:
+            for statement in _statements(script(name)):
                 db.execute(statement)
-        db.execute("INSERT OR REPLACE INTO packhorse_meta VALUES ('schema', ?)", (steps()[-1][0],))
+        db.execute("INSERT OR REPLACE INTO packhorse_meta VALUES ('schema', ?)", (len(STEPS),))
         db.execute("INSERT OR IGNORE INTO packhorse_meta VALUES ('instance', ?)", (str(uuid.uuid4()),))
         db.execute("COMMIT")
     except BaseException:
         db.execute("ROLLBACK")
         raise
-    return [name for _, name, _ in missing]
+    return list(missing)
 
 
 def _statements(text: str) -> list[str]:
