@@ -29,7 +29,7 @@ from ._current import (
 from ._outcome import Run
 from ._record import FINAL, Claimed, Verdict
 from ._signals import Cancel, Interrupted, Retry, Snooze
-from .errors import NotSerialisable, PackhorseError
+from .errors import BadArguments, NotSerialisable, PackhorseError
 
 if TYPE_CHECKING:
     import asyncio
@@ -80,10 +80,11 @@ class _Open:
 class Plan:
     """All that is needed to run the jobs of one task."""
 
-    __slots__ = ("fn", "hints", "is_async", "keeps", "policy", "retries")
+    __slots__ = ("fn", "hints", "is_async", "keeps", "policy", "retries", "runnable")
 
     def __init__(self, runnable: Runnable, policy: Policy) -> None:
         """Bring together what the code and the options say."""
+        self.runnable = runnable
         self.fn = runnable.fn
         self.hints = runnable.hints
         self.is_async = runnable.is_async
@@ -183,12 +184,12 @@ class Executor:
                 gate.disarm()
         except BaseException as error:
             gate.disarm()  # once more: the interruption may have come in the middle of the first time
-            verdict = self._verdict_of(error, job, plan.policy)
+            verdict = self._verdict_of(error, job, plan)
         else:
             if value is None and plan.keeps and not self._after and job[8:13] == _FIRST:
                 # The common case of a small job, kept short.
                 return tuple.__new__(Verdict, (job.id, job.token, *_PLAIN))
-            verdict = self._verdict_of_value(value, job, plan.policy)
+            verdict = self._verdict_of_value(value, job, plan)
         return self._finish(job, verdict)
 
     async def _async_attempt(self, run: Running, plan: Plan) -> Verdict:
@@ -203,9 +204,9 @@ class Executor:
             finally:
                 self._gate.disarm()
         except BaseException as error:
-            verdict = self._verdict_of(error, job, plan.policy)
+            verdict = self._verdict_of(error, job, plan)
         else:
-            verdict = self._verdict_of_value(value, job, plan.policy)
+            verdict = self._verdict_of_value(value, job, plan)
         return self._finish(job, verdict)
 
     def _call_within(self, plan: Plan, args: list[Any], kwargs: dict[str, Any]) -> Any:
@@ -235,20 +236,22 @@ class Executor:
         return loop.run_until_complete(_coroutines.driven(self._gate, run, plan.fn(*args, **kwargs)))
 
     # -- the verdict ------------------------------------------------------------------------------------------------
-    def _verdict_of_value(self, value: object, job: Claimed, policy: Policy) -> Verdict:
+    def _verdict_of_value(self, value: object, job: Claimed, plan: Plan) -> Verdict:
+        policy = plan.policy
         if isinstance(value, (Retry, Snooze, Cancel)):
             return _asked(value, job, policy)
         if policy.keep_result is False:
             return _outcome.succeeded(job, None)
         keep = None if policy.keep_result is True else float(policy.keep_result)
         try:
-            return _outcome.succeeded(job, self._codec.encode_value(value, "result"), keep=keep)
+            return _outcome.succeeded(job, self._codec.encode_value(value, "result", plan.runnable.returns), keep=keep)
         except (PackhorseError, RecursionError) as error:
             return _outcome.succeeded(job, None, reason=_dropped(job, value, error))
         except Exception as error:  # an encoder of the App's own
             return _outcome.succeeded(job, None, reason=_dropped(job, value, error))
 
-    def _verdict_of(self, error: BaseException, job: Claimed, policy: Policy) -> Verdict:
+    def _verdict_of(self, error: BaseException, job: Claimed, plan: Plan) -> Verdict:
+        policy = plan.policy
         if isinstance(error, (Retry, Snooze, Cancel)):
             return _asked(error, job, policy)
         if isinstance(error, Interrupted):
@@ -259,8 +262,25 @@ class Executor:
         if _is_cancelled_error(error):
             text = _failure.plain("CancelledError", "cancelled itself: nobody had cancelled the job")
             return _outcome.failed(job, policy.retry, text, retry=policy.retry.wants(error))
-        retry = policy.retry.wants(error)
-        return _outcome.failed(job, policy.retry, _failure.describe(error), retry=retry)
+        misfit = self._misfit(error, job, plan)
+        if misfit is not None:
+            return _outcome.failed(job, policy.retry, _failure.describe(misfit), retry=False)
+        return _outcome.failed(job, policy.retry, _failure.describe(error), retry=policy.retry.wants(error))
+
+    def _misfit(self, error: BaseException, job: Claimed, plan: Plan) -> BaseException | None:
+        """Return what is wrong if the stored arguments no longer fit the function: no number of attempts mends that."""
+        if isinstance(error, BadArguments) or not isinstance(error, TypeError):
+            return error if isinstance(error, BadArguments) and not _from_user(error) else None
+        from ._signature import check_call
+
+        try:
+            args, kwargs = self._decode(job.payload, plan.hints)
+            check_call(plan.fn, tuple(args), kwargs, job.task)
+        except BadArguments as misfit:
+            return misfit
+        except PackhorseError:
+            return None
+        return None
 
     def _finish(self, job: Claimed, verdict: Verdict) -> Verdict:
         if self._after and verdict.state in FINAL:
@@ -325,6 +345,11 @@ def _dropped(job: Run, value: object, error: BaseException) -> str:
 
 def _logged(verdict: Verdict, run: Running) -> Verdict:
     return verdict._replace(log=run.log.text(), log_dropped=run.log.dropped)
+
+
+def _from_user(error: BaseException) -> bool:
+    """Tell whether the user's own code raised it, and not the decoding of the job's arguments."""
+    return bool(json.loads(_failure.describe(error))["frames"])
 
 
 def _is_cancelled_error(error: BaseException) -> bool:

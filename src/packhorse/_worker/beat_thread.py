@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 
 from .. import _rescue
@@ -78,6 +79,7 @@ class BeatThread(threading.Thread):
         self._store: Store | None = None
         self._observer = _rescue.Observer()
         self._over = threading.Event()
+        self._dropping = threading.Lock()  #: main may want to wake a store that is being closed
         self._next_beat = 0.0
         self._next_watch = 0.0
         self._not_before = 0.0
@@ -86,9 +88,9 @@ class BeatThread(threading.Thread):
         """End soon."""
         self._over.set()
         self._store_thread.armed.set()
-        store = self._store
-        if store is not None:
-            store.wake()
+        with self._dropping:
+            if self._store is not None:
+                self._store.wake()
 
     def run(self) -> None:
         """Serve until stopped. A bug ends the worker: without beats it would only do harm."""
@@ -180,9 +182,8 @@ class BeatThread(threading.Thread):
             os._exit(70)
 
     def _drop(self) -> None:
-        store, self._store = self._store, None
-        if store is not None:
-            try:
-                store.close()
-            except PackhorseError:
-                pass  # given up because it does not work
+        with self._dropping:
+            store, self._store = self._store, None
+            if store is not None:
+                with suppress(PackhorseError):  # given up because it does not work
+                    store.close()
