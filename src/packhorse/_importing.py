@@ -5,7 +5,6 @@ from __future__ import annotations
 import fnmatch
 import getpass
 import importlib
-import importlib.metadata
 import importlib.util
 import os
 import pkgutil
@@ -68,8 +67,31 @@ def _below_named(name: str) -> Iterator[str]:
 
 def plugins() -> list[tuple[str, str]]:
     """Return (distribution, spec) of the entry points ``packhorse.tasks``."""
+    if not _any_plugin():
+        return []
+    import importlib.metadata
+
     found = importlib.metadata.entry_points(group="packhorse.tasks")
     return sorted((point.dist.name if point.dist else point.name, point.value) for point in found)
+
+
+def _any_plugin() -> bool:
+    """Look whether any installed distribution names the group: ``importlib.metadata`` alone takes longer to import than this."""
+    for folder in dict.fromkeys(sys.path):
+        if not os.path.isdir(folder):
+            if folder.endswith((".zip", ".whl", ".egg")):
+                return True  # inside an archive only importlib.metadata can look
+            continue
+        with os.scandir(folder) as entries:
+            infos = [entry.path for entry in entries if entry.name.endswith((".dist-info", ".egg-info"))]
+        for info in infos:
+            try:
+                with open(os.path.join(info, "entry_points.txt"), "rb") as file:
+                    if b"[packhorse.tasks]" in file.read():
+                        return True
+            except OSError:
+                continue  # it has none
+    return False
 
 
 # -- files and patterns --------------------------------------------------------------------------------------------------
