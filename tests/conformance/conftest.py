@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,13 +14,6 @@ from .stores import FRESH, chosen
 
 #: Opens one more connection to the data of the test's store; it is closed when the test ends.
 Open = Callable[..., Store]
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    if name := os.environ.get("PACKHORSE_TEST_MUTATION"):
-        from .mutations import seed
-
-        seed(name)
 
 
 @pytest.fixture

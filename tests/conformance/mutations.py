@@ -1,13 +1,19 @@
 """Bugs seeded into the memory store, one at a time, to prove that the suite notices.
 
-Each is one small function replaced by a wrong one. ``PACKHORSE_TEST_MUTATION=NAME`` seeds it (see ``conftest.py``).
+Each is one small function replaced by a wrong one. ``python -m conformance.mutations``, with ``tests`` on the path and
+``PACKHORSE_TEST_STORES=memory``, tries them all and says which survived.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from packhorse._stores.memory import _claim, _enqueue, _find, _operate, _settle
 
@@ -126,9 +132,29 @@ def _texts(verdict: Any) -> list[str]:
     return [value for value in verdict if isinstance(value, str)]
 
 
-def seed(name: str) -> None:
-    """Put one bug in, for the rest of the process."""
+@contextmanager
+def seeded(name: str) -> Iterator[None]:
+    """Put one bug in, and take it out again."""
     _, modules, function, wrong = BUGS[name]
-    for module in modules:
-        assert callable(getattr(module, function))
-        setattr(module, function, wrong)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in modules:
+            patch.setattr(module, function, wrong)
+        yield
+
+
+def noticed(name: str) -> bool:
+    """Run the file of tests that must notice, with the bug in."""
+    # A bug may make a loop endless; then the time limit is what notices. What the first run has imported the next ones
+    # find imported, which is meant.
+    options = "-x -q -p no:cacheprovider -p no:xdist --timeout=20 --timeout-method=signal"
+    quiet = ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
+    with seeded(name), redirect_stdout(io.StringIO()) as output:
+        code = pytest.main([*options.split(), *quiet, str(Path(__file__).parent / f"test_{BUGS[name][0]}.py")])
+    if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        raise RuntimeError(f"the tests could not be run with the bug '{name}':\n{output.getvalue()}")
+    return code == pytest.ExitCode.TESTS_FAILED
+
+
+if __name__ == "__main__":
+    for bug in BUGS:
+        print("noticed" if noticed(bug) else "SURVIVED", bug, sep="\t", flush=True)
