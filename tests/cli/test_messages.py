@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -99,8 +97,12 @@ def test_log_file_that_cannot_be_written(program, place):
 
 def test_debug_shows_the_traceback(program):
     assert "Traceback" not in program("jobs", "list").err
-    for words in (["--debug", "jobs", "list"], ["jobs", "list", "--debug"]):
-        ran = program(*words)
+    for words, env in (
+        (["--debug", "jobs", "list"], {}),
+        (["jobs", "list", "--debug"], {}),
+        (["jobs", "list"], {"PACKHORSE_DEBUG": "1"}),
+    ):
+        ran = program(*words, **env)
         assert ran.code == 69
         assert "Traceback (most recent call last)" in ran.err
         assert ran.err.rstrip().endswith("[E101]")
@@ -124,40 +126,25 @@ def test_reader_that_goes_away_is_silent(place):
     assert (process.returncode, err) == (141, b"")
 
 
-def test_interrupt_while_waiting_says_the_job_goes_on(place):
-    process = subprocess.Popen(
-        [sys.executable, "-u", "-m", "packhorse", "run", "tasks:add", "2", "3", "--wait"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    _until_stored(place)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert re.search(r"the job goes on:  packhorse why [0-9a-f]{8}\n", err)
+def test_interrupt_while_waiting_says_the_job_goes_on(cli, store, monkeypatch):
+    import packhorse.cli.run
+
+    def interrupted(store, record):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(packhorse.cli.run, "_look", interrupted)
+    ran = cli("run", "tasks:add", "2", "3", "--wait")
+    (job,) = cli("jobs", "list", "--json").data["jobs"]
+    assert ran.code == 130
+    assert f"the job goes on:  packhorse why {job['id'][-8:]}\n" in ran.err
+    assert ran.err.endswith("interrupted\n")
+    assert job["state"] == "queued"
 
 
-def _until_stored(place: Path) -> None:
-    from packhorse import _runtime, _settings
-    from packhorse._store import JobFilter
-    from packhorse.errors import StoreError
-
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        try:
-            store = _runtime.open_store(_settings.resolve(), create=False)
-        except StoreError:
-            time.sleep(0.02)
-            continue
-        found = store.find(JobFilter()).jobs
-        store.close()
-        if found:
-            # It has been stored; what is left before the wait takes no store call worth the name.
-            time.sleep(0.5)
-            return
-    raise AssertionError("the job was never stored")
+COLOURS = [({}, False), ({"FORCE_COLOR": "1"}, True), (dict.fromkeys(["FORCE_COLOR", "NO_COLOR"], "1"), False)]
 
 
-@pytest.mark.parametrize("env, coloured", [({}, False), ({"FORCE_COLOR": "1"}, True), (dict.fromkeys(["FORCE_COLOR", "NO_COLOR"], "1"), False)])
+@pytest.mark.parametrize("env, coloured", COLOURS)
 def test_colour_only_where_it_is_wanted(program, place, env, coloured):
     assert program("run", "tasks:add", "2", "3").code == 0
     assert ("\x1b[" in program("jobs", "list", **env).out) is coloured

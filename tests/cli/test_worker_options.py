@@ -162,3 +162,11 @@ def test_app_with_middleware_in_a_script_is_refused_before_anything_starts(cli):
 def test_main_of_an_app_is_this_command_line(place, capfd):
     assert App(store="sqlite:///app.db").main(["config", "--json"], prog="debsources-async") == 0
     assert f"sqlite:///{place}/app.db" in capfd.readouterr().out
+
+
+def test_only_the_worker_takes_options_from_the_environment(cli, store, monkeypatch, place):
+    for name in ("STORE", "JOBS_DELETE_YES", "RUN_QUEUE", "WORKER_STORE"):
+        monkeypatch.setenv(f"PACKHORSE_{name}", "sqlite:///elsewhere.db")
+    assert cli("run", "tasks:add", "2", "3", "--json").data["queue"] == "default"
+    rows = {each["name"]: each["source"] for each in cli("config", "--json").data["settings"]}
+    assert rows["store"] == "from PACKHORSE_URL"

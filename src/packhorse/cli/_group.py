@@ -159,11 +159,7 @@ _LAZY = {
     "packhorse",
     cls=RootGroup,
     lazy=_LAZY,
-    context_settings={
-        "help_option_names": ["-h", "--help"],
-        "max_content_width": 100,
-        "auto_envvar_prefix": "PACKHORSE",
-    },
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @global_options
 @click.version_option(package_name="packhorse", message="%(prog)s %(version)s")

@@ -110,9 +110,20 @@ def global_options(command: F) -> F:
 
 _GLOBAL: tuple[Callable[[Any], Any], ...] = (
     # The environment is read with the rest of the settings, so that its place in the order is the same everywhere.
-    click.option("--store", metavar="URL", expose_value=False, callback=_keep, help="The job store."),
-    click.option("--namespace", metavar="NAME", expose_value=False, callback=_keep, help="Its part to look at."),
-    click.option("--debug", is_flag=True, expose_value=False, callback=_keep, help="Show tracebacks."),
+    click.option(
+        "--store", metavar="URL", expose_value=False, callback=_keep, allow_from_autoenv=False, help="The job store."
+    ),
+    click.option(
+        "--namespace",
+        metavar="NAME",
+        expose_value=False,
+        callback=_keep,
+        allow_from_autoenv=False,
+        help="Its part to look at.",
+    ),
+    click.option(
+        "--debug", is_flag=True, envvar="PACKHORSE_DEBUG", expose_value=False, callback=_keep, help="Show tracebacks."
+    ),
 )
 
 

@@ -73,7 +73,7 @@ _GRACE = Checked("duration", grace)
 _LEVEL = click.Choice(["debug", "info", "warning", "error", "critical"], case_sensitive=False)
 
 
-@click.command("worker", cls=GroupedCommand)
+@click.command("worker", cls=GroupedCommand, context_settings={"auto_envvar_prefix": "PACKHORSE_WORKER"})
 @click.argument("app", nargs=-1, metavar="[APP…]", envvar="PACKHORSE_APP")
 @click.option("-q", "--queue", metavar="QUEUE", multiple=True, help="-q a,b: in turn; -q a -q b: a first. Default: all.")
 @click.option("--burst", is_flag=True, help="Exit once nothing is left that could run now.")
