@@ -14,7 +14,8 @@ The names below are all there is to import from here; beside them stand ``packho
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+# Type checkers take this name for true; importing it would be most of what importing this package costs.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from ._app import App
@@ -76,4 +77,4 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     """List the public names, loaded or not."""
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__} - {"TYPE_CHECKING"})
