@@ -240,3 +240,14 @@ def test_here_has_the_app(program, place):
     ran = program("run", "--here", "tasks:add", "2", "3", PACKHORSE_APP="shop:app")
     assert ran.code == 0, ran.err
     assert "around tasks:add" in ran.out
+
+
+@pytest.mark.parametrize("name", ["add", "billing.charge"])
+@pytest.mark.parametrize("here", [True, False])
+def test_names_of_the_application_are_known_without_a_worker(program, place, name, here):
+    (place / "shop.py").write_text(
+        "from packhorse import task\n@task(name='billing.charge')\ndef charge(x: int, y: int) -> int:\n    return x * y\n"
+    )
+    ran = program("run", name, "2", "3", "--json", *(["--here"] if here else []), PACKHORSE_APP="shop tasks")
+    assert ran.code == 0, ran.err
+    assert (ran.data["task"], ran.data["args"]) == ("tasks:add" if name == "add" else name, [2, 3])

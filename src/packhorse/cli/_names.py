@@ -37,10 +37,11 @@ def canonical(store: Store, name: str) -> str:
     return f"{head}:{tail}" if dot and ":" not in name else name
 
 
-def find(name: str, known: dict[str, dict[str, Any]]) -> Found:
-    """Return the task a person named: importable here, else known to a live worker, else a full name taken on trust.
+def find(name: str, known: dict[str, dict[str, Any]], app: tuple[str, ...] = ()) -> Found:
+    """Return the task a person named: importable here, else known to a live worker, else of APP, else taken on trust.
 
-    Raises ``NotImportable`` for a name that leads nowhere and ``BadArguments`` for one that several tasks have.
+    Only a full name, ``module:function``, is taken on trust. Raises ``NotImportable`` for a name that leads nowhere and
+    ``BadArguments`` for one that several tasks have.
     """
     imported = _imported(name)
     if imported is not None:
@@ -50,6 +51,9 @@ def find(name: str, known: dict[str, dict[str, Any]]) -> Found:
         raise _ambiguous(name, matches)
     if matches:
         return Found(matches[0], _target(matches[0]), known[matches[0]])
+    own = _of_app(name, app) if app else None
+    if own is not None:
+        return own
     if ":" in name:
         # Kept, not lost: the workers that know it may only come later.
         return Found(name)
@@ -69,6 +73,16 @@ def _imported(name: str) -> Found | None:
         target = _identity.resolve(f"{module}:{qualname}")
         return Found(f"{module}:{qualname}", target)
     return None
+
+
+def _of_app(name: str, app: tuple[str, ...]) -> Found | None:
+    """Look among the tasks of the application; importing it is the last resort, since it may take long."""
+    from .._registry import load
+
+    matches = match_name(name, load(app).registry.names())
+    if len(matches) > 1:
+        raise _ambiguous(name, matches)
+    return _imported(matches[0]) if matches else None
 
 
 def _target(name: str) -> Any:

@@ -18,7 +18,7 @@ from . import _show
 from ._job import as_data, call_text, error_text, moments, short, value_text, where, worker_names
 from ._names import Found, find, known_tasks
 from ._options import job_options
-from ._session import Session, json_option, with_session
+from ._session import Session, app_specs, json_option, with_session
 from ._values import Parameters, from_json, of_function, of_text, words_to_call
 
 #: Looked at again at least so often while waiting, seconds; hints only make it sooner.
@@ -49,11 +49,11 @@ def run(
     if here:
         from ._here import run_here
 
-        found = find(task, {})
+        found = find(task, {}, app_specs(session))
         args, kwargs = _arguments(found, values, given["args_json"], given["kwargs_json"])
         return run_here(session, found, args, kwargs, _options(given), as_json)
     with session.open(create=True) as store:
-        found = find(task, known_tasks(store))
+        found = find(task, known_tasks(store), app_specs(session))
         args, kwargs = _arguments(found, values, given["args_json"], given["kwargs_json"])
         job_id = _enqueue(session, found, given["queue"], _options(given), args, kwargs)
         record = _get(store, job_id)
