@@ -17,6 +17,7 @@ from .produce import ODD_SOLO, ODD_STILL
 from .queries import sql
 from .states import QUEUED, RUNNING
 
+_REMEMBERED = 100_000
 _SEPARATOR = "\x1e"
 _FIRST, _THESE = sql("claim", "first"), sql("claim", "these")
 
@@ -144,6 +145,8 @@ class Claiming(Connection):
             jobs = self._plain_jobs(db, call, rows, seqs, kinds, names, heads[0][1])
         else:
             jobs = _detailed_jobs(db, seqs)
+        if len(self._plain) > _REMEMBERED:  # of jobs that others settled
+            self._plain.clear()
         # Only of these may a success leave the details alone.
         owners = (names[kind][2] for kind in kinds) if len(names) > 1 else repeat(names[kinds[0]][2])
         known = zip((job[0] for job in jobs), zip(seqs, owners, strict=False), strict=False)
