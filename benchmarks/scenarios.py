@@ -110,7 +110,8 @@ def running(setup: Setup, folder: Path) -> Iterator[Run]:
     folder = Path(tempfile.mkdtemp(dir=folder))
     shared = Path("/dev/shm")
     path = (shared if shared.is_dir() else folder) / f"packhorse-benchmark-{os.getpid()}.record"
-    env = {key: value for key, value in os.environ.items() if not key.startswith("PACKHORSE")}
+    # PYTHONDONTWRITEBYTECODE and the like would slow the start of whatever is not installed.
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("PACKHORSE", "PYTHON"))}
     store = folder / "jobs.db"
     env |= {"BENCHMARK_RECORD": str(path), "BENCHMARK_STORE": str(store), "PACKHORSE_URL": f"sqlite:///{store}"}
     run = Run(setup, folder, record.create(path), env)
