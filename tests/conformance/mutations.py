@@ -19,7 +19,7 @@ from packhorse._stores.memory import _claim, _enqueue, _find, _operate, _settle
 
 Seed = tuple[str, list[Any], str, Callable[..., Any]]
 
-#: name → (the file of tests that must notice, modules that know the function, its name, the wrong one)
+#: name → (the beginning of the name of the tests that must notice, modules that know the function, its name, the wrong one)
 BUGS: dict[str, Seed] = {
     "no token check": ("settle", [_claim, _settle], "holds", lambda job, token: _claim.is_running(job)),
     "no state check": ("settle", [_claim, _settle], "holds", lambda job, token: _claim.same_token(job, token)),
@@ -144,12 +144,13 @@ def seeded(name: str) -> Iterator[None]:
 
 def noticed(name: str) -> bool:
     """Run the file of tests that must notice, with the bug in."""
+    files = sorted(str(path) for path in Path(__file__).parent.glob(f"test_{BUGS[name][0]}*.py"))
     # A bug may make a loop endless; then the time limit is what notices. What the first run has imported the next ones
     # find imported, which is meant.
     options = "-x -q -p no:cacheprovider -p no:xdist --timeout=20 --timeout-method=signal"
     quiet = ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
     with seeded(name), redirect_stdout(io.StringIO()) as output:
-        code = pytest.main([*options.split(), *quiet, str(Path(__file__).parent / f"test_{BUGS[name][0]}.py")])
+        code = pytest.main([*options.split(), *quiet, *files])
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         raise RuntimeError(f"the tests could not be run with the bug '{name}':\n{output.getvalue()}")
     return code == pytest.ExitCode.TESTS_FAILED
