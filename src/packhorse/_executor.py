@@ -224,6 +224,13 @@ class Executor:
             raise
         return stack
 
+    def close(self) -> None:
+        """Close the event loop of this thread, if an ``async def`` ran here."""
+        loop: asyncio.AbstractEventLoop | None = getattr(self._loops, "loop", None)
+        if loop is not None and not loop.is_closed():
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
+
     def _run_async(self, plan: Plan, args: list[Any], kwargs: dict[str, Any]) -> Any:
         """Run an ``async def`` in this thread's own loop. asyncio is imported by whoever needs it: it costs 30 ms of a start."""
         from . import _coroutines

@@ -79,7 +79,7 @@ def _any_plugin() -> bool:
     """Look whether any installed distribution names the group: ``importlib.metadata`` alone takes longer to import than this."""
     for folder in dict.fromkeys(sys.path):
         if not os.path.isdir(folder):
-            if folder.endswith((".zip", ".whl", ".egg")):
+            if os.path.isfile(folder):
                 return True  # inside an archive only importlib.metadata can look
             continue
         with os.scandir(folder) as entries:

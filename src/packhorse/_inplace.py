@@ -46,17 +46,6 @@ class _Witness:
             raise
 
 
-class _InPlace(Executor):
-    """An executor that leaves no event loop behind."""
-
-    def close_loop(self) -> None:
-        """Close the event loop of this thread, if a coroutine function ran here."""
-        loop: asyncio.AbstractEventLoop | None = getattr(self._loops, "loop", None)
-        if loop is not None and not loop.is_closed():
-            loop.run_until_complete(loop.shutdown_asyncgens())
-            loop.close()
-
-
 class _News:
     """Takes a run's progress and meta to the store at once."""
 
@@ -84,7 +73,7 @@ class Runner:
         options = app.options if app is not None else NONE
         self._known: dict[str, Runnable] = {}
         self._witness = _Witness()
-        self._executor = _InPlace(self._find, self.codec, options, (self._witness, *self._middleware))
+        self._executor = Executor(self._find, self.codec, options, (self._witness, *self._middleware))
         self._worker = WorkerRecord(
             new_id(), "packhorse.testing", host="test", pid=os.getpid(), boot_id="", state="live"
         )
@@ -193,7 +182,7 @@ class Runner:
         try:
             return self._executor.run(job, self._news)
         finally:
-            self._executor.close_loop()
+            self._executor.close()
 
     def _failure(self, job: Claimed, verdict: Verdict) -> BaseException:
         if verdict.state == "blocked":

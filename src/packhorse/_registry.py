@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import logging
 import os
 import sys
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -263,15 +263,16 @@ def _told(options: Options) -> dict[str, Any]:
 
 
 def _digest(modules: Iterable[tuple[str, ModuleType]]) -> str:
-    digest = hashlib.sha256()
+    # Tells one build from another, and guards nothing: a checksum will do, and hashlib would load OpenSSL at every start.
+    digest = 0
     for name, module in modules:
-        digest.update(name.encode())
+        digest = zlib.crc32(name.encode(), digest)
         file = getattr(module, "__file__", None)
         try:
-            digest.update(Path(file).read_bytes() if file else b"")
+            digest = zlib.crc32(Path(file).read_bytes() if file else b"", digest)
         except OSError:
-            digest.update(b"?")
-    return digest.hexdigest()[:12]
+            digest = zlib.crc32(b"?", digest)
+    return f"{digest:08x}"
 
 
 def match_name(name: str, known: Iterable[str]) -> list[str]:

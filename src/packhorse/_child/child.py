@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _capture, _current, _runtime
 from .._current import Running
+from .._defaults import restored_defaults
 from .._executor import Executor
-from .._options import Options, Policy, check
+from .._options import Options, Policy
 from .._record import LOG_LIMIT, Claimed, Verdict
 from .._wire import FrameReader, line, write_all
 from ..errors import PackhorseError
@@ -158,7 +159,10 @@ class Child:
 
     def _app_options(self) -> Options:
         options = getattr(self._app, "options", None)
-        return options if isinstance(options, Options) else check({}, "App")
+        if isinstance(options, Options):
+            return options
+        # An App made in a script did not travel, but its plain part did.
+        return restored_defaults((self._settings["plain"] or {}).get("defaults", {}))
 
     def _hook(self, name: str) -> None:
         for each in self._middleware:

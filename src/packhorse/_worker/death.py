@@ -66,7 +66,7 @@ def verdicts(child: ChildProcess, death: Death, hearing: Hearing) -> list[Done]:
     child.jobs.clear()
     alone = len(running) == 1
     faults = child.fault_text()
-    ended = []
+    ended: list[Done] = []
     for index, job in running:
         seen = child.observed.get(index)
         hearing.last_news(job, seen)

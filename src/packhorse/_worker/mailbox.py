@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 from .._record import BeatReply, Claimed, Orphan, Verdict
 
-
 #: A run has ended: the job, start (0: it never started) and end in nanoseconds of the monotonic clock, and the verdict (None: a
 #: plain success without a value). A bare tuple: there is one per job.
 Done = tuple[Claimed, int, int, Verdict | None]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import PackageNotFoundError, version
 
+from .. import __version__
 from ..errors import ConfigError
 from .config import Connect, WorkerConfig
 
@@ -19,14 +19,9 @@ def run_worker(config: WorkerConfig, connect: Connect) -> int:
         raise ConfigError("A worker does not run on Windows; enqueue here, and run the worker on Linux or macOS.")
     from .supervisor import Supervisor
 
-    return Supervisor(config, connect, _version(), _say).run()
-
-
-def _version() -> str:
-    try:
-        return version("packhorse")
-    except PackageNotFoundError:
-        return "unknown"
+    # The store thread comes back from a call many times a second: it must not wait 5 ms for the main thread each time.
+    sys.setswitchinterval(0.0005)
+    return Supervisor(config, connect, __version__, _say).run()
 
 
 def _say(line: str) -> None:

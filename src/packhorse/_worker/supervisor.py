@@ -11,14 +11,14 @@ from time import monotonic, monotonic_ns
 from typing import Any
 
 from .. import _outcome
-from .._record import FINAL, Claimed, Verdict
+from .._record import Claimed, Verdict
 from . import mailbox as m
 from .banner import banner
 from .beat_thread import BeatThread, Pulse
+from .burial import bury_dead
 from .child_process import ChildProcess
 from .config import Connect, Place, WorkerConfig
-from .crew import Crew, kill_strays, reap
-from .death import Death, verdicts
+from .crew import Crew
 from .dispatch import Dispatch
 from .ending import Ending, bury_all
 from .hearing import Hearing
@@ -124,7 +124,7 @@ class Supervisor:
             os.read(self._wake_r, 4096)
         except BlockingIOError:
             pass
-        self._bury()
+        bury_dead(self)
         while self._signals:
             number = self._signals.pop(0)
             if number == signal.SIGQUIT:
@@ -206,6 +206,12 @@ class Supervisor:
         elif not child.backlog and watched:
             self._selector.unregister(child.payload)
 
+    def unwatch(self, child: ChildProcess) -> None:
+        """Listen to a dead child no more."""
+        for fd in (child.results, child.payload):
+            if fd in self._selector.get_map():
+                self._selector.unregister(fd)
+
     def _hear(self, child: ChildProcess) -> None:
         lines = child.read()
         if lines is None:
@@ -264,45 +270,7 @@ class Supervisor:
         child.tell_place(self._place)
         self.watch_backlog(child)
 
-    def _bury(self) -> None:
-        ended = reap()
-        for pid, status, usage in ended:
-            child = self.crew.children.pop(pid, None)
-            if child is not None:
-                self._mourn(child, Death(status, usage))
-        if ended:
-            kill_strays(set(self.crew.children))
-
-    def _mourn(self, child: ChildProcess, death: Death) -> None:
-        child.process.returncode = death.exit_code
-        runs = self.hearing.lines(child, child.drain())
-        if runs:
-            self.ended(runs)
-        for fd in (child.results, child.payload):
-            if fd in self._selector.get_map():
-                self._selector.unregister(fd)
-        child.kill()  # what is left of its session
-        unstarted = child.withdraw()
-        runs = [*self._released(unstarted), *verdicts(child, death, self.hearing)]
-        for run in runs:
-            job, _, _, verdict = run
-            if verdict is not None and verdict.state in FINAL:
-                self._tell_after(job, verdict)
-        if runs:
-            self.ended(runs)
-        if not child.ready and not self.crew.stopping:
-            _log.error("child %d ended before it was ready: %s", child.pid, death.text)
-            self.crew.failed_to_start()
-            if self.crew.broken and not self.opened:
-                self.say(f"packhorse worker: its children die while they start, the last one: {death.text}")
-                self._exit = 70
-            elif self.crew.broken:
-                _log.error(
-                    "three children failed to start within a minute: this worker is unhealthy and claims nothing"
-                )
-        child.dispose()
-
-    def _tell_after(self, job: Claimed, verdict: Verdict) -> None:
+    def tell_after(self, job: Claimed, verdict: Verdict) -> None:
         """Let another child tell the middleware how this job ended."""
         for child in self.crew.serving():
             if child.hello is not None and child.hello.get("after"):
@@ -335,14 +303,14 @@ class Supervisor:
                 job.queue,
             )
 
-    def _released(self, jobs: list[Claimed], reason: str | None = None) -> list[m.Done]:
+    def released(self, jobs: list[Claimed], reason: str | None = None) -> list[m.Done]:
         now = monotonic_ns()
         return [(job, 0, now, _outcome.released(job, reason)) for job in jobs]
 
     def give_back(self, jobs: list[Claimed], reason: str | None = None) -> None:
         """Release jobs that have not started."""
         if jobs:
-            self.ended(self._released(jobs, reason))
+            self.ended(self.released(jobs, reason))
 
     def _recycle(self) -> None:
         for child in self.crew.recycle():
@@ -379,7 +347,7 @@ class Supervisor:
             case m.Refused(error, code):
                 self._refuse(error, code)
             case m.Final(_, job, verdict):
-                self._tell_after(job, verdict)
+                self.tell_after(job, verdict)
             case m.Gone(left):
                 self.ending.store_gone(left)
 

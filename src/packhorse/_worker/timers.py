@@ -122,6 +122,8 @@ class Timers:
     # -- orders of a beat ---------------------------------------------------------------------------------------------
     def ordered(self, reply: BeatReply) -> None:
         """Obey a beat: stop what was cancelled, end at once what is no longer ours."""
+        if reply.ghosts:
+            _log.warning("%d jobs had been claimed for us in a reply that was lost; they are queued again", len(reply.ghosts))
         if not reply.cancelled and not reply.lost:
             return
         now = monotonic_ns()
@@ -141,6 +143,7 @@ class Timers:
     def _drop(self, child: ChildProcess, index: int, running: bool) -> None:
         job = child.jobs[index]
         _log.warning("job %s is no longer ours; stopping this run", job.id)
+        self._supervisor.held.forget(job.id)
         if running:
             child.doomed[index] = "lost"
             child.closing = True
