@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 import importlib
 import sys
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from .._registry import match_name
 from .._store import Store
 from .._why import live, tasks_of
 from ..errors import BadArguments, NotImportable
@@ -28,13 +28,20 @@ def known_tasks(store: Store) -> dict[str, dict[str, Any]]:
 
 def canonical(store: Store, name: str) -> str:
     """Return the name under which jobs of this task are stored; one that nobody knows is taken as it is."""
-    matches = match_name(name, known_tasks(store))
+    matches = _matching(name, known_tasks(store))
     if len(matches) > 1:
         raise _ambiguous(name, matches)
     if matches:
         return matches[0]
     head, dot, tail = name.rpartition(".")
     return f"{head}:{tail}" if dot and ":" not in name else name
+
+
+def _matching(name: str, names: Iterable[str]) -> list[str]:
+    # Most commands name no task, and need not load what knows tasks.
+    from .._registry import match_name
+
+    return match_name(name, names)
 
 
 def find(name: str, known: dict[str, dict[str, Any]], app: tuple[str, ...] = ()) -> Found:
@@ -46,7 +53,7 @@ def find(name: str, known: dict[str, dict[str, Any]], app: tuple[str, ...] = ())
     imported = _imported(name)
     if imported is not None:
         return imported
-    matches = match_name(name, known)
+    matches = _matching(name, known)
     if len(matches) > 1:
         raise _ambiguous(name, matches)
     if matches:
@@ -79,7 +86,7 @@ def _of_app(name: str, app: tuple[str, ...]) -> Found | None:
     """Look among the tasks of the application; importing it is the last resort, since it may take long."""
     from .._registry import load
 
-    matches = match_name(name, load(app).registry.names())
+    matches = _matching(name, load(app).registry.names())
     if len(matches) > 1:
         raise _ambiguous(name, matches)
     return _imported(matches[0]) if matches else None
