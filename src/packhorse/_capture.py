@@ -101,10 +101,7 @@ class Capture(io.TextIOBase):
             raise io.UnsupportedOperation("fileno")
         return self._echo.fileno()
 
-    @property
-    def encoding(self) -> str:
-        """Say utf-8."""
-        return "utf-8"
+    encoding = "utf-8"
 
     @property
     def buffer(self) -> Any:

@@ -6,7 +6,7 @@ audit hook (PEP 578), and the rest is a system call and a few look-ups.
 
 from __future__ import annotations
 
-import _signal
+import _signal  # type: ignore[import-not-found]
 import logging
 import os
 import signal
