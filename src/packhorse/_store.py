@@ -244,7 +244,8 @@ class Store(Protocol):
         in the form it has inside JSON."""
 
     def attempts(self, job: str) -> list[AttemptRecord]:
-        """Return the ended runs, oldest first. A success at the first attempt is made up from the job itself."""
+        """Return the ended runs, oldest first. A success at the first attempt is made up from the job itself (its host
+        is known as long as its worker's row is there)."""
 
     def log(self, job: str, token: str | None = None) -> list[tuple[str, str, int]]:
         """Return (token, text, dropped) of the attempts that logged, oldest first, or of one of them."""
