@@ -8,7 +8,7 @@ from html import escape
 from benchmarks.report import Line
 
 WIDTH, LEFT, TOP, ROW = 860.0, 250.0, 78.0, 52.0
-LONGEST = 440.0
+LONGEST = 400.0
 STYLE = """
   svg { font: 12px ui-sans-serif, system-ui, "DejaVu Sans", sans-serif; }
   .page { fill: #ffffff; } .ink { fill: #1f2328; } .soft { fill: #59636e; }
