@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .site import Site
+from tests.worker.site import Site
 
 HERE = Path(__file__).parent
 

@@ -20,7 +20,7 @@ from packhorse._stores import open_store
 ROOT = Path(__file__).parents[2]
 APP = "tests.worker.tasks"
 #: Generous: it is only ever used up by a test that fails.
-PATIENCE = 30.0
+PATIENCE = 20.0
 T = TypeVar("T")
 
 
@@ -145,7 +145,8 @@ class Site:
 
     def end(self, job: Job[Any] | str, patience: float = PATIENCE) -> JobRecord:
         """Wait for a job's end; return it as it is stored."""
-        self.state(job, *FINAL, patience=patience)
+        state = self.state(job, *FINAL, "blocked", patience=patience)
+        assert state != "blocked", self.job(job).reason
         return self.job(job)
 
     def state(self, job: Job[Any] | str, *states: str, patience: float = PATIENCE) -> str:

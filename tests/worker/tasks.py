@@ -134,8 +134,8 @@ def use_up_memory() -> None:
 def daemon(name: str) -> int:
     """Leave a double-forked daemon behind, in a session of its own."""
     command = [sys.executable, "-c", "import time; time.sleep(300)", name]
-    shell = f"import os, subprocess, sys; os.setsid(); print(subprocess.Popen({command!r}).pid)"
-    return int(subprocess.run([sys.executable, "-c", shell], capture_output=True, check=True, timeout=30).stdout)
+    shell = f"import os, subprocess, sys; os.setsid(); print(subprocess.Popen({command!r}, stdout=2, stderr=2).pid)"
+    return int(subprocess.run([sys.executable, "-c", shell], stdout=subprocess.PIPE, check=True, timeout=30).stdout)
 
 
 def daemon_and_die(name: str) -> None:
@@ -373,3 +373,24 @@ def limited() -> None:
 @task(name="tests.renamed", aliases=["tests.worker.tasks:old_name"])
 def renamed() -> str:
     return "found"
+
+
+def terminates_others() -> list[int]:
+    """Start a program and fork a process, and terminate both as one does."""
+    program = subprocess.Popen(["sleep", "300"])
+    program.terminate()
+    reading, writing = os.pipe()
+    fork = os.fork()
+    if fork == 0:
+        os.write(writing, b"x")
+        time.sleep(300)
+        os._exit(0)
+    os.read(reading, 1)
+    os.kill(fork, signal.SIGTERM)
+    return [program.wait(20), os.waitstatus_to_exitcode(os.waitpid(fork, 0)[1])]
+
+
+def leaves_orphans(count: int) -> None:
+    """Start processes whose parents end before them."""
+    for _ in range(count):
+        subprocess.run(["sh", "-c", "sleep 0.05 &"], check=True, timeout=30)
