@@ -24,7 +24,7 @@ def bury_dead(supervisor: Supervisor) -> None:
         if child is not None:
             _bury(supervisor, child, Death(status, usage))
     if ended:
-        kill_strays(set(supervisor.crew.children))
+        kill_strays(supervisor.crew)
 
 
 def _bury(supervisor: Supervisor, child: ChildProcess, death: Death) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 from collections.abc import Callable
 from time import monotonic, monotonic_ns
 from typing import Any
@@ -14,6 +15,7 @@ from .child_process import ChildProcess
 _log = logging.getLogger("packhorse.worker")
 
 START_LIMIT = 30.0
+_PR_SET_CHILD_SUBREAPER = 36
 #: A process that ends closes its pipes a moment before it can be collected (ns).
 _SILENT_LIMIT = 200_000_000
 _BREAKER_COUNT = 3
@@ -36,6 +38,15 @@ class Crew:
         self._failures: list[float] = []
         self._not_before = 0.0
         self.stopping = False
+        self.strangers: frozenset[int] = frozenset()  #: children of this process that were there before it was a worker
+
+    def adopt(self) -> None:
+        """Inherit whatever the children leave behind, on Linux, so that it can be killed with them."""
+        if sys.platform.startswith("linux"):
+            import ctypes
+
+            self.strangers = frozenset(_our_children())  # "helper & exec packhorse worker" in a script
+            ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
     # A fresh process per job must not pause its slot: the next one waits with the application imported.
     @property
@@ -124,14 +135,15 @@ def reap() -> list[tuple[int, int, Any]]:
     return ended
 
 
-def kill_strays(known: set[int]) -> None:
-    """Kill the processes that fell to us because the child that started them is dead."""
-    for pid in _our_children():
-        if pid not in known:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+def kill_strays(crew: Crew) -> bool:
+    """Kill the processes that fell to us because the child that started them is dead; tell whether there were any."""
+    strays = set(_our_children()) - crew.children.keys() - crew.strangers
+    for pid in strays:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    return bool(strays)
 
 
 def _our_children() -> list[int]:

@@ -101,7 +101,10 @@ def bury_all(supervisor: Supervisor, *, patient: bool) -> None:
         except ChildProcessError:
             pass
         child.process.returncode = 0
-    kill_strays(set())
+    children.clear()
+    deadline = monotonic() + 1.0
+    while kill_strays(supervisor.crew) and monotonic() < deadline:
+        reap()  # those that the killed had started fall to us in their turn
 
 
 def _collect(supervisor: Supervisor) -> None:

@@ -71,6 +71,7 @@ class Supervisor:
         self._take_signals()
         self._selector.register(self.mailbox.fd, selectors.EVENT_READ, self._read_mail)
         self._selector.register(self._wake_r, selectors.EVENT_READ, self._read_signals)
+        self.crew.adopt()
         self._start_children()
         try:
             while self._exit is None:
