@@ -316,7 +316,7 @@ class Executor:
 def interrupted(job: Run, policy: Policy, reason: str, error: BaseException | None = None) -> Verdict:
     """Return the verdict on a run that was stopped: by its time limit, a cancel, or a forced shutdown."""
     if reason == "cancelled":
-        return _outcome.cancelled(job, "cancelled while it ran")
+        return _outcome.cancelled(job, None)
     if reason == "shutdown":
         return _outcome.stopped(job)
     limit = f"{policy.timeout:g} s" if policy.timeout is not None else "its"
