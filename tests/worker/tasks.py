@@ -394,3 +394,11 @@ def leaves_orphans(count: int) -> None:
     """Start processes whose parents end before them."""
     for _ in range(count):
         subprocess.run(["sh", "-c", "sleep 0.05 &"], check=True, timeout=30)
+
+
+def held_then_fails(name: str) -> None:
+    try:
+        mark(f"{name}-runs")
+        time.sleep(60)
+    except Interrupted as stop:
+        raise ValueError("failed while it cleaned up") from stop
