@@ -68,6 +68,7 @@ class Capture(io.TextIOBase):
 
     def write(self, text: str) -> int:
         """Keep the text with the running job; outside a job only echo it."""
+        text = text.encode("utf-8", "backslashreplace").decode("utf-8") if not text.isascii() else text
         run = running()
         if run is not None:
             keep(run, text, self._listener)

@@ -29,7 +29,7 @@ from ._current import (
 from ._outcome import Run
 from ._record import FINAL, Claimed, Verdict
 from ._signals import Cancel, Interrupted, Retry, Snooze
-from .errors import BadArguments, NotSerialisable, PackhorseError
+from .errors import BadArguments, NotSerialisable, PackhorseError, PayloadTooLarge
 
 if TYPE_CHECKING:
     import asyncio
@@ -341,9 +341,11 @@ def _asked(signal: Retry | Snooze | Cancel, job: Run, policy: Policy) -> Verdict
 
 
 def _dropped(job: Run, value: object, error: BaseException) -> str:
-    kind = "too large" if "large" in type(error).__name__.lower() else type(value).__name__
-    if not isinstance(error, NotSerialisable):
-        kind = f"{kind}: {_failure.message(error)}"
+    kind = type(value).__name__
+    if isinstance(error, PayloadTooLarge):
+        kind = f"{kind}, larger than 1 MiB as JSON"
+    elif not isinstance(error, NotSerialisable):
+        kind = f"{kind}: {type(error).__name__}: {_failure.message(error)}"
     return (
         f"ran to its end, but its result ({kind}) cannot be stored and was dropped. "
         f"Return data, or set keep_result=False to silence this.  [E122]"

@@ -56,7 +56,16 @@ def _data(error: BaseException, depth: int) -> dict[str, Any]:
 
 def _frames(trace: TracebackType | None) -> list[dict[str, Any]]:
     found = [(frame, line) for frame, line in traceback.walk_tb(trace) if not _ours(frame)]
-    return [_frame(frame, line) for frame, line in found[-_FRAMES:]]
+    return [_frame(frame, line) for frame, line in _unrepeated(found)[-_FRAMES:]]
+
+
+def _unrepeated(found: list[tuple[FrameType, int]]) -> list[tuple[FrameType, int]]:
+    """Leave out what an endless recursion repeats: of equal neighbours three are enough."""
+    kept: list[tuple[FrameType, int]] = []
+    for frame, line in found:
+        if not all(seen.f_code is frame.f_code and at == line for seen, at in kept[-3:]) or len(kept) < 3:
+            kept.append((frame, line))
+    return kept
 
 
 def _ours(frame: FrameType) -> bool:
@@ -82,9 +91,14 @@ def _text(error: BaseException) -> str:
     except Exception:
         # A hostile __str__ or __notes__: the frames can still be told.
         lines = [*traceback.format_tb(trace, limit=-_FRAMES), f"{type(error).__name__}: {message(error)}\n"]
-    text = "".join(lines)
+    text = _printable("".join(lines))
     return text if len(text) <= TRACE_LIMIT else "…" + text[-TRACE_LIMIT:]
 
 
 def _cut(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[:limit] + "…"
+    return _printable(text if len(text) <= limit else text[:limit] + "…")
+
+
+def _printable(text: str) -> str:
+    """Return text that every terminal and file can take: a lone surrogate becomes its escape."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -52,8 +52,7 @@ def decide(orphan: Orphan, host: str, rng: random.Random | None = None) -> Verdi
         where = f"worker on {orphan.host}" if orphan.host else "worker that had it"
         return _outcome.lost(orphan, f"the {where} is gone or unreachable", started=True)
     what = f"the worker process died on {host}"
-    verdict = _outcome.crashed(orphan, _failure.plain("WorkerDied", what, code="E211"), what, rng=rng)
-    return verdict._replace(started=0.0)
+    return _outcome.crashed(orphan, _failure.plain("WorkerDied", what, code="E211"), what, rng=rng)
 
 
 def _unknown(orphan: Orphan) -> Verdict:

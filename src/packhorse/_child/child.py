@@ -13,7 +13,7 @@ import socket
 import sys
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import _capture, _current, _runtime
 from .._current import Running
@@ -86,6 +86,13 @@ def main(fds: list[int]) -> int:
         os._exit(CLOSED)
 
 
+class Worker(NamedTuple):
+    """What the middleware is told of the worker it serves in."""
+
+    name: str
+    id: str
+
+
 class Child:
     """One process that runs jobs."""
 
@@ -132,7 +139,7 @@ class Child:
         assert kind == "store", kind
         _runtime.adopt(store["url"], store["namespace"])
         _runtime.adopt_parent(_current.running_id)
-        self._worker = store["worker"]
+        self._worker = Worker(store["worker"], store["id"])
         self._slots = self._make_slots(control)
         self.executor = Executor(
             self._registry.find,

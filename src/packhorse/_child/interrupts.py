@@ -38,6 +38,11 @@ class _Shutdown(Interrupted):
         super().__init__("shutdown")
 
 
+for _each in (_Timeout, _Cancelled, _Shutdown):
+    # What a traceback shows is the class that users know.
+    _each.__name__ = _each.__qualname__ = "Interrupted"
+    _each.__module__ = "packhorse"
+
 _CLASSES: dict[str, Callable[[], Interrupted]] = {"timeout": _Timeout, "cancelled": _Cancelled, "shutdown": _Shutdown}
 
 

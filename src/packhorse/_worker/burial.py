@@ -9,6 +9,7 @@ from .._record import FINAL
 from .child_process import ChildProcess
 from .crew import kill_strays, reap
 from .death import Death, verdicts
+from .telling import tell
 
 if TYPE_CHECKING:
     from .supervisor import Supervisor
@@ -42,7 +43,9 @@ def _bury(supervisor: Supervisor, child: ChildProcess, death: Death) -> None:
 
 def _settle_jobs(supervisor: Supervisor, child: ChildProcess, death: Death) -> None:
     runs = [*supervisor.released(child.withdraw()), *verdicts(child, death, supervisor.hearing)]
-    for job, _, _, verdict in runs:
+    for run in runs:
+        job, _, _, verdict = run
+        tell(run, supervisor.hearing.policy(job).retry.retries)
         if verdict is not None and verdict.state in FINAL:
             supervisor.tell_after(job, verdict)
     if runs:

@@ -18,7 +18,7 @@ class Place:
     url: str  #: in full, secrets and all: the children need it
     namespace: str
     source: str  #: where the URL came from, for people
-    open: Callable[[], Store]
+    open: Callable[[bool], Store]  #: True: it may be created, if it was named
 
 
 #: Turns the App's plain part into the place of its store. Raises ``ConfigError`` if there is none to be had.

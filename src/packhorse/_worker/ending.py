@@ -32,6 +32,7 @@ class Ending:
         self._since: float | None = None
         self._forced = False
         self._finishing = False
+        self.signed_off = False  #: our row is gone from the store
 
     @property
     def begun(self) -> bool:
@@ -44,7 +45,8 @@ class Ending:
         if self.begun:
             return
         self._since = monotonic()
-        _log.info("stopping: %d jobs in hand", supervisor.outstanding())
+        in_hand = supervisor.outstanding()
+        _log.info("stopping: %d job%s in hand", in_hand, "" if in_hand == 1 else "s")
         if supervisor.store is None or not supervisor.opened:
             supervisor.leave(0)
             return
@@ -83,6 +85,7 @@ class Ending:
         if left:
             shown = ", ".join(left[:20])
             self._supervisor.say(f"packhorse worker: the store did not answer; left to the rescue: {shown}")
+        self.signed_off = not left
         self._supervisor.leave(69 if left else 0)
 
 

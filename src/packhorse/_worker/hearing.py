@@ -13,6 +13,7 @@ from .._options import Policy
 from .._record import Claimed, Verdict
 from . import mailbox as m
 from .child_process import ChildProcess, Observed
+from .telling import tell
 from .timers import news_of
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class Hearing:
             self._supervisor.said_hello(child)
         elif kind == "ready":
             child.ready = True
+            self._supervisor.tell_untold()
         elif kind == "refused":
             self._supervisor.refused(child, body[1]["code"], body[1]["text"])
         elif kind == "resolved":
@@ -97,7 +99,9 @@ class Hearing:
             self._supervisor.parked(job)
         if seen is not None and seen.stopped and verdict.state == "failed":
             _log.debug("job %s ended by itself after it was asked to stop (%s)", job.id, seen.stopped)
-        ended.append((job, 0 if parked else start, end, verdict))
+        run = (job, 0 if parked else start, end, verdict)
+        tell(run, self.policy(job).retry.retries)
+        ended.append(run)
 
     def last_news(self, job: Claimed, seen: Observed | None) -> None:
         """Pass on what a run told and nobody has stored yet: its meta is a checkpoint for the next attempt."""

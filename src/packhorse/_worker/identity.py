@@ -19,10 +19,15 @@ def worker_name(template: str, instance: int = 1) -> str:
     host = host_name()
     fields = {"%h": host.split(".")[0], "%p": str(os.getpid()), "%i": str(instance)}
     if "%H" in template:
-        fields["%H"] = socket.getfqdn() or host
+        full = socket.getfqdn()
+        # Without DNS it is often "localhost", which every host would share.
+        fields["%H"] = host if not full or full.startswith("localhost") else full
     for field, value in fields.items():
         template = template.replace(field, value)
     return template
+
+
+_MOST_INSTANCES = 1000
 
 
 class Identity:
@@ -30,6 +35,7 @@ class Identity:
 
     def __init__(self, config: WorkerConfig, version: str) -> None:
         """Take the settings; ``catalogue`` comes from the first child."""
+        self.instance = 1
         self.name = worker_name(config.name)
         self.host = host_name()
         self.boot = boot_id()
@@ -47,17 +53,25 @@ class Identity:
         if directory is not None and self._lock is None:
             self._lock = WorkerLock(directory, self.id)
 
+    def next_name(self) -> bool:
+        """Take the name of the next instance; False if the name does not count instances."""
+        if "%i" not in self._config.name or self.instance >= _MOST_INSTANCES:
+            return False
+        self.instance += 1
+        self.name = worker_name(self._config.name, self.instance)
+        return True
+
     def renew(self) -> None:
         """Become another worker."""
-        self.release()
+        self.release(signed_off=False)
         self.id = _ids.new_id()
         self.take_lock(self._lock_dir)
 
-    def release(self) -> None:
-        """Let the lock go."""
+    def release(self, *, signed_off: bool = True) -> None:
+        """Let the lock go. While our row still stands the file stays: it is what proves to the others that we are gone."""
         lock, self._lock = self._lock, None
         if lock is not None:
-            lock.release()
+            lock.release(remove=signed_off)
 
     def record(self) -> WorkerRecord:
         """Return the row to register."""

@@ -33,9 +33,10 @@ class WorkerLock:
         fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self.inode = os.fstat(self._fd).st_ino
 
-    def release(self) -> None:
-        """Remove the file, then let go."""
-        forget(self.path)
+    def release(self, *, remove: bool = True) -> None:
+        """Let go, after removing the file."""
+        if remove:
+            forget(self.path)
         os.close(self._fd)
 
 

@@ -12,7 +12,9 @@ from typing import Any
 
 from .. import _outcome
 from .._record import Claimed, Verdict
+from ..errors import ConfigError
 from . import mailbox as m
+from .access import Access
 from .banner import banner
 from .beat_thread import BeatThread, Pulse
 from .burial import bury_dead
@@ -24,6 +26,7 @@ from .ending import Ending, bury_all
 from .hearing import Hearing
 from .held import Held
 from .identity import Identity
+from .signals import Signals
 from .store_thread import StoreThread
 from .timers import Timers
 
@@ -52,8 +55,7 @@ class Supervisor:
         self.plain: dict[str, Any] | None = config.plain
         self._beat: BeatThread | None = None
         self._selector = selectors.DefaultSelector()
-        self._wake_r, self._wake_w = os.pipe()
-        self._signals: list[int] = []
+        self._signals = Signals()
         self._at: Place | None = None
         self._place: dict[str, str] | None = None  #: the same, as the children are told
         self.opened = False
@@ -63,14 +65,16 @@ class Supervisor:
         self._exit: int | None = None
         self._reborn = False
         self._unknown: set[str] = set()
+        self._untold: list[tuple[Claimed, Verdict]] = []  #: ends that the middleware has not been told
+        self._hooked = False  #: there is a middleware that wants to know
         self._next_tick = 0.0
 
     # -- the loop -----------------------------------------------------------------------------------------------------
     def run(self) -> int:
         """Run until told to stop, or with ``burst`` until nothing is left; return the exit code."""
-        self._take_signals()
+        self._signals.take_over()
         self._selector.register(self.mailbox.fd, selectors.EVENT_READ, self._read_mail)
-        self._selector.register(self._wake_r, selectors.EVENT_READ, self._read_signals)
+        self._selector.register(self._signals.fd, selectors.EVENT_READ, self._read_signals)
         self.crew.adopt()
         self._start_children()
         try:
@@ -109,25 +113,10 @@ class Supervisor:
             self._end_burst()
 
     # -- signals ------------------------------------------------------------------------------------------------------
-    def _take_signals(self) -> None:
-        os.set_blocking(self._wake_w, False)
-        os.set_blocking(self._wake_r, False)
-        signal.set_wakeup_fd(self._wake_w, warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGQUIT):
-            signal.signal(number, self._note_signal)
-
-    def _note_signal(self, number: int, frame: object) -> None:
-        if number != signal.SIGCHLD:
-            self._signals.append(number)
-
     def _read_signals(self, mask: int) -> None:
-        try:
-            os.read(self._wake_r, 4096)
-        except BlockingIOError:
-            pass
+        came = self._signals.came()
         bury_dead(self)
-        while self._signals:
-            number = self._signals.pop(0)
+        for number in came:
             if number == signal.SIGQUIT:
                 self._dump_and_quit()
             else:
@@ -152,14 +141,14 @@ class Supervisor:
             self.ending.begin()
 
     def _clean_up(self) -> None:
-        signal.set_wakeup_fd(-1)
+        self._signals.let_go()
         if self._beat is not None:
             self._beat.stop()
         self.crew.stopping = True
         bury_all(self, patient=self._exit == 0)
         if self._beat is not None:
             self._beat.join(timeout=2.0)
-        self.identity.release()
+        self.identity.release(signed_off=self.ending.signed_off or not self.opened)
 
     def _dump_and_quit(self) -> None:
         import faulthandler
@@ -230,6 +219,7 @@ class Supervisor:
         if self.plain is None or self.store is None:
             self.plain = child.hello["plain"]
             self.identity.catalogue = child.hello["catalogue"]
+            self._hooked = child.hello["after"]
             self._open_store()
         elif child.hello["plain"] != self.plain and self.config.plain is None:
             _log.error(
@@ -252,11 +242,16 @@ class Supervisor:
         assert self.plain is not None
         try:
             place = self._at = self._connect(self.plain)
+            if place.url.startswith("memory:"):
+                raise ConfigError(
+                    f"{place.url} lives in one process only, so no worker can share it. Name a file: sqlite:///jobs.db"
+                )
         except Exception as error:
             self._refuse(error, 78)
             return
+        self.access = Access(place)
         self.store = StoreThread(
-            place.open, self.identity, self.config.queues, self.mailbox, self.held, no_retry=self.config.no_retry
+            self.access.open, self.identity, self.config.queues, self.mailbox, self.held, no_retry=self.config.no_retry
         )
         self.store.start()
 
@@ -272,12 +267,18 @@ class Supervisor:
         self.watch_backlog(child)
 
     def tell_after(self, job: Claimed, verdict: Verdict) -> None:
-        """Let another child tell the middleware how this job ended."""
-        for child in self.crew.serving():
-            if child.hello is not None and child.hello.get("after"):
+        """Let another child tell the middleware how this job ended; the next one that is ready, if there is none."""
+        if self._hooked:
+            self._untold.append((job, verdict))
+            self.tell_untold()
+
+    def tell_untold(self) -> None:
+        """Tell what waits for a child to tell it to."""
+        for child in self.crew.serving()[:1]:
+            for job, verdict in self._untold:
                 child.order("after", [job, verdict])
-                self.watch_backlog(child)
-                return
+            self._untold.clear()
+            self.watch_backlog(child)
 
     # -- jobs ---------------------------------------------------------------------------------------------------------
     def outstanding(self) -> int:
@@ -376,12 +377,12 @@ class Supervisor:
         self.opened = True
         at = self._at
         assert at is not None
-        self._place = {"url": at.url, "namespace": at.namespace, "worker": self.identity.name}
+        self._place = {"url": at.url, "namespace": at.namespace, "worker": self.identity.name, "id": self.identity.id}
         for child in self.crew.children.values():
             self._tell_place(child)
         assert self.store is not None
         pulse = Pulse(lambda: self.turns, self.store)
-        self._beat = BeatThread(at.open, self.identity, self.store, self.mailbox, self.held, pulse)
+        self._beat = BeatThread(self.access.open, self.identity, self.store, self.mailbox, self.held, pulse)
         self._beat.start()
         name, catalogue = self.identity.name, self.identity.catalogue
         self.say(banner(self.config, name, url, at.source, instance, catalogue))

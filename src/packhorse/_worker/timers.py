@@ -123,7 +123,9 @@ class Timers:
     def ordered(self, reply: BeatReply) -> None:
         """Obey a beat: stop what was cancelled, end at once what is no longer ours."""
         if reply.ghosts:
-            _log.warning("%d jobs had been claimed for us in a reply that was lost; they are queued again", len(reply.ghosts))
+            _log.warning(
+                "%d jobs had been claimed for us in a reply that was lost; they are queued again", len(reply.ghosts)
+            )
         if not reply.cancelled and not reply.lost:
             return
         now = monotonic_ns()

@@ -43,10 +43,16 @@ class Session:
         Raises ``NoStore`` or ``ConfigError``.
         """
         from .._settings import resolve
+        from ..errors import ConfigError
 
         store = plain_store or getattr(self.app, "store", None)
         namespace = plain_namespace or getattr(self.app, "namespace", None)
         found = resolve(self.store, store, namespace=namespace)
+        if found.url.startswith("memory:"):
+            raise ConfigError(
+                f"{found.url}  ({found.source}) lives in one process only: another command or worker cannot see its jobs.\n"
+                "  Name a file: PACKHORSE_URL=sqlite:///jobs.db"
+            )
         if self.store is not None:
             found = replace(found, source="from --store")
         if self.namespace is not None:

@@ -14,6 +14,7 @@ from ..errors import BadOption, ConfigError
 from ._session import Session, app_specs, open_store, with_session
 
 if TYPE_CHECKING:
+    from .._store import Store
     from .._worker.config import Connect, WorkerConfig
 
 #: Heading → the options under it, in the order of the page.
@@ -191,6 +192,10 @@ def connector(session: Session) -> Connect:
     def connect(plain: Mapping[str, object]) -> Place:
         store, namespace = plain.get("store"), plain.get("namespace")
         settings = session.settings(str(store) if store else None, str(namespace) if namespace else None)
-        return Place(settings.url, settings.namespace, settings.source, lambda: open_store(settings))
+
+        def opened(create: bool) -> Store:
+            return open_store(settings, create=None if create else False)
+
+        return Place(settings.url, settings.namespace, settings.source, opened)
 
     return connect
