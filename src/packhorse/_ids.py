@@ -12,8 +12,8 @@ _bits = _random.getrandbits
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_random.seed)
 
-# Formatting is most of the cost of an id, so the part that counts is formatted beforehand.
-_COUNT = tuple(f"{n:03x}-" for n in range(4096))
+# Formatting is most of the cost of an id, so the part that counts is formatted beforehand, at the first id.
+_COUNT: tuple[str, ...] = ()
 _millisecond = 0
 _prefix = ""
 _count = 0
@@ -37,7 +37,9 @@ def new_id() -> str:
 
 
 def _begin(millisecond: int) -> None:
-    global _count, _millisecond, _prefix
+    global _COUNT, _count, _millisecond, _prefix
+    if not _COUNT:
+        _COUNT = tuple(map("{:03x}-".format, range(4096)))
     text = f"{millisecond:012x}"
     _prefix = f"{text[:8]}-{text[8:]}-7"
     _count = 0

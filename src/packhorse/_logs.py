@@ -15,10 +15,8 @@ import pwd
 import re
 import stat
 import sys
-import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from logging.handlers import WatchedFileHandler
 from typing import Any
 
 from .errors import BadOption, LogNotWritable
@@ -27,8 +25,6 @@ LEVELS = ("debug", "info", "warning", "error", "critical")
 FORMATS = ("text", "json")
 #: What a record inside a job carries besides its message.
 CONTEXT = ("job_id", "task", "queue", "attempt", "worker")
-#: A log file that cannot be written is complained of this often, seconds.
-_QUIET = 60.0
 
 Context = Callable[[], "Mapping[str, Any] | None"]
 _context: Context = lambda: None  # noqa: E731
@@ -85,20 +81,9 @@ def _configured(root: logging.Logger) -> bool:
 
 
 # -- the file ---------------------------------------------------------------------------------------------------------
-class LogFile(WatchedFileHandler):
-    """A log file that may vanish, be moved or fill its disk: the work goes on, and stderr says so now and then."""
-
-    _complained = -_QUIET
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (its name in logging)
-        """Tell on stderr what is wrong with the file, and show the record there."""
-        if time.monotonic() - self._complained < _QUIET:
-            return
-        self._complained = time.monotonic()
-        sys.stderr.write(f"packhorse: cannot write to {self.baseFilename}: {sys.exc_info()[1]}; lines are lost\n")
-
-
 def _open(file: str) -> logging.Handler:
+    from ._log_file import LogFile
+
     try:
         return LogFile(file, encoding="utf-8", errors="backslashreplace")
     except OSError as error:

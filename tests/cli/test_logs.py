@@ -181,7 +181,7 @@ def test_directory_in_place_of_the_file(tmp_path):
 
 AS_NOBODY = """
 import os, sys
-from packhorse import _logs, errors
+from packhorse import _log_file, _logs, errors  # before the user changes, who may not read the sources
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 try:
     _logs.configure("info", "text", sys.argv[1])

@@ -10,13 +10,12 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import termios
 from collections import deque
 from collections.abc import Sequence
 from itertools import chain, islice
 from time import monotonic_ns
-from typing import Any
+from typing import Any, BinaryIO
 
 from .._capture import Tail
 from .._child.interrupts import SIGNAL
@@ -85,7 +84,7 @@ class ChildProcess:
                 os.close(fd)
             raise
         self._ours, self._theirs = ours, theirs
-        self._faults = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
+        self._faults = _nameless_file()
         passed = (payload_r, theirs.fileno(), control_r, results_w, self._faults.fileno())
         try:
             self.process = subprocess.Popen(
@@ -283,6 +282,15 @@ class ChildProcess:
         self._ours.close()
         self._theirs.close()
         self._faults.close()
+
+
+def _nameless_file() -> BinaryIO:
+    """Return a file without a name, gone when both sides have closed it."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("packhorse-faults"), "w+b")
+    from tempfile import TemporaryFile
+
+    return TemporaryFile()
 
 
 def _pipe(fds: list[int]) -> tuple[int, int]:

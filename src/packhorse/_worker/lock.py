@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import tempfile
 
 try:
     import fcntl
@@ -19,6 +18,8 @@ def default_dir() -> str:
     base = os.environ.get("XDG_RUNTIME_DIR")
     if base and os.path.isdir(base):
         return os.path.join(base, "packhorse")
+    import tempfile
+
     return os.path.join(tempfile.gettempdir(), f"packhorse-{os.getuid()}")
 
 
