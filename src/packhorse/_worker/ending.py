@@ -20,6 +20,8 @@ _log = logging.getLogger("packhorse.worker")
 REACT = 5.0
 #: Settling what is left may take so long when the store does not answer.
 FINISH_LIMIT = 10.0
+#: The store thread has so long beyond that to say that it has ended.
+_LATE = 1.0
 _STOPPING = "the worker is stopping"
 
 
@@ -31,7 +33,7 @@ class Ending:
         self._supervisor = supervisor
         self._since: float | None = None
         self._forced = False
-        self._finishing = False
+        self._finish_by: float | None = None
         self.signed_off = False  #: our row is gone from the store
 
     @property
@@ -47,8 +49,11 @@ class Ending:
         self._since = monotonic()
         in_hand = supervisor.outstanding()
         _log.info("stopping: %d job%s in hand", in_hand, "" if in_hand == 1 else "s")
-        if supervisor.store is None or not supervisor.opened:
+        if supervisor.store is None:
             supervisor.leave(0)
+            return
+        if not supervisor.opened:
+            self._finish(self._since)
             return
         supervisor.store.inbox.put(m.Drain())
         supervisor.give_back(supervisor.dispatch.take_waiting(), _STOPPING)
@@ -64,21 +69,35 @@ class Ending:
     def further(self, now: float) -> None:
         """Take the next step if it is time."""
         assert self._since is not None
+        if self._supervisor.store is None:
+            return
+        if self._finish_by is not None:
+            self._give_up_waiting(now)
+            return
         grace = self._supervisor.config.grace
         if grace is not None and now - self._since >= grace:
             self.force()
-        if self._supervisor.outstanding() == 0 and not self._finishing:
+        if self._supervisor.outstanding() == 0:
             self._finish(now)
 
     def _finish(self, now: float) -> None:
-        self._finishing = True
+        self._finish_by = now + FINISH_LIMIT
         crew, store = self._supervisor.crew, self._supervisor.store
         crew.stopping = True
         for child in crew.children.values():
             if not child.closing:
                 child.close_permits()
         assert store is not None
-        store.inbox.put(m.Finish(now + FINISH_LIMIT))
+        store.inbox.put(m.Finish(self._finish_by))
+
+    def _give_up_waiting(self, now: float) -> None:
+        """A store call may be under way that does not come back: the end does not wait for it."""
+        assert self._finish_by is not None
+        if now < self._finish_by + _LATE:
+            return
+        _, held = self._supervisor.held.snapshot()
+        self.store_gone([job for job, _ in held])
+        self.signed_off = False
 
     def store_gone(self, left: list[str]) -> None:
         """The store thread has ended: so do we."""
@@ -92,6 +111,9 @@ class Ending:
 def bury_all(supervisor: Supervisor, *, patient: bool) -> None:
     """See every child dead: after a clean stop they get time for their last hooks, else they are killed."""
     children = supervisor.crew.children
+    for child in children.values():
+        if not child.ready:
+            child.kill()
     deadline = monotonic() + REACT if patient else 0.0
     while children and monotonic() < deadline:
         _collect(supervisor)

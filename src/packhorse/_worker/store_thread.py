@@ -101,7 +101,10 @@ class StoreThread(threading.Thread):
                 self._connect()
                 return True
             except StoreUnavailable as error:
-                if self._no_retry or self._finish_by is not None:
+                if self._finish_by is not None:
+                    self._main.put(m.Gone([]))
+                    return False
+                if self._no_retry:
                     self._main.put(m.Refused(error, 69))
                     return False
                 self._stumble(error)

@@ -372,7 +372,7 @@ class Supervisor:
     def _store_opened(self, instance: str, url: str) -> None:
         self._reborn = False
         self.dispatch.forget_asked()
-        if self.opened:
+        if self.opened or self.ending.begun:
             return
         self.opened = True
         at = self._at
