@@ -101,11 +101,8 @@ class StoreThread(threading.Thread):
                 self._connect()
                 return True
             except StoreUnavailable as error:
-                if self._finish_by is not None:
-                    self._main.put(m.Gone([]))
-                    return False
-                if self._no_retry:
-                    self._main.put(m.Refused(error, 69))
+                if self._finish_by is not None or self._no_retry:
+                    self._main.put(m.Refused(error, 69) if self._finish_by is None else m.Gone([]))
                     return False
                 self._stumble(error)
                 self._receive(max(0.0, self._outage.not_before - monotonic()))
@@ -146,8 +143,6 @@ class StoreThread(threading.Thread):
             self._work()
             if self._outage.over(monotonic()):
                 self._look = True
-        except StoreUnavailable as error:
-            self._stumble(error)
         except PackhorseError as error:
             self._stumble(error)
         finally:
