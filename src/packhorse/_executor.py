@@ -11,8 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from . import _failure, _outcome
 from ._current import (
@@ -48,8 +47,7 @@ _FIRST = (0, 0, 0, 0, 0)
 _PLAIN = Verdict("", "", "succeeded", "succeeded", plain=True, result="null")[2:]
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How a job ended, as ``after_job`` sees it. ``error`` is data, as in ``JobFailed.error``; ``by`` says who ended it."""
 
     kind: Literal["succeeded", "failed", "cancelled"]

@@ -6,13 +6,12 @@ Nothing here does I/O or reads a clock. Times are microseconds since the Unix ep
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 State = Literal["scheduled", "blocked", "queued", "running", "retrying", "succeeded", "failed", "cancelled"]
-OutcomeKind = Literal[
-    "succeeded", "retry", "failed", "snoozed", "cancelled", "released", "crashed", "lost"
-]
+OutcomeKind = Literal["succeeded", "retry", "failed", "snoozed", "cancelled", "released", "crashed", "lost"]
 
 STATES: tuple[State, ...] = (
     "scheduled",
@@ -226,8 +225,7 @@ class BeatReply(NamedTuple):
     lines: list[str]  #: side lines with blocked or queued jobs: a resolved line outlives the worker that resolved it
 
 
-@dataclass(frozen=True, slots=True)
-class JobRecord:
+class JobRecord(NamedTuple):
     """Everything stored of one job."""
 
     id: str
@@ -274,8 +272,7 @@ class JobRecord:
         return 1 + self.failures + self.crashes + self.losses
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptRecord:
+class AttemptRecord(NamedTuple):
     """One ended run of a job."""
 
     job: str
@@ -293,8 +290,7 @@ class AttemptRecord:
     late: str | None  #: JSON: a result that came after the attempt had been given up
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerRecord:
+class WorkerRecord(NamedTuple):
     """One running ``packhorse worker`` as it tells of itself. ``id`` is new at each start."""
 
     id: str
@@ -315,12 +311,11 @@ class WorkerRecord:
     seen_at: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class QueueRecord:
+class QueueRecord(NamedTuple):
     """One queue: its switches and its numbers."""
 
     name: str
-    counts: dict[State, int] = field(default_factory=dict)
+    counts: Mapping[State, int] = MappingProxyType({})
     oldest_ready_at: int | None = None  #: ready time of the oldest queued job
     paused_at: int | None = None
     paused_by: str | None = None

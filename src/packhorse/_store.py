@@ -11,8 +11,7 @@ Errors: ``StoreUnavailable`` when the store did not answer in time or is gone (t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ._record import (
     AttemptRecord,
@@ -36,8 +35,7 @@ Clock = Callable[[], int]
 BATCH = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Capabilities:
+class Capabilities(NamedTuple):
     """What differs between stores; read by the conformance suite and the runtime, never guessed from the type."""
 
     scheme: str  #: "memory", "sqlite", …
@@ -46,8 +44,7 @@ class Capabilities:
     hints: bool  #: ``wait`` returns early when something changed
 
 
-@dataclass(frozen=True, slots=True)
-class JobFilter:
+class JobFilter(NamedTuple):
     """Which jobs are meant: all conditions given must hold. ``ids`` may hold full ids only."""
 
     ids: tuple[str, ...] = ()
@@ -67,8 +64,7 @@ class JobFilter:
         return self == JobFilter()
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(NamedTuple):
     """Newest first. ``next`` continues after the last job seen; None: that was all.
 
     Conditions without an index (tag, meta, text, parent) are looked for in a bounded scan, newest first, of at most
@@ -81,8 +77,7 @@ class Page:
     total: int
 
 
-@dataclass(frozen=True, slots=True)
-class Changed:
+class Changed(NamedTuple):
     """What ``cancel``, ``requeue`` or ``delete`` did. With ``dry`` nothing was changed and the ids say what would
     be."""
 

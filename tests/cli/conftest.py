@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +18,7 @@ from packhorse._outcome import failed, succeeded
 from packhorse._record import Claimed, NewJob, Verdict, WorkerRecord
 from packhorse._store import Store
 
-TASKS = '''
+TASKS = """
 from __future__ import annotations
 import sys
 from dataclasses import dataclass
@@ -46,7 +45,7 @@ def sleepy(seconds: float) -> None:
     time.sleep(seconds)
 
 def _hidden() -> None: ...
-'''
+"""
 
 
 class Ran(NamedTuple):
@@ -129,7 +128,7 @@ class World:
     def worker(self, name: str = "web-1", tasks: tuple[str, ...] = ("tasks:add",), **more: Any) -> WorkerRecord:
         catalogue = {"tasks": {task: {"signature": "add(x: int, y: int)"} for task in tasks}, "build": "9f2c"}
         record = WorkerRecord(id=new_id(), name=name, host="a1", pid=812, boot_id="b", catalogue=json.dumps(catalogue))
-        record = replace(record, **more)
+        record = record._replace(**more)
         self.store.register(record)
         return record
 

@@ -99,7 +99,11 @@ def _seconds(command: list[str]) -> float:
 
 @pytest.mark.parametrize(
     "words, hint",
-    [("wroker", 'did you mean "worker"?'), ("jobs lst", 'did you mean "list"?'), ("db statsu", 'did you mean "status"?')],
+    [
+        ("wroker", 'did you mean "worker"?'),
+        ("jobs lst", 'did you mean "list"?'),
+        ("db statsu", 'did you mean "status"?'),
+    ],
 )
 def test_misspelt_commands_are_told_the_nearest(cli, words, hint):
     ran = cli(*words.split())

@@ -149,10 +149,22 @@ def test_cancel_of_a_running_job_asks_it(cli, world):
 @pytest.mark.parametrize(
     "verb, state, message",
     [
-        ("cancel", "succeeded", "1 job cannot be cancelled: {} is succeeded. Only a job that has not ended can be cancelled."),
-        ("requeue", "running", "1 job cannot be requeued: {} is running. A running job cannot be requeued: cancel it first"),
+        (
+            "cancel",
+            "succeeded",
+            "1 job cannot be cancelled: {} is succeeded. Only a job that has not ended can be cancelled.",
+        ),
+        (
+            "requeue",
+            "running",
+            "1 job cannot be requeued: {} is running. A running job cannot be requeued: cancel it first",
+        ),
         ("requeue", "queued", "1 job cannot be requeued: {} is queued. It is going to run anyway."),
-        ("delete", "running", "1 job cannot be deleted: {} is running. A running job cannot be deleted: cancel it first."),
+        (
+            "delete",
+            "running",
+            "1 job cannot be deleted: {} is running. A running job cannot be deleted: cancel it first.",
+        ),
     ],
 )
 def test_state_that_does_not_allow_it(cli, world, verb, state, message):
@@ -217,7 +229,12 @@ def test_queues_list_pause_resume(cli, world):
     assert cli("queues", "pause", "mail", "--reason", "full disk").out == "⏸ mail is paused\n"
     assert cli("queues", "pause", "mail").out == "⏸ mail was paused already; nothing changed\n"
     (queue,) = cli("queues", "list", "--json").data["queues"]
-    assert (queue["name"], queue["paused"], queue["paused_reason"], queue["workers"]) == ("mail", True, "full disk", ["web-1"])
+    assert (queue["name"], queue["paused"], queue["paused_reason"], queue["workers"]) == (
+        "mail",
+        True,
+        "full disk",
+        ["web-1"],
+    )
     assert queue["counts"]["queued"] == 1
     assert "full disk" in cli("queues", "list").out
     assert cli("queues", "resume", "mail").out == "▶ mail is open again, 1 job queued\n"
@@ -246,7 +263,9 @@ def test_workers_list_and_show(cli, world):
         shown = cli("workers", "show", name).out
         assert "tasks:add" in shown
         assert "3.13.0" in shown
-    assert cli("workers", "show", "web-1", "--json").data["tasks"] == {"tasks:add": {"signature": "add(x: int, y: int)"}}
+    assert cli("workers", "show", "web-1", "--json").data["tasks"] == {
+        "tasks:add": {"signature": "add(x: int, y: int)"}
+    }
     ran = cli("workers", "show", "wep-1")
     assert ran.code == 2
     assert "no worker 'wep-1'; did you mean 'web-1'?" in ran.err

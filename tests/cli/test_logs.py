@@ -78,13 +78,26 @@ def test_a_message_cannot_pass_for_a_record_of_ours(stderr):
 
 def test_json_lines_have_the_agreed_keys(stderr):
     configure("info", "json")
-    _logs.set_context(lambda: {"job_id": "j", "task": "tasks:add", "queue": "mail", "attempt": 2, "worker": "w", "x": 1})
+    _logs.set_context(
+        lambda: {"job_id": "j", "task": "tasks:add", "queue": "mail", "attempt": 2, "worker": "w", "x": 1}
+    )
     try:
         raise ValueError("no")
     except ValueError:
         logging.getLogger("shop").exception("it failed:\n%s", "why")
     line = json.loads(stderr.getvalue())
-    assert list(line) == ["timestamp", "level", "logger", "message", "exception", "job_id", "task", "queue", "attempt", "worker"]
+    assert list(line) == [
+        "timestamp",
+        "level",
+        "logger",
+        "message",
+        "exception",
+        "job_id",
+        "task",
+        "queue",
+        "attempt",
+        "worker",
+    ]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", line["timestamp"])
     assert (line["level"], line["logger"], line["message"]) == ("error", "shop", "it failed:\nwhy")
     assert "ValueError: no" in line["exception"]
@@ -151,7 +164,10 @@ def test_full_disk_is_said_once_and_the_work_goes_on(stderr):
     configure("info", "text", "/dev/full")
     for _ in range(3):
         logging.getLogger("packhorse").info("hello")
-    assert stderr.getvalue() == "packhorse: cannot write to /dev/full: [Errno 28] No space left on device; lines are lost\n"
+    assert (
+        stderr.getvalue()
+        == "packhorse: cannot write to /dev/full: [Errno 28] No space left on device; lines are lost\n"
+    )
 
 
 @pytest.mark.parametrize("level, fmt", [("loud", "text"), ("info", "xml")])

@@ -70,7 +70,10 @@ def test_short_name_of_two_tasks_is_a_question(cli, world):
         (["nowhere"], "NotImportable: no task 'nowhere': it cannot be imported here, and no live worker knows it."),
         (["tasks:add", "2"], "BadArguments: enqueue(add, …) misses 'y' — add(x: int, y: int). Not enqueued.  [E121]"),
         (["tasks:add", "2", "x"], "BadArguments: argument 2, 'y' of tasks:add takes int, and 'x' is none."),
-        (["tasks:paint", "blue"], "BadArguments: argument 1, 'colour' of tasks:paint takes Colour, and 'blue' is none."),
+        (
+            ["tasks:paint", "blue"],
+            "BadArguments: argument 1, 'colour' of tasks:paint takes Colour, and 'blue' is none.",
+        ),
         (["tasks:echo", ":={"], "BadArguments: ':={' is not JSON:"),
         (["tasks:echo", ":=NaN"], "BadArguments: ':=NaN' is not JSON:"),
         (["tasks:echo", "a=1", "a=2"], "BadArguments: 'a' is given twice. Nothing enqueued.  [E121]"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -83,7 +82,10 @@ def test_retry_after_an_error(world):
     worker = world.worker()
     (claimed,) = world.claim(worker)
     world.settle(worker, _outcome.failed(claimed, Backoff(5, base=40, jitter=False), ERROR))
-    assert why(world, job).text == f"retry due at {at(NOON + 40 * SECOND)} (in 40 s), after attempt 1: KeyError: 'updated'."
+    assert (
+        why(world, job).text
+        == f"retry due at {at(NOON + 40 * SECOND)} (in 40 s), after attempt 1: KeyError: 'updated'."
+    )
     assert why(world, job).kind == "retry"
 
 
@@ -92,7 +94,10 @@ def test_snoozed(world):
     worker = world.worker()
     (claimed,) = world.claim(worker)
     world.settle(worker, _outcome.snoozed(claimed, 60, "the feed is not ready"))
-    assert why(world, job).text == f"due at {at(NOON + 60 * SECOND)} (in 1 m); it put itself off (once): the feed is not ready."
+    assert (
+        why(world, job).text
+        == f"due at {at(NOON + 60 * SECOND)} (in 1 m); it put itself off (once): the feed is not ready."
+    )
 
 
 def test_paused(world, clock):
@@ -213,7 +218,9 @@ def test_claimed_and_running(world, clock):
     (claimed,) = world.claim(worker)
     place = "on worker web-1 (pid 812 on a1), attempt 1"
     assert why(world, job).text == f"claimed {place}; it starts as soon as its slot is free."
-    bars = json.dumps({"": {"done": 40, "total": 100, "note": "page 12"}, "download": {"done": 0.5, "total": 1.0, "note": ""}})
+    bars = json.dumps(
+        {"": {"done": 40, "total": 100, "note": "page 12"}, "download": {"done": 0.5, "total": 1.0, "note": ""}}
+    )
     world.store.report(worker.id, [report(claimed, started=0.0, progress=bars)])
     clock.now += 13 * SECOND
     assert why(world, job).text == f"running since {at(NOON)} (13 s) {place}; 40/100 page 12, download 50 %."
@@ -329,7 +336,7 @@ def test_record_that_is_damaged_is_still_explained(world):
     world.worker()
     job = world.job()
     (record,) = world.store.get([job])
-    broken = replace(record, state="failed", error="not json", finished_at=NOON, failures=1)
+    broken = record._replace(state="failed", error="not json", finished_at=NOON, failures=1)
     assert explain(world.store, broken).text == f"failed after 1 attempt at {at(NOON)}: not json."
 
 

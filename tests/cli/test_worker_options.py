@@ -14,7 +14,9 @@ def started(cli, monkeypatch):
 
     def call(*words, **more):
         seen = []
-        monkeypatch.setattr(packhorse._worker.run, "run_worker", lambda config, connect: seen.append((config, connect)) or 0)
+        monkeypatch.setattr(
+            packhorse._worker.run, "run_worker", lambda config, connect: seen.append((config, connect)) or 0
+        )
         ran = cli("worker", *words, **more)
         assert ran.code == 0, ran.err
         return seen[0]
@@ -25,7 +27,13 @@ def started(cli, monkeypatch):
 def test_defaults(started):
     config, _ = started()
     assert (config.app, config.queues, config.processes, config.threads, config.coroutines) == ((), None, 1, 1, 0)
-    assert (config.burst, config.grace, config.max_jobs, config.max_memory, config.no_retry) == (False, 25.0, None, None, False)
+    assert (config.burst, config.grace, config.max_jobs, config.max_memory, config.no_retry) == (
+        False,
+        25.0,
+        None,
+        None,
+        False,
+    )
     assert (config.name, config.log_level, config.log_format, config.log_file) == ("%H:%p", "info", "text", None)
     assert config.plain is None
 

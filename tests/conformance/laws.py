@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 
 from packhorse._record import FINAL, TRANSITIONS, AttemptRecord, JobRecord
 from packhorse._store import JobFilter, Store
@@ -80,7 +79,7 @@ class Ledger:
 
 def _settled_part(row: AttemptRecord) -> AttemptRecord:
     """Return what never changes. The host of a first success is looked up, so it goes with its worker's row."""
-    return replace(row, late=None, host=None)
+    return row._replace(late=None, host=None)
 
 
 def fields_agree(job: JobRecord) -> None:

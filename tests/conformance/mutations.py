@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +108,7 @@ BUGS: dict[str, Seed] = {
         "requeue",
         [_operate],
         "_renewed",
-        lambda job, right=_operate._renewed: replace(right(job), failures=job.failures),
+        lambda job, right=_operate._renewed: right(job)._replace(failures=job.failures),
     ),
     "a resolved side line is forgotten": ("beat", [_claim], "side_lines", lambda tables: tables.owners("blocked")),
     "meta is replaced whole": ("report", [_claim], "merged", lambda old, new: new),
@@ -117,7 +116,7 @@ BUGS: dict[str, Seed] = {
         "find",
         [_find],
         "fits",
-        lambda job, which, right=_find.fits: right(job, replace(which, until=None)),
+        lambda job, which, right=_find.fits: right(job, which._replace(until=None)),
     ),
     "everything counts as applied": (
         "settle",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from packhorse._record import BeatReply, Claimed, JobRecord, Orphan, Report, Settled, Verdict
@@ -36,7 +36,7 @@ class Side:
 
     def job(self, job: JobRecord) -> dict[str, Any]:
         """Return a job in a form that can be compared."""
-        plain = asdict(replace(job, seq=0, token=self.names.get(job.token or "")))
+        plain = job._replace(seq=0, token=self.names.get(job.token or ""))._asdict()
         return {**plain, "meta": json.loads(job.meta or "null")}
 
     def seen(self, ids: Sequence[str]) -> dict[str, Any]:
@@ -49,17 +49,17 @@ class Side:
             "attempts": {job.id: self.attempts(job.id) for job in found},
             "logs": {job.id: [(self.names[t], *rest) for t, *rest in self.store.log(job.id)] for job in found},
             "queues": [self.queue(queue) for queue in self.store.queues()],
-            "workers": sorted((asdict(row) for row in self.store.workers(dead=True)), key=lambda row: row["id"]),
+            "workers": sorted((row._asdict() for row in self.store.workers(dead=True)), key=lambda row: row["id"]),
             "ahead": {job.id: self.store.ahead(job.id) for job in found if job.state == "queued"},
         }
 
     def attempts(self, job: str) -> list[dict[str, Any]]:
         """Return the history of a job."""
-        return [{**asdict(row), "token": self.names[row.token]} for row in self.store.attempts(job)]
+        return [{**row._asdict(), "token": self.names[row.token]} for row in self.store.attempts(job)]
 
     def queue(self, queue: Any) -> dict[str, Any]:
         """Return a queue without zeros."""
-        return {**asdict(queue), "counts": {state: count for state, count in queue.counts.items() if count}}
+        return {**queue._asdict(), "counts": {state: count for state, count in queue.counts.items() if count}}
 
     def settled(self, answers: list[Settled]) -> list[tuple[str, ...]]:
         """Return what was not applied as asked."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from itertools import islice
 
 from ..._record import BeatReply, Claim, Claimed, JobRecord, Orphan, Report, WorkerRecord
@@ -81,7 +80,7 @@ def next_fence(last: int, now: int) -> int:
 
 
 def _take(tables: Tables, now: int, job: JobRecord, worker: str, claim_no: int, token: str) -> Claimed:
-    job = replace(job, state="running", token=token, worker=worker, fence=next_fence(job.fence, now), started_at=None)
+    job = job._replace(state="running", token=token, worker=worker, fence=next_fence(job.fence, now), started_at=None)
     tables.put(job)
     tables.claim_numbers[job.id] = claim_no
     return Claimed(**{name: getattr(job, name) for name in Claimed._fields})
@@ -112,8 +111,7 @@ def is_running(job: JobRecord) -> bool:
 
 def _record(tables: Tables, now: int, job: JobRecord, news: Report) -> None:
     tables.put(
-        replace(
-            job,
+        job._replace(
             started_at=job.started_at if news.started is None else now - micros(news.started),
             progress=job.progress if news.progress is None else news.progress,
             meta=job.meta if news.meta is None else merged(job.meta, news.meta),
@@ -133,7 +131,7 @@ def beat(tables: Tables, now: int, worker: str, claim_no: int, held: Sequence[tu
     row = tables.workers.get(worker)
     if row is None or not may_beat(row):
         return BeatReply(False, now, [], [], [], [])
-    tables.workers[worker] = replace(row, beats=row.beats + 1, seen_at=now)
+    tables.workers[worker] = row._replace(beats=row.beats + 1, seen_at=now)
     ghosts = _release_ghosts(tables, now, worker, claim_no, set(held))
     mine = {(job.id, job.token): job for job in tables.inside("held", worker)}
     cancelled = [
@@ -169,8 +167,8 @@ def is_ghost(went_out_with: int, completed: int) -> bool:
 def _unclaimed(tables: Tables, now: int, job: JobRecord) -> JobRecord:
     reason = tables.cancel_reasons.pop(job.id, None)
     if job.cancel_at is None:
-        return replace(job, state="queued", started_at=None)
-    return replace(job, state="cancelled", started_at=None, finished_at=now, suspect=False, reason=reason)
+        return job._replace(state="queued", started_at=None)
+    return job._replace(state="cancelled", started_at=None, finished_at=now, suspect=False, reason=reason)
 
 
 def side_lines(tables: Tables) -> list[str]:
@@ -189,9 +187,9 @@ def register(tables: Tables, now: int, worker: WorkerRecord) -> None:
             )
     old = tables.workers.get(worker.id)
     if old is None:
-        row = replace(worker, state="live", beats=0, started_at=now, seen_at=now)
+        row = worker._replace(state="live", beats=0, started_at=now, seen_at=now)
     else:
-        row = replace(worker, state=old.state, beats=old.beats, started_at=old.started_at, seen_at=old.seen_at)
+        row = worker._replace(state=old.state, beats=old.beats, started_at=old.started_at, seen_at=old.seen_at)
     tables.workers[worker.id] = row
     tables.version += 1
 
@@ -200,14 +198,14 @@ def publish(tables: Tables, worker: str, catalogue: str, info: str) -> None:
     """Replace what a worker tells of itself."""
     row = tables.workers.get(worker)
     if row is not None and may_beat(row):
-        tables.workers[worker] = replace(row, catalogue=catalogue, info=info)
+        tables.workers[worker] = row._replace(catalogue=catalogue, info=info)
 
 
 def stopping(tables: Tables, worker: str) -> None:
     """Mark a worker that takes no more work."""
     row = tables.workers.get(worker)
     if row is not None and may_beat(row):
-        tables.workers[worker] = replace(row, state="stopping")
+        tables.workers[worker] = row._replace(state="stopping")
 
 
 def leave(tables: Tables, worker: str) -> None:
@@ -224,7 +222,7 @@ def condemn(tables: Tables, worker: str, beats: int) -> bool:
     if row is None or not still_at(row, beats):
         return False
     if may_beat(row):
-        tables.workers[worker] = replace(row, state="dead")
+        tables.workers[worker] = row._replace(state="dead")
         tables.version += 1
     return True
 
@@ -267,5 +265,5 @@ def resolve(tables: Tables, lines: Sequence[str]) -> int:
     """Make the blocked jobs of side lines queued there."""
     jobs = [job for line in dict.fromkeys(lines) for job in tables.inside("blocked", line)]
     for job in jobs:
-        tables.put(replace(job, state="queued", reason=None))
+        tables.put(job._replace(state="queued", reason=None))
     return len(jobs)

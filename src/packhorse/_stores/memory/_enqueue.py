@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from itertools import islice
 
 from ..._record import FINAL, Enqueued, JobRecord, NewJob, State, rank
@@ -97,7 +96,7 @@ def promote(tables: Tables, now: int, limit: int) -> tuple[int, float | None]:
     """Make due jobs queued."""
     due = [job for job in islice(tables.inside("due"), limit) if job.due_at is not None and job.due_at <= now]
     for job in due:
-        tables.put(replace(job, state="queued", due_at=None))
+        tables.put(job._replace(state="queued", due_at=None))
     following = tables.first("due")
     return len(due), None if following is None else max(0.0, (following - now) / 1_000_000)
 
@@ -111,7 +110,7 @@ def expire(tables: Tables, now: int, limit: int) -> list[str]:
     """Cancel waiting jobs whose time is over."""
     over = [job for job in islice(tables.inside("expiring"), limit) if passed(job.expires_at, now)]
     for job in over:
-        tables.put(replace(job, state="cancelled", due_at=None, finished_at=now, suspect=False, reason="expired"))
+        tables.put(job._replace(state="cancelled", due_at=None, finished_at=now, suspect=False, reason="expired"))
     return [job.id for job in over]
 
 
@@ -135,7 +134,7 @@ def prunable(job: JobRecord, now: int, keep: Mapping[State, float]) -> bool:
 def _drop_results(tables: Tables, now: int, limit: int) -> None:
     for job in list(islice(tables.inside("results"), limit)):
         if job.result_until is not None and job.result_until <= now:
-            tables.put(replace(job, result=None))
+            tables.put(job._replace(result=None))
 
 
 def _drop_workers(tables: Tables, now: int) -> None:

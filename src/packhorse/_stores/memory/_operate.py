@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 
 from ..._record import FINAL, WAITING, AttemptRecord, JobRecord, rank
 from ..._store import BATCH, Changed, JobFilter
@@ -39,9 +38,9 @@ def cancel(tables: Tables, now: int, which: JobFilter, by: str, reason: str, dry
 def _cancel_one(tables: Tables, now: int, job: JobRecord, by: str | None, why: str) -> None:
     if job.state == "running":
         tables.cancel_reasons[job.id] = why
-        tables.put(replace(job, cancel_at=now, cancel_by=by))
+        tables.put(job._replace(cancel_at=now, cancel_by=by))
         return
-    tables.put(replace(job, state="cancelled", finished_at=now, due_at=None, suspect=False, cancel_by=by, reason=why))
+    tables.put(job._replace(state="cancelled", finished_at=now, due_at=None, suspect=False, cancel_by=by, reason=why))
 
 
 def requeue(tables: Tables, now: int, which: JobFilter, delay: float, dry: bool) -> Changed:
@@ -65,8 +64,7 @@ def _requeue_one(tables: Tables, now: int, job: JobRecord, delay: float) -> None
         job = _renewed(job)
     due_at = now + micros(delay) if delay > 0 else None
     tables.put(
-        replace(
-            job,
+        job._replace(
             state="queued" if due_at is None else "scheduled",
             due_at=due_at,
             scheduled_at=due_at,
@@ -78,8 +76,7 @@ def _requeue_one(tables: Tables, now: int, job: JobRecord, delay: float) -> None
 
 def _renewed(job: JobRecord) -> JobRecord:
     """Return an ended job as if it had just been stored; its id, fence, token and history stay."""
-    return replace(
-        job,
+    return job._replace(
         generation=job.generation + 1,
         failures=0,
         crashes=0,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from ..._record import FINAL, AttemptRecord, JobRecord, Settled, Verdict, rank
 from ._claim import holds, same_token
@@ -61,7 +60,7 @@ def keep_late(tables: Tables, verdict: Verdict) -> None:
     row = tables.attempt(verdict.job, verdict.token)
     late = verdict.result if verdict.result is not None else verdict.error
     if row is not None and late is not None:
-        tables.put_attempt(replace(row, late=late))
+        tables.put_attempt(row._replace(late=late))
         tables.version += 1
 
 
@@ -96,9 +95,9 @@ def _apply(tables: Tables, now: int, job: JobRecord, verdict: Verdict) -> JobRec
         tables.put_attempt(_row(tables, job, verdict, started_at, ended_at))
     tables.put_log(job.id, verdict.token, verdict.log, verdict.log_dropped)
     request = tables.cancel_reasons.pop(job.id, None)
-    job = _counted(replace(job, started_at=started_at), verdict)
+    job = _counted(job._replace(started_at=started_at), verdict)
     if takes_precedence(job, verdict):
-        job = _ended(replace(job, reason=request), "cancelled", ended_at)
+        job = _ended(job._replace(reason=request), "cancelled", ended_at)
     elif verdict.state in FINAL:
         job = _final(job, now, verdict, ended_at, request)
     else:
@@ -132,8 +131,7 @@ def _row(tables: Tables, job: JobRecord, verdict: Verdict, started_at: int | Non
 
 
 def _counted(job: JobRecord, verdict: Verdict) -> JobRecord:
-    return replace(
-        job,
+    return job._replace(
         failures=job.failures + verdict.failures,
         crashes=job.crashes + verdict.crashes,
         losses=job.losses + verdict.losses,
@@ -150,20 +148,19 @@ def takes_precedence(job: JobRecord, verdict: Verdict) -> bool:
 
 def _ended(job: JobRecord, state: str, ended_at: int) -> JobRecord:
     assert state in FINAL
-    return replace(job, state=state, finished_at=ended_at, due_at=None, suspect=False)
+    return job._replace(state=state, finished_at=ended_at, due_at=None, suspect=False)
 
 
 def _final(job: JobRecord, now: int, verdict: Verdict, ended_at: int, request: str | None) -> JobRecord:
     if verdict.state == "cancelled":
-        return _ended(replace(job, reason=verdict.reason or request), "cancelled", ended_at)
+        return _ended(job._replace(reason=verdict.reason or request), "cancelled", ended_at)
     until = None if verdict.keep is None else now + micros(verdict.keep)
-    return _ended(replace(job, result=verdict.result, result_until=until), verdict.state, ended_at)
+    return _ended(job._replace(result=verdict.result, result_until=until), verdict.state, ended_at)
 
 
 def _back(job: JobRecord, now: int, verdict: Verdict) -> JobRecord:
     due_at = now + micros(verdict.delay) if verdict.state in ("retrying", "scheduled") else None
-    return replace(
-        job,
+    return job._replace(
         state=verdict.state,
         due_at=due_at,
         scheduled_at=due_at if verdict.state == "scheduled" else job.scheduled_at,

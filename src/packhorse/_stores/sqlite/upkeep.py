@@ -28,7 +28,7 @@ class Upkeep(Connection):
         self._write(self._register, worker)
 
     def _register(self, db: sqlite3.Connection, now: int, worker: WorkerRecord) -> None:
-        values = {name: getattr(worker, name) for name in WorkerRecord.__slots__}
+        values = {name: getattr(worker, name) for name in WorkerRecord._fields}
         values.update(ns=self._ns, now=now)
         rival = db.execute(sql("workers", "rival"), values).fetchone()
         if rival is not None:
