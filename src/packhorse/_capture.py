@@ -153,7 +153,22 @@ class JobLogHandler(logging.Handler):
 
 
 def install(listener: Listener, echo: bool = True) -> None:
-    """Take over ``sys.stdout`` and ``sys.stderr`` and listen on the root logger, in a child."""
+    """Take over ``sys.stdout`` and ``sys.stderr``, in a child."""
     sys.stdout = Capture(sys.__stdout__ if echo else None, listener)
     sys.stderr = Capture(sys.__stderr__ if echo else None, listener)
-    logging.getLogger().addHandler(JobLogHandler(listener))
+
+
+def configure_logs(configure: Callable[[], None], listener: Listener) -> None:
+    """Set up logging after the application has, and keep the records of jobs.
+
+    What ``configure`` sets up writes past the capture, else each line would be kept twice. An application whose own handler
+    writes to a captured stream has its lines kept that way, in its own format.
+    """
+    captured, sys.stderr = sys.stderr, sys.__stderr__
+    try:
+        configure()
+    finally:
+        sys.stderr = captured
+    root = logging.getLogger()
+    if not any(isinstance(getattr(handler, "stream", None), Capture) for handler in root.handlers):
+        root.addHandler(JobLogHandler(listener))

@@ -119,7 +119,8 @@ class Child:
         _capture.install(self._heard)
         loaded = _registry.load(settings["app"])
         _logs.set_context(_log_context)
-        _logs.configure(settings["log_level"], settings["log_format"], settings["log_file"])
+        logs = (settings["log_level"], settings["log_format"], settings["log_file"])
+        _capture.configure_logs(lambda: _logs.configure(*logs), self._heard)
         self._app = loaded.app
         self._registry = loaded.registry
         self._codec = Codec(getattr(loaded.app, "types", None))
