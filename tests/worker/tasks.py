@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import json
 import os
 import resource
 import signal
@@ -402,3 +403,25 @@ def held_then_fails(name: str) -> None:
         time.sleep(60)
     except Interrupted as stop:
         raise ValueError("failed while it cleaned up") from stop
+
+
+def prints_slowly(text: str) -> None:
+    for _ in range(5):
+        print(text)
+        time.sleep(0.002)
+
+
+async def async_prints(text: str) -> None:
+    for _ in range(5):
+        print(text)
+        await asyncio.sleep(0.002)
+
+
+def stamp() -> float:
+    return time.monotonic()
+
+
+def prints_escaped(text: str) -> Any:
+    found = json.loads(text)
+    print(found)
+    return [found.encode("utf-8", "surrogatepass").hex()]
