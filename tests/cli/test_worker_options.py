@@ -118,7 +118,7 @@ def test_connect_prefers_what_was_typed_to_the_app(started, place):
     _, connect = started("--store", "sqlite:///typed.db", "--namespace", "n")
     place_of = connect({"store": "sqlite:///app.db", "namespace": "other"})
     assert place_of.source == "from --store"
-    store = place_of.open()
+    store = place_of.open(True)
     assert (store.url, store.namespace) == (f"sqlite:///{place}/typed.db", "n")
     store.close()
 
@@ -127,7 +127,7 @@ def test_connect_takes_the_app_where_nothing_else_is_named(started, place, monke
     monkeypatch.delenv("PACKHORSE_URL")
     _, connect = started()
     opener = connect({"store": "sqlite:///app.db", "namespace": "shop"}).open
-    first, second = opener(), opener()
+    first, second = opener(True), opener(False)
     assert first is not second
     assert (first.url, first.namespace) == (f"sqlite:///{place}/app.db", "shop")
     first.close()

@@ -100,7 +100,9 @@ class LazyGroup(click.Group):
         return f'no command "{name}"; {hint}'
 
     def _shown(self, ctx: click.Context) -> list[str]:
-        return [name for name in self.list_commands(ctx) if not getattr(self.commands.get(name), "hidden", False)]
+        known = [name for name in self.list_commands(ctx) if not getattr(self.commands.get(name), "hidden", False)]
+        # One that has no line on the page of help, and is not imported yet, is hidden too.
+        return [name for name in known if self.lazy.get(name, ("", "", name))[2]]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""

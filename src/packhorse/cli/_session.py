@@ -43,16 +43,10 @@ class Session:
         Raises ``NoStore`` or ``ConfigError``.
         """
         from .._settings import resolve
-        from ..errors import ConfigError
 
         store = plain_store or getattr(self.app, "store", None)
         namespace = plain_namespace or getattr(self.app, "namespace", None)
         found = resolve(self.store, store, namespace=namespace)
-        if found.url.startswith("memory:"):
-            raise ConfigError(
-                f"{found.url}  ({found.source}) lives in one process only: another command or worker cannot see its jobs.\n"
-                "  Name a file: PACKHORSE_URL=sqlite:///jobs.db"
-            )
         if self.store is not None:
             found = replace(found, source="from --store")
         if self.namespace is not None:
@@ -73,7 +67,13 @@ class Session:
 def open_store(settings: Settings, *, create: bool | None = None) -> Store:
     """Open the store of these settings; what goes wrong names its URL and where that came from."""
     from .. import _runtime
-    from ..errors import StoreUnavailable
+    from ..errors import ConfigError, StoreUnavailable
+
+    if settings.url.startswith("memory:"):
+        raise ConfigError(
+            f"{settings.url}  ({settings.source}) lives in one process only: no other command or worker can see its jobs.\n"
+            "  Name a file: PACKHORSE_URL=sqlite:///jobs.db"
+        )
 
     try:
         return _runtime.open_store(settings, create=create)
