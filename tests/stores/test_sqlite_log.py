@@ -6,8 +6,9 @@ import os
 import sqlite3
 import subprocess
 import sys
-import threading
+import time
 import uuid
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,13 +16,12 @@ import pytest
 from packhorse._record import NewJob
 from packhorse._store import JobFilter
 from packhorse._stores.sqlite import SqliteStore, checkpoint
-from packhorse._stores.sqlite.checkpoint import Checkpoints
 
 WRITER = """
 import sys, uuid
 from packhorse._record import NewJob
 from packhorse._stores.sqlite import SqliteStore, checkpoint
-checkpoint.LARGE = 40_000  # a checkpoint every few commits
+checkpoint.LARGE, checkpoint._REST_AFTER_ALL = 40_000, 0.0  # a checkpoint every few commits
 store = SqliteStore(sys.argv[1])
 run, done = checkpoint.Checkpoints.run, []
 checkpoint.Checkpoints.run = lambda self: done.append(run(self)) or done[-1]
@@ -31,6 +31,16 @@ for _ in range(150):
     store.enqueue(jobs)
     print(*(job.id for job in jobs))
 print("checkpoints", done.count(True))
+"""
+
+# Reads the database without its log; in a process of its own, since closing a file drops the locks on it.
+MOVED = """
+import shutil, sqlite3, sys
+shutil.copy(sys.argv[1], sys.argv[1] + "-copy")
+db = sqlite3.connect(f"file:{sys.argv[1]}-copy?immutable=1", uri=True)
+has = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'packhorse_jobs'").fetchone()
+found = db.execute("SELECT count(*) FROM packhorse_jobs").fetchone()[0] if has else 0
+assert str(found) == sys.argv[2], found
 """
 
 
@@ -77,23 +87,27 @@ def test_the_log_is_begun_anew_once_it_is_large(store: SqliteStore, monkeypatch:
     assert store.find(JobFilter()).total == 16_000
 
 
-def test_a_checkpoint_waits_for_the_writer_and_never_becomes_a_passive_one(store: SqliteStore) -> None:
-    """Without the writer lock SQLite would do what is to be avoided."""
+def test_there_is_no_checkpoint_without_the_writer_lock(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     store.enqueue(jobs(50))
-    writer = sqlite3.connect(store._path, isolation_level=None, check_same_thread=False)
-    writer.execute("BEGIN IMMEDIATE")
-    other = SqliteStore(store.url)
-    done: list[bool | None] = []
-    thread = threading.Thread(target=lambda: done.append(Checkpoints(other._live(), other._path).run()))
-    thread.start()
-    thread.join(0.3)
-    still_waiting = thread.is_alive()
-    before = Path(store._path).stat().st_size
-    writer.execute("ROLLBACK")
-    thread.join(30)
-    assert still_waiting
-    assert done == [True]
-    assert Path(store._path).stat().st_size > before  # nothing had been moved while it waited
+    monkeypatch.setattr(checkpoint, "_PATIENCE", 0.05)
+    with closing(sqlite3.connect(store._path, isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        assert store._checkpoints.run() is None
+    subprocess.run([sys.executable, "-c", MOVED, store._path, "0"], check=True)
+    assert store._checkpoints.run() is True
+    subprocess.run([sys.executable, "-c", MOVED, store._path, "50"], check=True)
+
+
+def test_nobody_writes_during_a_checkpoint(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def busy(path: str) -> bool:
+        other = sqlite3.connect(path, isolation_level=None, timeout=0)
+        with closing(other), pytest.raises(sqlite3.OperationalError, match="locked"):
+            other.execute("BEGIN IMMEDIATE")
+        return True
+
+    monkeypatch.setattr(checkpoint, "_moved", busy)
+    assert store._checkpoints.run() is True
+    store.enqueue(jobs(1))
 
 
 def test_only_one_process_checkpoints(store: SqliteStore) -> None:
@@ -106,14 +120,25 @@ def test_only_one_process_checkpoints(store: SqliteStore) -> None:
     assert store._checkpoints.run() is True
 
 
-def test_a_reader_holds_a_checkpoint_up_but_not_for_ever(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoint, "_PATIENCE_MS", 50)
+def test_a_reader_holds_no_writer_up(store: SqliteStore) -> None:
     store.enqueue(jobs(5))
-    reader = sqlite3.connect(store._path, isolation_level=None)
-    reader.execute("BEGIN")
-    reader.execute("SELECT count(*) FROM packhorse_jobs").fetchone()
-    store.enqueue(jobs(5))
-    assert store._checkpoints.run() is False
-    assert store._live().execute("PRAGMA busy_timeout").fetchone() == (0,)
-    reader.execute("COMMIT")
+    with closing(sqlite3.connect(store._path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        assert reader.execute("SELECT count(*) FROM packhorse_jobs").fetchone() == (5,)
+        store.enqueue(jobs(5))
+        started = time.monotonic()
+        assert store._checkpoints.run() is False
+        store.enqueue(jobs(5))
+        assert time.monotonic() - started < 5
+        assert reader.execute("SELECT count(*) FROM packhorse_jobs").fetchone() == (5,)
     assert store._checkpoints.run() is True
+
+
+def test_a_log_that_grew_huge_is_cut(store: SqliteStore) -> None:
+    assert store._live().execute("PRAGMA journal_size_limit").fetchone() == (checkpoint.HUGE,)
+    store._live().execute("PRAGMA journal_size_limit = 100000")
+    store.enqueue(jobs(1000))
+    assert os.stat(f"{store._path}-wal").st_size > 500_000
+    assert store._checkpoints.run() is True
+    store.enqueue(jobs(1))
+    assert os.stat(f"{store._path}-wal").st_size <= 100_000

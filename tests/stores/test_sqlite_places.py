@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+import time
 import uuid
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ import pytest
 from packhorse._record import NewJob
 from packhorse._store import JobFilter
 from packhorse._stores import open_store
-from packhorse._stores.sqlite import connection, migrate, network
+from packhorse._stores.sqlite import migrate, network
 from packhorse.errors import BadSchema, BadStore, ConfigError, StoreFull, StoreUnavailable
 
 
@@ -134,7 +136,7 @@ def test_a_local_file_system_is_told_from_a_network_one(tmp_path: Path) -> None:
     [
         ("sqlite://", "names no file"),
         ("sqlite:///", "names no file"),
-        ("sqlite:///a.db?mode=ro", "unknown option 'mode'; known are: network, synchronous"),
+        ("sqlite:///a.db?mode=ro", "unknown option 'mode'; known are: namespace, network, synchronous"),
         ("sqlite:///a.db?synchronous=off", "synchronous is one of: full, normal"),
         ("mysql://root:secret@db/jobs", "unknown scheme 'mysql'; known are: memory, sqlite"),
     ],
@@ -188,32 +190,39 @@ def test_a_full_disk(path: Path) -> None:
     assert store.find(JobFilter()).total == 2
 
 
-def test_a_lock_that_never_goes_away(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_that_never_goes_away(path: Path) -> None:
     store = open_store(url_of(path))
-    monkeypatch.setattr(connection, "PATIENCE", 0.05)
+    assert store.patience == 30.0  # type: ignore[attr-defined]
+    store.patience = 0.05  # type: ignore[attr-defined]
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
+    started = time.monotonic()
     with pytest.raises(StoreUnavailable, match=r"stayed locked by another program; nothing was stored.*E101"):
         store.enqueue([job()])
+    assert time.monotonic() - started < 10
     holder.execute("ROLLBACK")
     assert len(store.enqueue([job()])) == 1
 
 
-def test_a_connection_is_not_shared_over_a_fork(path: Path) -> None:
-    store = open_store(url_of(path))
+def test_a_file_without_our_tables_is_left_as_it_is_unless_it_may_be_made_a_store(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE other (x)")
+        db.commit()
+    before = path.read_bytes()
+    with pytest.raises(BadStore, match=r"holds no job store; it was left as it is.*packhorse db migrate.*E104"):
+        open_store(url_of(path), create=False)
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    assert path.read_bytes() == before
+    open_store(url_of(path)).close()
+    open_store(url_of(path), create=False).close()
+
+
+def test_the_url_may_name_the_namespace(path: Path) -> None:
+    store = open_store(url_of(path, "?namespace=team"))
     store.enqueue([job()])
-    parents = store._db  # type: ignore[attr-defined]
-    pid = os.fork()
-    if pid == 0:
-        try:
-            store.enqueue([job()])
-            os._exit(0 if store._db is not parents else 2)  # type: ignore[attr-defined]
-        except BaseException:
-            os._exit(1)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    store.enqueue([job()])
-    assert store._db is parents  # type: ignore[attr-defined]
-    assert store.find(JobFilter()).total == 3
+    assert store.namespace == "team"
+    assert open_store(url_of(path)).find(JobFilter()).total == 0
+    assert open_store(url_of(path), namespace="team").find(JobFilter()).total == 1
 
 
 def test_after_close_nothing_can_be_called(path: Path) -> None:

@@ -1,9 +1,8 @@
-"""Moving the write-ahead log into the database, by one process at a time, with the writer lock held.
+"""Moving the write-ahead log into the database, by one process at a time, while the writer lock is held.
 
 SQLite before 3.51.3 can lose a commit when a checkpoint runs while another connection's commit begins the log anew. So
-automatic checkpoints are off, and ours are RESTART or TRUNCATE only: they hold the writer lock for their whole length, and
-no commit can fall into one. RESTART is the usual one, since a log whose file need not grow again makes a commit twice
-as fast.
+automatic checkpoints are off. Ours first take the writer lock, as any transaction does; only then a second connection moves the
+log, in the mode that waits for nobody. No commit can fall into that, and a slow reader holds up no writer.
 """
 
 from __future__ import annotations
@@ -12,19 +11,22 @@ import os
 import sqlite3
 import sys
 import time
+from contextlib import closing
+
+from .failures import BUSY, code_of
 
 if sys.platform != "win32":
     import fcntl
 
 #: Checkpoint once this much has been logged. More costs more when the file is opened after a crash.
 LARGE = 4 * 1024 * 1024
-#: A log that grew so large, because a long reader held checkpoints up, is cut instead of kept for reuse.
+#: A log that grew larger, because a long reader held checkpoints up, is cut to this when it is begun anew.
 HUGE = 64 * 1024 * 1024
-#: Without the writer lock SQLite falls back to a PASSIVE checkpoint, the very kind that is to be avoided; so it waits
-#: far longer than any transaction of ours takes. It waits as long for readers, with the writer lock held: hence not longer.
-_PATIENCE_MS = 5_000 if sqlite3.sqlite_version_info < (3, 51, 3) else 250
-#: After a checkpoint that a reader or a full disk held up, the next is not tried at once.
-_REST = 30.0
+#: The writer lock is tried for so long; then somebody else's commit will see that the log is large.
+_PATIENCE = 1.0
+#: After a checkpoint that a reader or a full disk held up, the next is not tried at once; nor after one that went well,
+#: when it is up to the next commit to begin the log anew.
+_REST, _REST_AFTER_ALL = 30.0, 0.25
 #: Commits between two looks at the log: a look costs as much as a small read.
 _LOOK_EVERY = 4
 _HEADER, _FRAME_HEADER = 32, 24
@@ -48,14 +50,14 @@ class Checkpoints:
             return
         if self._is_large() and time.monotonic() >= self._not_before:
             done = self.run()
-            if done is False:
-                self._not_before = time.monotonic() + _REST
+            if done is not None:
+                self._not_before = time.monotonic() + (_REST_AFTER_ALL if done else _REST)
 
     def _is_large(self) -> bool:
         """Tell whether the log has passed the mark since it was begun.
 
         The file keeps its size, so the frame at the mark is looked at: it belongs to this log if it bears the salt of the
-        log's header. Reading the file apart from SQLite is harmless: there are no locks on it.
+        log's header. Reading the file apart from SQLite is harmless: its locks are on the other two.
         """
         try:
             log = os.open(f"{self._path}-wal", os.O_RDONLY | os.O_CLOEXEC)
@@ -68,24 +70,49 @@ class Checkpoints:
             os.close(log)
 
     def run(self) -> bool | None:
-        """Checkpoint now. Return whether all could be moved; None if another process is at it."""
-        lock = os.open(f"{self._path}-checkpoint", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        """Checkpoint now. Return whether all could be moved; None if somebody else is at it, or writes all the time."""
+        try:
+            lock = os.open(f"{self._path}-checkpoint", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError:
+            return False
         try:
             return self._move() if _alone(lock) else None
         finally:
             os.close(lock)
 
-    def _move(self) -> bool:
-        how = "TRUNCATE" if os.stat(f"{self._path}-wal").st_size > HUGE else "RESTART"
+    def _move(self) -> bool | None:
+        # Nothing is lost by a checkpoint that failed, on a full disk say: the log stays as it is.
         try:
-            self._db.execute(f"PRAGMA busy_timeout = {_PATIENCE_MS}").fetchall()
-            busy, _, _ = self._db.execute(f"PRAGMA wal_checkpoint({how})").fetchone()
-            return not busy
-        except sqlite3.OperationalError:
-            # Nothing is lost by a checkpoint that failed, on a full disk say: the log stays as it is.
+            if not self._stop_writers():
+                return None
+            return _moved(self._path)
+        except sqlite3.Error:
             return False
         finally:
-            self._db.execute("PRAGMA busy_timeout = 0").fetchall()
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+
+    def _stop_writers(self) -> bool:
+        """Take the writer lock. Without it there is no checkpoint."""
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                return True
+            except sqlite3.OperationalError as error:
+                if code_of(error) not in BUSY:
+                    raise
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.001)
+
+
+def _moved(path: str) -> bool:
+    """Move what no reader needs any more by a connection made for it, since the one that stops the writers cannot."""
+    with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as other:
+        other.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()  # else it does not know that there is a log
+        busy, logged, moved = other.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        return not busy and logged == moved
 
 
 def _alone(lock: int) -> bool:

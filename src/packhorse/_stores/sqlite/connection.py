@@ -6,92 +6,119 @@ import contextlib
 import os
 import random
 import sqlite3
+import stat
 import time
 from collections.abc import Callable
+from threading import RLock
 from typing import Any, TypeVar
 
 from ..._store import Capabilities, Clock
 from ...errors import BadStore, StoreUnavailable
-from . import migrate
-from .checkpoint import Checkpoints
+from . import forks, migrate
+from .checkpoint import HUGE, Checkpoints
 from .failures import BUSY, code_of, is_the_stores, translated
 from .location import inspect, locate
 from .names import Names
 
 T = TypeVar("T")
 
-#: A lock held by others is waited for so long; then StoreUnavailable.
-PATIENCE = 30.0
-
 
 class Connection:
     """The part of the store that all verbs stand on."""
 
     capabilities = Capabilities(scheme="sqlite", durable=True, processes=True, hints=True)
+    #: A lock held by others is waited for so many seconds; then StoreUnavailable. Who must not wait so long sets less.
+    patience = 30.0
 
     def __init__(
         self, url: str, namespace: str = "default", clock: Clock | None = None, *, create: bool = True
     ) -> None:
         self.url = url
-        self.namespace = namespace
-        self.instance = ""
         self._location = locate(url)
+        self.namespace = self._location.namespace or namespace
+        self.instance = ""
         self._path = self._location.path
         self._clock = clock
         self._names = Names()
         #: id → (seq, line) of jobs claimed here whose success needs no look at their details.
         self._plain: dict[str, tuple[int, int]] = {}
         self._db: sqlite3.Connection | None = None
+        self._pid = 0
         self._closed = False
-        self._open(create)
+        #: Held by every verb while it uses the connection, so that no fork falls into a transaction.
+        self.gate = RLock()
+        forks.watch(self)
+        with self.gate:
+            self._open(create)
 
     # -- opening ------------------------------------------------------------------------------------------------
     def _open(self, create: bool) -> sqlite3.Connection:
+        if forks.is_tainted(self._path):
+            raise StoreUnavailable(
+                f"The job store {self._path} cannot be used in this process: it was forked while another thread was at work in "
+                "the store. Nothing was stored. Fork before the first enqueue, or start the process anew (spawn)."
+            )
         inspect(self._location, create)
-        _make_private(self._path, create)
+        if create:
+            _make_private(self._path)
         try:
-            db = self._connected()
-            self._db = db
-            self._patiently(lambda: migrate.bring_up(db, self._path))
-            self._ns, self.instance = self._patiently(lambda: migrate.identify(db, self.namespace))
+            return self._connected(create)
         except sqlite3.Error as error:
             self._discard()
             raise translated(error, self._path) from error
         except BaseException:
             self._discard()
             raise
-        return db
 
-    def _connected(self) -> sqlite3.Connection:
-        db = sqlite3.connect(
-            self._path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=256
-        )
+    def _connected(self, create: bool) -> sqlite3.Connection:
         self._pid = os.getpid()
         found = os.stat(self._path)
         self._file = (found.st_dev, found.st_ino)
         self._seen_version = -1
+        db = self._db = sqlite3.connect(
+            self._path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=256
+        )
+        if not create:
+            self._patiently(lambda: _refuse_strangers(db, self._path))
         self._patiently(lambda: _set_up(db, self._location.synchronous))
         self._checkpoints = Checkpoints(db, self._path)
+        self._patiently(lambda: migrate.bring_up(db, self._path))
+        self._ns, self.instance = self._patiently(lambda: migrate.identify(db, self.namespace))
         return db
 
     def _discard(self) -> None:
         self._close_sources()
-        db, self._db = self._db, None
         self._names.clear()
         self._plain.clear()
-        # A connection that came over a fork is left alone: closing it would drop the parent's file locks.
-        if db is not None and self._pid == os.getpid():
+        if self._pid != os.getpid():
+            forks.leave(self)
+        db, self._db = self._db, None
+        if db is not None:
             db.close()
-        elif db is not None:
-            _abandoned.append(db)
+
+    # -- forks --------------------------------------------------------------------------------------------------
+    def put_down(self) -> None:
+        """Close the connection if it is idle; the next use opens another."""
+        if self._db is not None and self._pid == os.getpid() and not self._db.in_transaction:
+            db, self._db = self._db, None
+            with contextlib.suppress(sqlite3.Error):
+                db.close()
+
+    def inherited(self) -> tuple[str, sqlite3.Connection] | None:
+        """Give up a connection that came over a fork."""
+        if self._db is None or self._pid == os.getpid():
+            return None
+        db, self._db = self._db, None
+        return self._path, db
 
     def _close_sources(self) -> None:
         """Close what waiting has opened; there is nothing here."""
 
     def close(self) -> None:
         """Give the connection back. Closing twice is fine."""
-        self._closed = True
-        self._discard()
+        with self.gate:
+            self._closed = True
+            self._discard()
 
     def _live(self) -> sqlite3.Connection:
         """Return the connection, opened anew after a fork; refuse a file that is no longer the one that was opened."""
@@ -122,47 +149,57 @@ class Connection:
     # -- transactions -------------------------------------------------------------------------------------------
     def _write(self, step: Callable[..., T], *args: Any) -> T:
         """Run ``step(db, now, *args)`` in one short transaction."""
-        db = self._live()
-        try:
-            self._begin(db)
-            answer = step(db, self.now(), *args)
-            db.execute("COMMIT")
-        except BaseException as error:
-            self._roll_back(db)
-            if isinstance(error, sqlite3.Error) and is_the_stores(error):
-                raise translated(error, self._path) from error
-            raise
-        self._checkpoints.after_commit()
-        return answer
+        with self.gate:
+            answer = self._transact("BEGIN IMMEDIATE", lambda db: step(db, self.now(), *args))
+            self._checkpoints.after_commit()
+            return answer
 
     def _read(self, step: Callable[..., T], *args: Any) -> T:
         """Run ``step(db, *args)`` on one state of the database."""
-        db = self._live()
+        with self.gate:
+            return self._transact("BEGIN", lambda db: self._patiently(lambda: step(db, *args)))
+
+    def _transact(self, begin: str, step: Callable[[sqlite3.Connection], T]) -> T:
+        if self._db is not None and self._db.in_transaction:
+            raise StoreUnavailable(
+                f"The job store {self._path} is at work in this very thread. Was it called by a signal handler? "
+                "Nothing was stored by this call."
+            )
         try:
-            self._patiently(lambda: db.execute("BEGIN"))
-            answer = self._patiently(lambda: step(db, *args))
+            db = self._begun(begin)
+            answer = step(db)
             db.execute("COMMIT")
+            return answer
         except BaseException as error:
-            self._roll_back(db)
+            self._roll_back()
             if isinstance(error, sqlite3.Error) and is_the_stores(error):
                 raise translated(error, self._path) from error
             raise
-        return answer
 
-    def _begin(self, db: sqlite3.Connection) -> None:
+    def _begun(self, begin: str) -> sqlite3.Connection:
+        """Begin a transaction, as soon as others let it."""
+
+        def attempt() -> sqlite3.Connection:
+            db = self._live()
+            db.execute(begin)
+            return db
+
+        return self._patiently(attempt, self._sleep_apart)
+
+    def _sleep_apart(self, seconds: float) -> None:
+        """Let a fork come between."""
+        self.gate.release()
         try:
-            db.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            if code_of(error) not in BUSY:
-                raise
-            self._patiently(lambda: db.execute("BEGIN IMMEDIATE"))
+            time.sleep(seconds)
+        finally:
+            self.gate.acquire()
 
-    def _patiently(self, step: Callable[[], T]) -> T:
+    def _patiently(self, step: Callable[[], T], sleep: Callable[[float], None] = time.sleep) -> T:
         """Run a step again while others hold the lock.
 
         SQLite's own waiting sleeps whole milliseconds; transactions here are shorter than that.
         """
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + self.patience
         pause = 0.0001
         while True:
             try:
@@ -170,14 +207,14 @@ class Connection:
             except sqlite3.OperationalError as error:
                 if code_of(error) not in BUSY or time.monotonic() >= deadline:
                     raise
-            time.sleep(pause * random.uniform(0.5, 1.5))
+            sleep(pause * random.uniform(0.5, 1.5))
             pause = min(pause * 1.5, 0.01)
 
-    def _roll_back(self, db: sqlite3.Connection) -> None:
+    def _roll_back(self) -> None:
         self._names.clear()  # a name given in this transaction is not stored now
         try:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
+            if self._db is not None and self._db.in_transaction:
+                self._db.execute("ROLLBACK")
         except sqlite3.Error:
             self._discard()
 
@@ -188,32 +225,53 @@ class Connection:
 
     def migrate(self) -> list[str]:
         """Bring the schema up to this version; return the names of the steps taken."""
-        db = self._live()
-        return self._patiently(lambda: migrate.bring_up(db, self._path))
+        with self.gate:
+            db = self._live()
+            return self._patiently(lambda: migrate.bring_up(db, self._path))
 
     def lock_dir(self) -> str | None:
         """Return the directory for the locks of workers, beside the database."""
         return f"{self._path}-locks"
 
 
-#: Connections that came over a fork, kept so that nothing finalises them.
-_abandoned: list[sqlite3.Connection] = []
-
-
-def _make_private(path: str, create: bool) -> None:
+def _make_private(path: str) -> None:
     """Create the file so that only its owner can read it: arguments may be secret. SQLite gives its -wal the same mode.
 
-    A file that is there is never opened outside SQLite: closing it would drop the locks that other connections of this
-    process have on it.
+    It is never opened outside SQLite: closing it would drop the locks that other connections of this process have on it, be
+    they opened a moment ago by another thread.
     """
-    if create:
-        with contextlib.suppress(FileExistsError):
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    try:
+        os.mknod(path, stat.S_IFREG | 0o600)
+    except FileExistsError:
+        return
+    except (AttributeError, PermissionError):  # where only root may do so
+        _link_private(path)
+
+
+def _link_private(path: str) -> None:
+    """Do the same by way of a file that nobody else knows."""
+    new = f"{path}-{os.getpid()}-{random.getrandbits(32):x}"
+    os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    try:
+        os.link(new, path)
+    except FileExistsError:
+        return
+    finally:
+        os.unlink(new)
+
+
+def _refuse_strangers(db: sqlite3.Connection, path: str) -> None:
+    """Leave a file alone that is no job store yet, unless it is to be made one."""
+    if not migrate.version(db):
+        raise BadStore(
+            f"{path} holds no job store; it was left as it is. Start a worker with this store URL, or run: packhorse db migrate"
+        )
 
 
 def _set_up(db: sqlite3.Connection, synchronous: str) -> None:
     for setting in (
         "wal_autocheckpoint = 0",
+        f"journal_size_limit = {HUGE}",
         "journal_mode = WAL",
         f"synchronous = {synchronous.upper()}",
         "secure_delete = OFF",

@@ -32,12 +32,20 @@ class Waiting(Connection):
     _pipe: tuple[int, int] | None = None
     _notices: int | None = None
     _expect_until = 0.0
+    _waits = False  #: a wait is under way
+    _watched = True  #: the notices are about the log that is used
     _owner = 0  #: process whose descriptors these are
     _pipe_lock = threading.Lock()
 
     def wait(self, timeout: float) -> bool:
         """Wait until another connection may have changed something, at most ``timeout`` seconds."""
-        deadline = time.monotonic() + timeout
+        self._waits = True
+        try:
+            return self._wait(time.monotonic() + timeout)
+        finally:
+            self._waits = False
+
+    def _wait(self, deadline: float) -> bool:
         self._prepare()
         assert self._pipe is not None
         woken = [self._pipe[0]]
@@ -89,18 +97,32 @@ class Waiting(Connection):
         return news
 
     def _version(self) -> int:
-        db = self._live()
-        version: int = self._patiently(lambda: db.execute("PRAGMA data_version").fetchone()[0])
-        return version
+        with self.gate:
+            db = self._live()
+            version: int = self._patiently(lambda: db.execute("PRAGMA data_version").fetchone()[0])
+            return version
+
+    def put_down(self) -> None:
+        """Close the connection for a fork. The log may go with it, so who waits has to look for it again."""
+        had = self._db is not None
+        super().put_down()
+        if had:
+            self._watched = False
+            if self._waits:
+                self.wake()
 
     # -- descriptors --------------------------------------------------------------------------------------------
     def _prepare(self) -> None:
         self._prepare_pipe()
+        if self._notices is not None and not self._watched:
+            os.close(self._notices)
+            self._notices = None
         if self._notices is None and sys.platform == "linux":
             from . import inotify  # needs ctypes, which takes longer to import than all else here
 
             # The log is there once the database has been read, and stays as long as any connection is open.
             self._version()
+            self._watched = True
             self._notices = inotify.watch(f"{self._path}-wal")
             # A commit may have been written before the watch began, and be seen only after it.
             self._expect_until = time.monotonic() + _EXPECT_FOR

@@ -14,6 +14,7 @@ from .network import network_file_system
 
 Synchronous = Literal["full", "normal"]
 _CHOICES = {"synchronous": ("full", "normal"), "network": ("allow", "refuse")}
+_KNOWN = sorted([*_CHOICES, "namespace"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +24,12 @@ class Location:
     path: str  #: absolute
     synchronous: Synchronous = "full"
     network: bool = False  #: allowed on a network file system
+    namespace: str | None = None
 
 
 def locate(url: str) -> Location:
-    """Take a URL apart: ``sqlite:///relative.db`` or ``sqlite:////absolute.db``, with ``?synchronous=`` and ``?network=``."""
+    """Take a URL apart: ``sqlite:///relative.db`` or ``sqlite:////absolute.db``, with ``?synchronous=``,
+    ``?network=`` and ``?namespace=``."""
     body, _, query = url.partition("?")
     name = unquote(body.removeprefix("sqlite:///"))
     if not body.startswith("sqlite:///") or not name or "\0" in name:
@@ -39,17 +42,16 @@ def locate(url: str) -> Location:
         path=os.path.abspath(name),
         synchronous="normal" if options.get("synchronous") == "normal" else "full",
         network=options.get("network") == "allow",
+        namespace=options.get("namespace") or None,
     )
 
 
 def _options(url: str, query: str) -> dict[str, str]:
     options = dict(parse_qsl(query, keep_blank_values=True))
     for name, value in options.items():
-        if name not in _CHOICES:
-            raise ConfigError(
-                f"The store URL {url!r} has the unknown option {name!r}; known are: {', '.join(sorted(_CHOICES))}."
-            )
-        if value not in _CHOICES[name]:
+        if name not in _KNOWN:
+            raise ConfigError(f"The store URL {url!r} has the unknown option {name!r}; known are: {', '.join(_KNOWN)}.")
+        if name in _CHOICES and value not in _CHOICES[name]:
             raise ConfigError(
                 f"The store URL {url!r} says {name}={value}; {name} is one of: {', '.join(_CHOICES[name])}."
             )
