@@ -425,3 +425,9 @@ def prints_escaped(text: str) -> Any:
     found = json.loads(text)
     print(found)
     return [found.encode("utf-8", "surrogatepass").hex()]
+
+
+def fails_once(name: str) -> str:
+    if count(name) == 1:
+        raise ValueError("the first time")
+    return "done"
