@@ -135,7 +135,7 @@ class ThreadGate:
 
     def index(self, job: str) -> int:
         """Return a running job's index."""
-        return self._indexes[job]
+        return self._indexes.get(job, -1)  # -1: what it left running prints after its end
 
     def end(self, job: str) -> None:
         """Forget a job."""
