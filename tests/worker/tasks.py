@@ -431,3 +431,21 @@ def fails_once(name: str) -> str:
     if count(name) == 1:
         raise ValueError("the first time")
     return "done"
+
+
+_left: list[Any] = []
+
+
+async def leaves_a_task(name: str) -> str:
+    async def later() -> None:
+        while not Path(os.environ["SITE"], f"{name}-go").exists():
+            await asyncio.sleep(0.005)
+        try:
+            print("after the end")
+        except Exception as error:
+            mark(f"{name}-done", repr(error))
+        else:
+            mark(f"{name}-done", "fine")
+
+    _left.append(asyncio.create_task(later()))
+    return "left"

@@ -133,3 +133,12 @@ def test_the_order_of_queues(site: Site) -> None:
     high = [first.enqueue(tasks.stamp) for _ in range(3)]
     assert site.worker("-q", "first", "-q", "second", "--burst").ended() == 0
     assert max(float(site.job(j).result or 0) for j in high) < min(float(site.job(j).result or 0) for j in low)
+
+
+def test_what_a_coroutine_leaves_running_hurts_nobody(site: Site) -> None:
+    site.worker("--coroutines", "2").ready()
+    job = site.run(tasks.leaves_a_task, "left")
+    assert job.result == '"left"'
+    site.let("left-go")
+    assert site.marked("left-done") == "fine\n"
+    assert site.log(job) == ""
