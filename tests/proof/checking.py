@@ -133,7 +133,8 @@ def _explained(result: Judgement, job: JobRecord, attempts: list[AttemptRecord],
 
 
 def _counters(result: Judgement, job: JobRecord, attempts: list[AttemptRecord]) -> None:
-    outcomes = Counter(attempt.outcome for attempt in attempts)
+    # One of several that died together is only suspected: its death does not count.
+    outcomes = Counter(attempt.outcome for attempt in attempts if "only suspected" not in (attempt.error or ""))
     if job.crashes != outcomes["crashed"] or job.losses != outcomes["lost"]:
         result.wrong(f"{job.id} counts {job.crashes} crashes, {job.losses} losses; its attempts say {dict(outcomes)}")
     if job.snoozes != outcomes["snoozed"]:
