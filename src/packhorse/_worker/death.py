@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +52,7 @@ class Death:
     @property
     def peak(self) -> int:
         """Return the peak resident memory in bytes."""
-        return int(self.usage.ru_maxrss) * 1024
+        return int(self.usage.ru_maxrss) * (1 if sys.platform == "darwin" else 1024)
 
     def as_usage(self) -> str:
         """Return what is kept with the attempt, as JSON."""

@@ -9,6 +9,12 @@ from ..errors import ConfigError
 from .config import Connect, WorkerConfig
 
 
+_LACKS = (
+    "packhorse worker: this is not Linux, so some things are missing: a child notices its supervisor's death only when its job has\n"
+    "  ended, what a dead child leaves running is not killed, and a new job is noticed by polling (up to 250 ms later)."
+)
+
+
 def run_worker(config: WorkerConfig, connect: Connect) -> int:
     """Run a worker until it is told to stop; return the exit code of the process.
 
@@ -17,6 +23,8 @@ def run_worker(config: WorkerConfig, connect: Connect) -> int:
     """
     if sys.platform == "win32":
         raise ConfigError("A worker does not run on Windows; enqueue here, and run the worker on Linux or macOS.")
+    if not sys.platform.startswith("linux"):
+        _say(_LACKS)
     from .supervisor import Supervisor
 
     # The store thread comes back from a call many times a second: it must not wait 5 ms for the main thread each time.
