@@ -210,3 +210,47 @@ def test_nothing_is_left_in_the_store_after_many_deaths(site: Site) -> None:
     assert {site.end(job).state for job in jobs} == {"succeeded"}
     (queue,) = site.store.queues(["work"])
     assert {state: n for state, n in queue.counts.items() if n} == {"succeeded": 60}
+
+
+def test_a_job_that_was_cancelled_before_its_worker_died_is_not_run_again(site: Site) -> None:
+    victim = site.worker().ready()
+    job = site.enqueue(tasks.ignores_limit)
+    site.marked("ignoring")
+    eventually(lambda: site.job(job).started_at is not None, "its start is on record")
+    site.mark("ignoring").unlink()
+    victim.signal(signal.SIGSTOP)
+    job.cancel("not needed")
+    victim.kill()
+    replacement(site)
+    record = site.end(job)
+    assert (record.state, record.reason) == ("cancelled", "not needed")
+    assert [a.outcome for a in site.attempts(job)] == ["crashed"]
+    assert not site.mark("ignoring").exists()
+
+
+def test_jobs_that_end_while_the_store_is_away_are_settled_once_it_is_back(site: Site) -> None:
+    """Nothing is run again, and nobody is declared dead."""
+    from tests.worker.test_limits import locked
+
+    worker = site.worker("--processes", "2").ready()
+    jobs = [site.enqueue(tasks.held, name) for name in ("a", "b")]
+    for name in ("a", "b"):
+        site.marked(f"{name}-runs")
+    pids = worker.children()
+    with locked(site):
+        for name in ("a", "b"):
+            site.let(f"{name}-may-end")
+        eventually(lambda: all(in_pipe_read(pid) for pid in pids), "both children wait for work", 5.0)
+    for job in jobs:
+        assert site.end(job).state == "succeeded"
+        assert len(site.attempts(job)) == 1
+    assert worker.children() == pids
+
+
+def in_pipe_read(pid: int) -> bool:
+    """Tell whether a process sleeps in a read of a socket: a child that waits for its next permit."""
+    with open(f"/proc/{pid}/wchan") as file:
+        found = file.read()
+    with open(f"/proc/{pid}/stat") as file:
+        state = file.read().rpartition(")")[2].split()[0]
+    return state == "S" and ("unix_stream" in found or "skb" in found or found in ("", "0"))

@@ -142,3 +142,36 @@ def test_what_a_coroutine_leaves_running_hurts_nobody(site: Site) -> None:
     site.let("left-go")
     assert site.marked("left-done") == "fine\n"
     assert site.log(job) == ""
+
+
+def test_what_waits_behind_a_slow_job_goes_to_another_slot(site: Site) -> None:
+    """A claim that has not started within 200 ms because its slot is busy goes back, uncounted."""
+    site.worker("--processes", "2").ready()
+    for job in [site.enqueue(tasks.nothing) for _ in range(60)]:
+        site.end(job)
+    drafts = [site.queue.draft(tasks.held, "slow"), *[site.queue.draft(tasks.nothing) for _ in range(200)]]
+    slow, *quick = site.queue.enqueue_many(drafts)
+    site.marked("slow-runs")
+    for job in quick:
+        record = site.end(job, 5.0)
+        assert (record.state, record.losses, record.crashes) == ("succeeded", 0, 0)
+    assert site.job(slow).state == "running"
+    site.let("slow-may-end")
+    assert site.end(slow).state == "succeeded"
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="a sync job whose permit was taken waits for the one thread beside the loop, and its time limit already counts",
+)
+def test_a_sync_job_behind_another_has_its_time_to_itself(site: Site) -> None:
+    site.worker("--coroutines", "2").ready()
+    first = site.enqueue(tasks.held, "first")
+    site.marked("first-runs")
+    second = site.enqueue(tasks.nap, 0.01, timeout=0.5)
+    site.state(second, "running")
+    with pytest.raises(AssertionError, match="waited"):
+        site.state(second, "failed", patience=2.0)
+    site.let("first-may-end")
+    assert site.end(first).state == "succeeded"
+    assert site.end(second).state == "succeeded"

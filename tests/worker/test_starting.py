@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 import sqlite3
 import time
@@ -134,3 +135,28 @@ def test_a_store_that_is_busy_is_not_waited_for_if_told_so(site: Site) -> None:
     db.execute("BEGIN IMMEDIATE")
     assert site.worker("--no-retry").ended(40.0) == 69
     db.close()
+
+
+def test_a_log_file_that_cannot_be_written(site: Site) -> None:
+    """E81: exit 73, and which file."""
+    site.mark("logs").mkdir()
+    worker = site.worker("--log-file", str(site.mark("logs")))
+    assert worker.ended(10.0) == 73
+    assert "E130" in worker.output
+    assert "logs" in worker.output
+
+
+HARD = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+
+
+@pytest.mark.parametrize("descriptors", [20, 32])
+def test_too_few_descriptors(site: Site, descriptors: int) -> None:
+    """A clear word and no job lost: it waits or ends, and never spins."""
+    job = site.enqueue(tasks.add, 1, 2)
+    worker = site.worker("--processes", "4", "--burst")
+    resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (descriptors, HARD))
+    eventually(lambda: worker.process.poll() is not None or "cannot start a child" in worker.output, "it says so", 15.0)
+    if worker.process.poll() is None:
+        resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (1024, HARD))
+        assert worker.ended() == 0
+        assert site.job(job).state == "succeeded"
