@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from packhorse._record import NewJob
+from packhorse._record import NewJob, WorkerRecord
 from packhorse._store import JobFilter
 from packhorse._stores import open_store
 from packhorse._stores.sqlite import migrate, network
@@ -172,8 +172,48 @@ def test_a_replaced_file_is_noticed(path: Path) -> None:
     other = path.with_name("other.db")
     open_store(url_of(other)).close()
     other.rename(path)
-    with pytest.raises(BadStore, match=r"replaced by another file while it was open.*E104"):
+    for _ in range(2):  # it is not taken for the same store later either
+        with pytest.raises(BadStore, match=r"replaced by another file while it was open.*E104"):
+            store.enqueue([job()])
+
+
+def test_a_file_that_is_put_back_is_used_again(path: Path) -> None:
+    store = open_store(url_of(path))
+    store.enqueue([job()])
+    for file in list(path.parent.glob("jobs.db*")):
+        file.rename(file.with_name("away-" + file.name))
+    with pytest.raises(StoreUnavailable, match="deleted or moved"):
         store.enqueue([job()])
+    for file in list(path.parent.glob("away-*")):
+        file.rename(file.with_name(file.name.removeprefix("away-")))
+    store.enqueue([job()])
+    assert store.queues()[0].counts == {"queued": 2}
+
+
+def test_a_disk_that_is_really_full(small_disk: Path) -> None:
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(b"x" * 1_500_000)
+    store = open_store(url_of(small_disk / "jobs.db"))
+    store.register(WorkerRecord("w", "w", "h", 1, "b"))
+    stored = set()
+    with pytest.raises(StoreFull, match="E107"):
+        for _ in range(2000):
+            new = job()._replace(payload='"' + "x" * 3000 + '"')
+            store.enqueue([new])
+            stored.add(new.id)
+    assert len(stored) > 10
+    with pytest.raises(StoreFull):
+        store.claim(None, 10, 0, "w", 1)
+    assert {found.id for found in store.find(JobFilter(), 2000).jobs} == stored
+    assert store._checkpoints.run() is False  # type: ignore[attr-defined]
+    with pytest.raises(StoreFull):
+        open_store(url_of(small_disk / "another.db"))
+    ballast.unlink()
+    store.enqueue([job()])
+    assert len(store.claim(None, 10, 0, "w", 2).jobs) == 10
+    assert store._checkpoints.run() is True  # type: ignore[attr-defined]
+    assert store._live().execute("PRAGMA integrity_check").fetchone() == ("ok",)  # type: ignore[attr-defined]
+    store.close()
 
 
 def test_a_full_disk(path: Path) -> None:

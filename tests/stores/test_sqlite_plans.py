@@ -13,7 +13,8 @@ import pytest
 
 from packhorse._record import NewJob, Verdict, WorkerRecord
 from packhorse._store import JobFilter
-from packhorse._stores.sqlite import SqliteStore, queries
+from packhorse._stores.sqlite import SqliteStore, look, queries
+from packhorse.errors import AmbiguousId
 
 MANY = 3000
 
@@ -167,3 +168,22 @@ def test_the_store_is_imported_without_what_only_waiting_needs() -> None:
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert told.stdout == "[]\n"
+
+
+def test_an_id_by_its_ending_is_looked_for_but_not_for_ever(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [new() for _ in range(40)]
+    twins = [new()._replace(id=f"{n}-12345678") for n in range(2)]
+    store.enqueue([*jobs, *twins])
+    monkeypatch.setattr(look, "_ENDING_STEP", 7)
+    assert [store.get([job.id[-8:]])[0].id for job in jobs] == [job.id for job in jobs]
+    assert store.get(["notthere"]) == []
+    with pytest.raises(AmbiguousId, match=r"More than one .* 1-12345678, 0-12345678"):
+        store.get(["12345678"])
+    monkeypatch.setattr(look, "_ENDING_PATIENCE", -1.0)
+    newest, oldest = (each(job.id for job in jobs) for each in (max, min))
+    with pytest.raises(AmbiguousId, match=rf"newest 7 jobs, only {newest} has .* Give the whole id"):
+        store.get([newest[-8:]])
+    with pytest.raises(AmbiguousId, match=r"newest 7 jobs, no job has"):
+        store.get([oldest[-8:]])

@@ -45,6 +45,7 @@ class Connection:
         self._db: sqlite3.Connection | None = None
         self._pid = 0
         self._closed = False
+        self._replacement = False
         #: Held by every verb while it uses the connection, so that no fork falls into a transaction.
         self.gate = RLock()
         forks.watch(self)
@@ -83,7 +84,10 @@ class Connection:
         self._patiently(lambda: _set_up(db, self._location.synchronous))
         self._checkpoints = Checkpoints(db, self._path)
         self._patiently(lambda: migrate.bring_up(db, self._path))
-        self._ns, self.instance = self._patiently(lambda: migrate.identify(db, self.namespace))
+        self._ns, instance = self._patiently(lambda: migrate.identify(db, self.namespace))
+        if instance != (self.instance or instance):
+            raise self._replaced()
+        self.instance = instance
         return db
 
     def _discard(self) -> None:
@@ -124,6 +128,8 @@ class Connection:
         """Return the connection, opened anew after a fork; refuse a file that is no longer the one that was opened."""
         if self._closed:
             raise StoreUnavailable(f"This connection to the job store {self._path} has been closed.")
+        if self._replacement:
+            raise self._replaced()
         if self._db is not None and self._pid != os.getpid():
             self._discard()
         db = self._db if self._db is not None else self._open(create=False)
@@ -140,11 +146,16 @@ class Connection:
                 "Put the file back, or restart to begin with a new one."
             ) from error
         if (found.st_dev, found.st_ino) != self._file:
+            # For good: to open it now would apply what the old file's log still holds to the new one.
+            self._replacement = True
             self._discard()
-            raise BadStore(
-                f"The job store {self._path} has been replaced by another file while it was open; nothing was stored. "
-                "Stop all workers before a file is restored, and start them again after it."
-            )
+            raise self._replaced()
+
+    def _replaced(self) -> BadStore:
+        return BadStore(
+            f"The job store {self._path} has been replaced by another file while it was open; nothing was stored. "
+            "Stop all workers before a file is restored, remove its -wal and -shm with it, and start them again."
+        )
 
     # -- transactions -------------------------------------------------------------------------------------------
     def _write(self, step: Callable[..., T], *args: Any) -> T:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 
 from ...errors import BadSchema, BadStore, PackhorseError, StoreFull, StoreUnavailable
@@ -34,7 +35,7 @@ def is_the_stores(error: BaseException) -> bool:
 def translated(error: sqlite3.Error, path: str) -> PackhorseError:
     """Return the error of the tree that tells the caller what happened and what to do."""
     code = code_of(error)
-    if code == sqlite3.SQLITE_FULL:
+    if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _is_full(path)):
         return StoreFull(
             f"The disk of the job store {path} is full; nothing was stored. Free some space and try again."
         )
@@ -57,6 +58,15 @@ def translated(error: sqlite3.Error, path: str) -> PackhorseError:
             f"The job store {path} cannot be used at present: {error} ({name_of(error)}). Nothing was stored."
         )
     return BadStore(f"The job store {path} refused what was asked: {error} ({name_of(error)}). Nothing was stored.")
+
+
+def _is_full(path: str) -> bool:
+    """Tell whether the disk has no room left: SQLite calls it an I/O error when it is the log's index that cannot grow."""
+    try:
+        disk = os.statvfs(os.path.dirname(path))
+    except OSError:
+        return False
+    return disk.f_bavail * disk.f_frsize < 64 * 1024
 
 
 def name_of(error: BaseException) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Sequence
 
 from ..._record import AttemptRecord, JobRecord, QueueRecord, WorkerRecord
@@ -14,6 +15,9 @@ from .queries import sql
 from .states import NAMES
 
 _COUNT_LIMIT = 10_000
+#: For an id given by its ending, all ids are looked at, for so many seconds.
+_ENDING_PATIENCE = 1.0
+_ENDING_STEP = 50_000
 
 
 class Looking(Connection):
@@ -28,11 +32,33 @@ class Looking(Connection):
         return records.by_id(db, self._ns, json.dumps(full))
 
     def _full_id(self, db: sqlite3.Connection, ending: str) -> str:
-        rows = db.execute(sql("look", "ending"), {"ns": self._ns, "ending": ending}).fetchall()
-        if len(rows) > 1:
-            some = ", ".join(row[0] for row in rows)
-            raise AmbiguousId(f"More than one job has an id that ends with {ending}. Give the whole id: {some}.")
-        return str(rows[0][0]) if rows else ending
+        found, looked, all_of_them = self._with_ending(db, ending)
+        if len(found) > 1:
+            raise AmbiguousId(
+                f"More than one job has an id that ends with {ending}. Give the whole id: {', '.join(found)}."
+            )
+        if not all_of_them:
+            known = f"only {found[0]}" if found else "no job"
+            raise AmbiguousId(
+                f"Among the newest {looked:,} jobs, {known} has an id that ends with {ending}; to look at the older ones, too, "
+                "would take long. Give the whole id."
+            )
+        return found[0] if found else ending
+
+    def _with_ending(self, db: sqlite3.Connection, ending: str) -> tuple[list[str], int, bool]:
+        """Return the ids that end so, newest first, how many were looked at, and whether that were all."""
+        deadline = time.monotonic() + _ENDING_PATIENCE
+        found: list[str] = []
+        looked, below = 0, None
+        while True:
+            values = {"ns": self._ns, "ending": ending, "below": below, "limit": _ENDING_STEP}
+            number, below, ids = db.execute(sql("look", "ending"), values).fetchone()
+            found += json.loads(ids)
+            looked += number
+            if number < _ENDING_STEP or len(found) > 1:
+                return found[:5], looked, True
+            if time.monotonic() > deadline:
+                return found, looked, False
 
     def attempts(self, job: str) -> list[AttemptRecord]:
         """Return the ended runs, oldest first. A success at the first attempt is made up from the job itself."""

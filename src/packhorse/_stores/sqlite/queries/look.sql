@@ -12,8 +12,9 @@ SELECT r.id, r.seq, task, queue, state, payload, priority, rank, created_at, sch
   FROM json_each(:ids) AS e CROSS JOIN packhorse_records r ON r.ns = :ns AND r.id = e.value
  ORDER BY e.key
 
--- name: ending (a scan of the ids, newest first is not needed: all that match must be known)
-SELECT id FROM packhorse_jobs WHERE ns = :ns AND substr(id, -8) = :ending LIMIT 5
+-- name: ending (one stretch of the ids, newest first: how many there were, where it ended, and which end so)
+SELECT count(*), min(id), json_group_array(id) FILTER (WHERE substr(id, -8) = :ending)
+  FROM (SELECT id FROM packhorse_jobs WHERE ns = :ns AND (:below IS NULL OR id < :below) ORDER BY id DESC LIMIT :limit)
 
 -- name: total
 SELECT coalesce(sum(n_queued + n_running + n_scheduled + n_retrying + n_blocked + n_succeeded + n_failed + n_cancelled), 0)
