@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import _runtime
 from ._draft import Draft, new_job
@@ -20,8 +19,7 @@ _UNSTARTED = ("scheduled", "blocked", "queued")
 _FRESH = frozenset({"queued", "scheduled"})
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """Some drafts, the first of which was the ``first``-th that was read, from 0; all before it are stored."""
 
     first: int

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ._backoff import Backoff
-from ._options import UNSET, Options, check
+from ._options import Options, check
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def plain_defaults(options: Options) -> dict[str, Any]:
     """Return checked options as JSON data, under the names users give them; a Backoff loses its exception classes."""
-    given = {each.name: value for each in fields(options) if (value := getattr(options, each.name)) is not UNSET}
+    given = options.given()
     if "retry" in given:
         given["retry"] = given["retry"].data()
     if "crash_fails" in given:

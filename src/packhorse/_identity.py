@@ -12,7 +12,6 @@ import sys
 import types
 import weakref
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from ._names import is_given, is_path
@@ -153,6 +152,8 @@ def _from_dots(name: str) -> str:
 
 
 def _close(module: object, qualname: str) -> list[str]:
+    from difflib import get_close_matches
+
     names = [name for name in vars(module) if not name.startswith("_")] if hasattr(module, "__dict__") else []
     return get_close_matches(qualname.split(".")[0], names, 1)
 

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import fnmatch
-import getpass
 import importlib
-import importlib.util
 import os
-import pkgutil
 import stat
 import sys
-import traceback
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
 
@@ -39,7 +33,7 @@ def _names_itself(error: BaseException | None, name: str) -> bool:
 def modules_of(spec: str) -> list[str]:
     """Return the names of the modules that a module, a file or a pattern means; the file's directory becomes importable."""
     if spec.endswith(".py") or os.sep in spec:
-        return [_module_of_file(Path(spec))]
+        return [_module_of_file(spec)]
     if any(sign in spec for sign in "*?["):
         return _matching(spec)
     if not all(part.isidentifier() for part in spec.split(".")):
@@ -49,6 +43,8 @@ def modules_of(spec: str) -> list[str]:
 
 def below(package: ModuleType) -> Iterator[str]:
     """Yield the names of all modules below a package, importing nothing but the packages on the way."""
+    import pkgutil
+
     for info in pkgutil.iter_modules(getattr(package, "__path__", ()), f"{package.__name__}."):
         if info.name.endswith(".__main__"):
             continue  # it would run the program
@@ -95,25 +91,27 @@ def _any_plugin() -> bool:
 
 
 # -- files and patterns --------------------------------------------------------------------------------------------------
-def _module_of_file(path: Path) -> str:
-    file = path.absolute()
-    if not file.is_file():
+def _module_of_file(path: str) -> str:
+    file = os.path.abspath(path)
+    if not os.path.isfile(file):
         raise NotLoadable(f"there is no file {path} (looked for {file}).")
-    names = [] if file.stem == "__init__" else [file.stem]
-    folder = file.parent
-    while (folder / "__init__.py").is_file():
-        names.append(folder.name)
-        folder = folder.parent
+    folder, stem = os.path.dirname(file), os.path.splitext(os.path.basename(file))[0]
+    names = [] if stem == "__init__" else [stem]
+    while os.path.isfile(os.path.join(folder, "__init__.py")):
+        names.append(os.path.basename(folder))
+        folder = os.path.dirname(folder)
     if not all(name.isidentifier() for name in names):
         raise NotLoadable(f"{path} has no name that Python can import ({'.'.join(reversed(names))}); rename it.")
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
     name = ".".join(reversed(names))
     _refuse_other_file(name, file)
     return name
 
 
-def _refuse_other_file(name: str, file: Path) -> None:
+def _refuse_other_file(name: str, file: str) -> None:
+    import importlib.util
+
     spec = importlib.util.find_spec(name)
     if spec is not None and spec.origin and os.path.exists(spec.origin) and not os.path.samefile(spec.origin, file):
         raise NotLoadable(
@@ -124,7 +122,7 @@ def _refuse_other_file(name: str, file: Path) -> None:
 
 def _matching(pattern: str) -> list[str]:
     first, *rest = pattern.split(".")
-    found = [info.name for info in pkgutil.iter_modules() if fnmatch.fnmatchcase(info.name, first)]
+    found = _like(first, None, "")
     for part in rest:
         found = [name for parent in found for name in _children(parent, part)]
     if not found:
@@ -136,7 +134,15 @@ def _children(parent: str, part: str) -> list[str]:
     path = getattr(import_named(parent), "__path__", None)
     if path is None:
         return []
-    return [f"{parent}.{info.name}" for info in pkgutil.iter_modules(path) if fnmatch.fnmatchcase(info.name, part)]
+    return _like(part, path, f"{parent}.")
+
+
+def _like(pattern: str, path: Any, prefix: str) -> list[str]:
+    import fnmatch
+    import pkgutil
+
+    names = [info.name for info in pkgutil.iter_modules(path)]
+    return [prefix + name for name in names if fnmatch.fnmatchcase(name, pattern)]
 
 
 def _searched() -> str:
@@ -155,13 +161,17 @@ def _explain(name: str, error: BaseException) -> str:
             f"  Start the worker in the directory that has it, or put that directory into PYTHONPATH."
         )
     what = f"sys.exit({error.code!r})" if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
-    return f"importing '{name}' failed{_at(error)}: {what}\n  Try:  {Path(sys.executable).name} -c 'import {name}'"
+    return (
+        f"importing '{name}' failed{_at(error)}: {what}\n  Try:  {os.path.basename(sys.executable)} -c 'import {name}'"
+    )
 
 
 def _at(error: BaseException) -> str:
     """Return the line of the user's code that failed; for a syntax error, the line with the mistake."""
     if isinstance(error, SyntaxError) and error.filename:
         return f" at {error.filename}:{error.lineno}"
+    import traceback
+
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
@@ -207,6 +217,8 @@ def user_name() -> str:
 
         return pwd.getpwuid(os.geteuid()).pw_name
     except (ImportError, KeyError, OSError):
+        import getpass
+
         return getpass.getuser()
 
 

@@ -6,9 +6,8 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 from . import _runtime
 from ._by import person
@@ -30,8 +29,7 @@ _SOON = 0.03
 _HINTED, _HINT_WAIT = 0.0005, 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One ended run of a job. Times are aware datetimes; ``error`` is data, as in ``JobFailed.error``."""
 
     number: int  #: from 1; snoozes and releases do not count

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from difflib import get_close_matches
 from enum import Enum
 from functools import lru_cache
-from typing import Any, Final, Literal, NamedTuple, Protocol, TypedDict, cast
-from uuid import UUID
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, TypedDict, cast
 
 from ._backoff import Backoff
 from ._codec import PLAIN
 from ._durations import Duration, seconds
 from ._names import key_list, name_of_task, queue_name
 from .errors import BadOption, NaiveTime
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 #: Functions have a time limit unless their code says otherwise.
 DEFAULT_TIMEOUT = 3600.0
@@ -73,25 +73,51 @@ class Unset(Enum):
 UNSET: Final = Unset.UNSET
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Options:
-    """Checked options of one level. ``UNSET`` is what was not given there; compared by identity."""
+    """Checked options of one level, never changed. ``UNSET`` is what was not given there; compared by identity."""
 
-    id: str | Unset = UNSET
-    delay: float | Unset = UNSET  #: seconds
-    at: int | Unset = UNSET  #: µs since the epoch
-    expires: float | Unset = UNSET  #: seconds
-    expires_at: int | Unset = UNSET  #: µs since the epoch
-    priority: int | Unset = UNSET
-    retry: Backoff | Unset = UNSET
-    timeout: float | None | Unset = UNSET  #: seconds
-    crash_fails: bool | Unset = UNSET
-    tags: tuple[str, ...] | Unset = UNSET
-    meta: str | Unset = UNSET  #: JSON object, so that later changes to the mapping given do not count
-    keep_result: float | bool | Unset = UNSET  #: seconds, or True/False
-    queue: str | Unset = UNSET  #: only on ``@task``
-    name: str | Unset = UNSET  #: only on ``@task``
-    aliases: tuple[str, ...] | Unset = UNSET  #: only on ``@task``
+    id: str | Unset
+    delay: float | Unset  #: seconds
+    at: int | Unset  #: µs since the epoch
+    expires: float | Unset  #: seconds
+    expires_at: int | Unset  #: µs since the epoch
+    priority: int | Unset
+    retry: Backoff | Unset
+    timeout: float | None | Unset  #: seconds
+    crash_fails: bool | Unset
+    tags: tuple[str, ...] | Unset
+    meta: str | Unset  #: JSON object, so that later changes to the mapping given do not count
+    keep_result: float | bool | Unset  #: seconds, or True/False
+    queue: str | Unset  #: only on ``@task``
+    name: str | Unset  #: only on ``@task``
+    aliases: tuple[str, ...] | Unset  #: only on ``@task``
+
+    __slots__ = (
+        "aliases",
+        "at",
+        "crash_fails",
+        "delay",
+        "expires",
+        "expires_at",
+        "id",
+        "keep_result",
+        "meta",
+        "name",
+        "priority",
+        "queue",
+        "retry",
+        "tags",
+        "timeout",
+    )
+
+    def __init__(self, **given: Any) -> None:
+        """Take those that were given, under their names here."""
+        for name in self.__slots__:
+            setattr(self, name, given.get(name, UNSET))
+
+    def given(self) -> dict[str, Any]:
+        """Return what was given."""
+        return {name: value for name in self.__slots__ if (value := getattr(self, name)) is not UNSET}
 
 
 #: No option given. ``check({}, …)`` returns this very object.
@@ -123,11 +149,11 @@ def extend(earlier: Options, later: Options) -> Options:
     """Return ``q.using(**earlier).using(**later)``: what is given later replaces what was given before."""
     if earlier is NONE:
         return later
-    given = _given(later)
+    given = later.given()
     for group in (("delay", "at"), ("expires", "expires_at")):
         if any(name in given for name in group):
             given = dict.fromkeys(group, UNSET) | given
-    return replace(earlier, **given)
+    return Options(**(earlier.given() | given))
 
 
 class Merged(NamedTuple):
@@ -164,8 +190,7 @@ def merge(using: Options, task: Options, queue: Options, app: Options) -> Merged
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(NamedTuple):
     """What holds for one attempt."""
 
     retry: Backoff = DEFAULT_RETRY
@@ -206,10 +231,6 @@ def _or(value: Any, default: Any) -> Any:
     return default if value is UNSET else value
 
 
-def _given(options: Options) -> dict[str, Any]:
-    return {name: value for name in Options.__slots__ if (value := getattr(options, name)) is not UNSET}
-
-
 _AT_EACH_ATTEMPT = ("timeout", "retry", "keep_result")
 
 
@@ -239,6 +260,8 @@ def _restored(data: Mapping[str, Any]) -> Options:
 
 # -- checks: each returns the fields of Options it sets ---------------------------------------------------------------
 def _check_id(value: object, where: str) -> dict[str, Any]:
+    from uuid import UUID
+
     try:
         return {"id": str(value if isinstance(value, UUID) else _uuid_text(value))}
     except ValueError:
@@ -246,6 +269,8 @@ def _check_id(value: object, where: str) -> dict[str, Any]:
 
 
 def _uuid_text(value: object) -> UUID:
+    from uuid import UUID
+
     if not isinstance(value, str) or len(value) != 36:
         raise ValueError(value)
     return UUID(value)
@@ -359,6 +384,8 @@ def _refused(key: str, where: str, level: Level) -> BadOption:
         return BadOption(f"{where}: '{key}' belongs to one job, so it goes in using({key}=…), not on {_SAID[level]}.")
     if key in _TASK_ONLY:
         return BadOption(f"{where}: '{key}' is an option of @task, not of a job.")
+    from difflib import get_close_matches
+
     names = [name for name in _CHECKS if _belongs(name, level)]
     close = get_close_matches(str(key), names, 1)
     hint = f" Did you mean '{close[0]}'?" if close else f" There are: {', '.join(names)}."

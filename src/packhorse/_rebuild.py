@@ -6,8 +6,6 @@ runs the job; nothing else could choose it.
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
 import json
 import types
 import typing
@@ -15,10 +13,13 @@ from collections import abc
 from collections.abc import Callable, Iterable
 from enum import Enum
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from .errors import BadArguments
+
+if TYPE_CHECKING:
+    import inspect
 
 Rebuild = Callable[[Any], Any]
 
@@ -55,7 +56,9 @@ def _is_namedtuple(cls: type) -> bool:
 
 
 def _dump_dataclass(value: Any) -> dict[str, Any]:
-    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value) if field.init}
+    from dataclasses import fields
+
+    return {field.name: getattr(value, field.name) for field in fields(value) if field.init}
 
 
 def _dump_attrs(value: Any) -> dict[str, Any]:
@@ -104,7 +107,7 @@ _KINDS: tuple[tuple[Callable[[type], bool], Kind], ...] = (
         ),
     ),
     (lambda cls: hasattr(cls, "__attrs_attrs__"), Kind("attrs class", _dump_attrs, _load_fields, True)),
-    (dataclasses.is_dataclass, Kind("dataclass", _dump_dataclass, _load_fields, True)),
+    (lambda cls: hasattr(cls, "__dataclass_fields__"), Kind("dataclass", _dump_dataclass, _load_fields, True)),
     (_is_namedtuple, Kind("named tuple", list, _load_namedtuple, True)),
 )
 
@@ -300,6 +303,12 @@ def hints_of(fn: Callable[..., Any]) -> Hints:
     return known
 
 
+def rebuilds_any(fn: Callable[..., Any]) -> bool:
+    """Tell whether any argument of a function would be rebuilt; much cheaper than its ``Hints``."""
+    found, _ = function_hints(fn)
+    return any(rebuilder(hint) for name, hint in found.items() if name != "return")
+
+
 def result_annotation(fn: Callable[..., Any]) -> Any:
     """Return what a function says it returns, ``Any`` if it does not say or cannot be understood."""
     return function_hints(fn)[0].get("return", Any)
@@ -307,7 +316,7 @@ def result_annotation(fn: Callable[..., Any]) -> Any:
 
 def function_hints(fn: Callable[..., Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the annotations of a function, resolved one by one, and the errors of those that cannot be."""
-    fn = inspect.unwrap(fn)
+    fn = _innermost(fn)
     fn = getattr(fn, "__func__", fn)
     found: dict[str, Any] = {}
     failed: dict[str, str] = {}
@@ -325,7 +334,18 @@ def function_hints(fn: Callable[..., Any]) -> tuple[dict[str, Any], dict[str, st
     return found, failed
 
 
+def _innermost(fn: Callable[..., Any]) -> Callable[..., Any]:
+    if not hasattr(fn, "__wrapped__"):
+        return fn
+    from inspect import unwrap
+
+    innermost: Callable[..., Any] = unwrap(fn)
+    return innermost
+
+
 def _parameters(fn: Callable[..., Any]) -> Iterable[inspect.Parameter]:
+    import inspect
+
     try:
         return inspect.signature(fn).parameters.values()
     except (TypeError, ValueError):

@@ -4,8 +4,8 @@ Nothing here does I/O or reads a clock. Times are microseconds since the Unix ep
 (``int``); durations are seconds (``float``). JSON columns travel as ASCII text and are never decoded by a store.
 """
 
-from __future__ import annotations
-
+# Annotations are not put off here: of every one that is, typing makes a reference and compiles it, which would be most of
+# what importing this module costs.
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal, NamedTuple

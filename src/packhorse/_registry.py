@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import os
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import _identity, _signature
 from ._importing import below, import_named, is_absence, modules_of, plugins
 from ._names import is_path
 from ._options import Options, Unset
-from ._rebuild import Hints, hints_of, result_annotation
+from ._rebuild import Hints, hints_of, rebuilds_any, result_annotation
 from ._tags import a_type
 from .errors import NotImportable, NotLoadable, TaskNameTaken
 
 #: So many unknown names are remembered, not to be looked for again.
 MAX_UNKNOWN = 10_000
+_CO_COROUTINE = 0x80  # inspect.CO_COROUTINE
 
 logger = logging.getLogger("packhorse.registry")
 
@@ -36,7 +34,7 @@ class Runnable:
         """Take a function, or what ``@task`` made of one, under its canonical name."""
         self.name = name
         self.fn: Callable[..., Any] = _identity.unwrap(target)
-        self.is_async = inspect.iscoroutinefunction(self.fn)
+        self.is_async = _is_async(self.fn)
         self.options: Options | None = target.options if _identity.is_task(target) else None  # type: ignore[attr-defined]
         self._hints: Hints | None | Unset = Unset.UNSET
         self._returns: Any = Unset.UNSET
@@ -45,7 +43,7 @@ class Runnable:
     def hints(self) -> Hints | None:
         """Return what rebuilds its arguments, read at the first call; None if none holds a model."""
         if isinstance(self._hints, Unset):
-            self._hints = hints_of(self.fn) or None
+            self._hints = hints_of(self.fn) if rebuilds_any(self.fn) else None
         return self._hints
 
     @property
@@ -231,8 +229,17 @@ def _taken(name: str, first: Any, second: Any) -> TaskNameTaken:
     )
 
 
+def _is_async(fn: Callable[..., Any]) -> bool:
+    if getattr(getattr(fn, "__code__", None), "co_flags", 0) & _CO_COROUTINE:
+        return True
+    # A callable can be marked as one, but only with the help of ``inspect``, which takes long to load.
+    return "inspect" in sys.modules and sys.modules["inspect"].iscoroutinefunction(fn)
+
+
 def _place(target: Any) -> str:
-    fn = inspect.unwrap(_identity.unwrap(target))
+    from inspect import unwrap
+
+    fn = unwrap(_identity.unwrap(target))
     code = getattr(fn, "__code__", None)
     where = f" ({code.co_filename}:{code.co_firstlineno})" if code else ""
     return f"{fn.__module__}:{fn.__qualname__}{where}"
@@ -240,10 +247,10 @@ def _place(target: Any) -> str:
 
 def _entry(name: str, target: Any) -> dict[str, Any]:
     fn = _identity.unwrap(target)
-    entry: dict[str, Any] = {"signature": _signature.shown(fn, name), "async": inspect.iscoroutinefunction(fn)}
-    doc = (inspect.getdoc(fn) or "").strip().splitlines()
+    entry: dict[str, Any] = {"signature": _signature.shown(fn, name), "async": _is_async(fn)}
+    doc = (fn.__doc__ or "").strip().splitlines()
     if doc:
-        entry["doc"] = doc[0]
+        entry["doc"] = doc[0].rstrip()
     if _identity.is_task(target):
         entry.update(_told(target.options))
         if target.aliases:
@@ -267,12 +274,18 @@ def _digest(modules: Iterable[tuple[str, ModuleType]]) -> str:
     digest = 0
     for name, module in modules:
         digest = zlib.crc32(name.encode(), digest)
-        file = getattr(module, "__file__", None)
-        try:
-            digest = zlib.crc32(Path(file).read_bytes() if file else b"", digest)
-        except OSError:
-            digest = zlib.crc32(b"?", digest)
+        digest = zlib.crc32(_content(getattr(module, "__file__", None)), digest)
     return f"{digest:08x}"
+
+
+def _content(file: str | None) -> bytes:
+    if not file:
+        return b""
+    try:
+        with open(file, "rb") as source:
+            return source.read()
+    except OSError:
+        return b"?"
 
 
 def match_name(name: str, known: Iterable[str]) -> list[str]:
@@ -289,8 +302,7 @@ def match_name(name: str, known: Iterable[str]) -> list[str]:
 
 
 # -- loading APP ------------------------------------------------------------------------------------------------------
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(NamedTuple):
     """An application, imported."""
 
     app: Any  #: the ``App``, or None

@@ -9,11 +9,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from difflib import get_close_matches
-from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, unquote, urlencode
 
 from .errors import BadName, ConfigError, NoStore
 
@@ -32,6 +29,10 @@ _KNOWN_KEYS = ("app", "namespace", "store", "worker")
 _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,200}\Z")
 _DEFAULT_NAMESPACE = "default"
 _FILE = "packhorse.db"
+_OWN_FILE, _SHARED_FILE = "packhorse.toml", "pyproject.toml"
+
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Setting(NamedTuple):
@@ -51,8 +52,7 @@ class Candidate(NamedTuple):
     settle: str = ""  #: the line that would settle it
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """Where the jobs are, and what else was configured."""
 
     url: str
@@ -63,7 +63,7 @@ class Settings:
     config_file: str | None = None
     app: tuple[str, ...] = ()  #: APP of the worker, from PACKHORSE_APP or the config file
     app_source: str = "not set"
-    worker: Mapping[str, Any] = field(default_factory=dict)  #: table ``[worker]`` of the config file
+    worker: Mapping[str, Any] = _NOTHING  #: table ``[worker]`` of the config file
     candidates: tuple[Candidate, ...] = ()  #: what else there was, when this one is a guess
 
     def items(self) -> list[Setting]:
@@ -78,19 +78,18 @@ class Settings:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(NamedTuple):
     """The config file nearest to the working directory, if any."""
 
-    path: Path | None = None
-    values: Mapping[str, Any] = field(default_factory=dict)
+    path: str | None = None
+    values: Mapping[str, Any] = _NOTHING
 
     @property
     def source(self) -> str:
         """Return where its values come from, for messages."""
         if self.path is None:
             return "no config file"
-        return f"from {'[tool.packhorse] of ' if self.path.name == 'pyproject.toml' else ''}{self.path}"
+        return f"from {'[tool.packhorse] of ' if os.path.basename(self.path) == _SHARED_FILE else ''}{self.path}"
 
 
 def resolve(
@@ -108,7 +107,7 @@ def resolve(
     ``ConfigError`` for a URL or a config file that is wrong.
     """
     env = os.environ if environ is None else environ
-    here = Path.cwd() if cwd is None else Path(cwd)
+    here = os.path.abspath(os.fspath(cwd) if cwd is not None else os.getcwd())
     config = read_config(here)
     url, source, candidates = _which(argument, app_store, env, here, config)
     url, in_url = _split_namespace(url)
@@ -120,7 +119,7 @@ def resolve(
         namespace=chosen,
         namespace_source=namespace_source,
         guessed=candidates is not None,
-        config_file=str(config.path) if config.path else None,
+        config_file=config.path,
         app=app,
         app_source=app_source,
         worker=config.values.get("worker", {}),
@@ -157,14 +156,14 @@ def no_store(candidates: tuple[Candidate, ...], searched: str) -> NoStore:
 
 # -- the store ----------------------------------------------------------------------------------------------------------
 def _which(
-    argument: str | None, app_store: str | None, env: Mapping[str, str], here: Path, config: Config
+    argument: str | None, app_store: str | None, env: Mapping[str, str], here: str, config: Config
 ) -> tuple[str, str, tuple[Candidate, ...] | None]:
     """Return URL, source, and for a guess the other candidates."""
     named = (
         (argument, "from the argument store=", here),
         (app_store, "from App(store=)", here),
         (env.get("PACKHORSE_URL"), "from PACKHORSE_URL", here),
-        (config.values.get("store"), config.source, config.path.parent if config.path else here),
+        (config.values.get("store"), config.source, os.path.dirname(config.path) if config.path else here),
     )
     for value, source, base in named:
         if value:
@@ -172,15 +171,16 @@ def _which(
     return _guess(env, here)
 
 
-def _guess(env: Mapping[str, str], here: Path) -> tuple[str, str, tuple[Candidate, ...]]:
+def _guess(env: Mapping[str, str], here: str) -> tuple[str, str, tuple[Candidate, ...]]:
     servers = tuple(_servers(env))
-    file = next((folder / _FILE for folder in _upward(here) if (folder / _FILE).is_file()), None)
+    places = (os.path.join(folder, _FILE) for folder in _upward(here))
+    file = next((place for place in places if os.path.isfile(place)), None)
     if file is None:
-        raise no_store(servers, str(here))
+        raise no_store(servers, here)
     url = _file_url(file)
-    if file.stat().st_size == 0:
-        empty = Candidate(str(file), "an empty file", "not a job store yet", f"export PACKHORSE_URL={url}")
-        raise no_store((empty, *servers), str(here))
+    if os.path.getsize(file) == 0:
+        empty = Candidate(file, "an empty file", "not a job store yet", f"export PACKHORSE_URL={url}")
+        raise no_store((empty, *servers), here)
     return url, f"found {file}", servers
 
 
@@ -194,7 +194,7 @@ def _servers(env: Mapping[str, str]) -> list[Candidate]:
     return found
 
 
-def normalise(url: str, source: str, base: Path) -> str:
+def normalise(url: str, source: str, base: str) -> str:
     """Return ``url`` checked and with an absolute path; relative ones begin at ``base``. Raises ``ConfigError``."""
     if not isinstance(url, str):
         raise ConfigError(f"the store must be a URL such as sqlite:///jobs.db, not {url!r} ({source}).")
@@ -210,12 +210,20 @@ def normalise(url: str, source: str, base: Path) -> str:
             f"{mask(url)} ({source}) names no file. Write sqlite:///jobs.db for one beside the config file or in the "
             "working directory, sqlite:////var/lib/jobs.db for an absolute path."
         )
-    return _file_url(os.path.abspath(base / os.path.expanduser(unquote(path)))) + mark + query
+    return _file_url(os.path.abspath(os.path.join(base, os.path.expanduser(_unquoted(path))))) + mark + query
 
 
-def _file_url(path: str | os.PathLike[str]) -> str:
+def _unquoted(path: str) -> str:
+    if "%" not in path:
+        return path
+    from urllib.parse import unquote
+
+    return unquote(path)
+
+
+def _file_url(path: str) -> str:
     """Return the URL of a file; characters that mean something in a URL are escaped."""
-    return "sqlite:///" + str(path).replace("%", "%25").replace("?", "%3F")
+    return "sqlite:///" + path.replace("%", "%25").replace("?", "%3F")
 
 
 def _scheme(url: str) -> str:
@@ -230,6 +238,8 @@ def _bad_scheme(url: str, scheme: str, source: str) -> str:
     elif not scheme:
         what = f"that is no URL; a file is written sqlite:///{url}"
     else:
+        from difflib import get_close_matches
+
         near = get_close_matches(scheme, SCHEMES, 1)
         what = f"unknown scheme '{scheme}'" + (f"; did you mean '{near[0]}'?" if near else "")
     return f"cannot use the job store {mask(url)} ({source}): {what}. There are {schemes}."
@@ -252,6 +262,10 @@ def _which_namespace(in_url: str | None, given: str | None, env: Mapping[str, st
 def _split_namespace(url: str) -> tuple[str, str | None]:
     """Take ``?namespace=`` out of a URL: the rest is the store's."""
     head, _, query = url.partition("?")
+    if not query:
+        return head, None
+    from urllib.parse import parse_qsl, urlencode
+
     options = parse_qsl(query, keep_blank_values=True)
     rest = urlencode([pair for pair in options if pair[0] != "namespace"])
     found = [value for name, value in options if name == "namespace"]
@@ -274,34 +288,35 @@ def _which_app(env: Mapping[str, str], config: Config) -> tuple[tuple[str, ...],
 
 
 # -- the config file ----------------------------------------------------------------------------------------------------
-def read_config(here: Path) -> Config:
+def read_config(here: str) -> Config:
     """Return the nearest ``packhorse.toml`` or ``[tool.packhorse]``, from ``here`` up to the project's root."""
     for folder in _upward(here):
-        own = folder / "packhorse.toml"
-        if own.is_file():
+        own = os.path.join(folder, _OWN_FILE)
+        if os.path.isfile(own):
             return Config(own, _checked(_load(own), own))
-        shared = folder / "pyproject.toml"
-        if shared.is_file():
+        shared = os.path.join(folder, _SHARED_FILE)
+        if os.path.isfile(shared):
             table = _load(shared).get("tool", {}).get("packhorse")
             return Config() if table is None else Config(shared, _checked(table, shared))
     return Config()
 
 
-def _upward(here: Path) -> list[Path]:
+def _upward(here: str) -> list[str]:
     """Return ``here`` and the folders above it, up to the project's root (``.git`` or ``pyproject.toml``)."""
-    found = []
-    for folder in (here, *here.parents):
-        found.append(folder)
-        if (folder / ".git").exists() or (folder / "pyproject.toml").exists():
+    found = [here]
+    while not any(os.path.exists(os.path.join(found[-1], mark)) for mark in (".git", _SHARED_FILE)):
+        above = os.path.dirname(found[-1])
+        if above == found[-1]:
             break
+        found.append(above)
     return found
 
 
-def _load(path: Path) -> dict[str, Any]:
+def _load(path: str) -> dict[str, Any]:
     import tomllib
 
     try:
-        with path.open("rb") as file:
+        with open(path, "rb") as file:
             return tomllib.load(file)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}.") from error
@@ -309,12 +324,14 @@ def _load(path: Path) -> dict[str, Any]:
         raise ConfigError(f"cannot read the config file {path}: {error.strerror}.") from error
 
 
-def _checked(values: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
+def _checked(values: Mapping[str, Any], path: str) -> Mapping[str, Any]:
     """Refuse what would be silently ignored."""
     if not isinstance(values, Mapping):
         raise ConfigError(f"{path}: [tool.packhorse] must be a table.")
     for name in values:
         if name not in _KNOWN_KEYS:
+            from difflib import get_close_matches
+
             near = get_close_matches(name, _KNOWN_KEYS, 1)
             hint = f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(_KNOWN_KEYS)}."
             raise ConfigError(f"{path}: unknown key '{name}'{hint}")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
 import types
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from ._options import JobOptions
 from .errors import BadArguments
 
+# Loaded for calls that need a closer look, and for messages.
+if TYPE_CHECKING:
+    import inspect
+
 _OPTIONS = frozenset(JobOptions.__annotations__)
-_VARIADIC = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
+_VARIADIC = 0x04 | 0x08  # inspect.CO_VARARGS, CO_VARKEYWORDS
 _signatures: WeakKeyDictionary[Any, inspect.Signature | None] = WeakKeyDictionary()
 
 
@@ -50,6 +53,8 @@ def signature_of(fn: Callable[..., Any]) -> inspect.Signature | None:
         return _signatures[fn]
     except (KeyError, TypeError):
         pass
+    import inspect
+
     try:
         signature = inspect.signature(fn)
     except (TypeError, ValueError):
@@ -63,8 +68,41 @@ def signature_of(fn: Callable[..., Any]) -> inspect.Signature | None:
 
 def shown(fn: Callable[..., Any], name: str) -> str:
     """Return the call as people write it: ``mail(to: str, *, subject: str = "")``."""
-    signature = signature_of(fn)
-    return f"{short(name)}{spelled(signature) if signature else '(…)'}"
+    quick = _quickly_spelled(fn)
+    if quick is None:
+        signature = signature_of(fn)
+        quick = spelled(signature) if signature else "(…)"
+    return short(name) + quick
+
+
+def _quickly_spelled(fn: Callable[..., Any]) -> str | None:
+    """Return what ``spelled`` returns, for most functions: workers publish it at start, and ``inspect`` takes long to load."""
+    if type(fn) is not types.FunctionType or {"__wrapped__", "__signature__"} & fn.__dict__.keys():
+        return None
+    code, notes = fn.__code__, fn.__annotations__
+    if not all(isinstance(note, str) or type(note) is type for note in notes.values()):
+        return None
+    if code.co_flags & _VARIADIC or code.co_posonlyargcount:
+        return None
+    given = dict(zip(reversed(code.co_varnames[: code.co_argcount]), reversed(fn.__defaults__ or ()), strict=False))
+    given.update(fn.__kwdefaults__ or {})
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    words = [_spelled_one(name, notes, given) for name in names]
+    if code.co_kwonlyargcount:
+        words.insert(code.co_argcount, "*")
+    return f"({', '.join(words)})"
+
+
+def _spelled_one(name: str, notes: Mapping[str, Any], given: Mapping[str, Any]) -> str:
+    if name not in notes:
+        return f"{name}={given[name]!r}" if name in given else name
+    note = notes[name]
+    kind = note if isinstance(note, str) else _class_name(note)
+    return f"{name}: {kind} = {given[name]!r}" if name in given else f"{name}: {kind}"
+
+
+def _class_name(cls: type) -> str:
+    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
 
 
 def spelled(signature: inspect.Signature) -> str:
@@ -82,7 +120,11 @@ class _Source:
     """An annotation that prints without quotes and without ``typing.``."""
 
     def __init__(self, annotation: Any) -> None:
-        self.text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+        if not isinstance(annotation, str):
+            from inspect import formatannotation
+
+            annotation = formatannotation(annotation)
+        self.text: str = annotation
 
     def __repr__(self) -> str:
         return self.text
@@ -108,12 +150,12 @@ def _message(
 
 def _what(signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str | None:
     parameters = signature.parameters.values()
-    kinds = {parameter.kind for parameter in parameters}
+    kinds = {parameter.kind.name for parameter in parameters}
     takes = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     unknown = [f"'{key}'" for key in kwargs if key not in signature.parameters]
-    if unknown and inspect.Parameter.VAR_KEYWORD not in kinds:
+    if unknown and "VAR_KEYWORD" not in kinds:
         return f"has no argument {', '.join(unknown)}"
-    if len(args) > len(takes) and inspect.Parameter.VAR_POSITIONAL not in kinds:
+    if len(args) > len(takes) and "VAR_POSITIONAL" not in kinds:
         return f"takes {len(takes)} positional argument{'' if len(takes) == 1 else 's'}, not {len(args)}"
     missing = [f"'{p.name}'" for p in _required(signature, takes[len(args) :]) if p.name not in kwargs]
     return f"misses {', '.join(missing)}" if missing else None

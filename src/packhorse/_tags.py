@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import binascii
 import math
 import re
-from base64 import b64decode, b64encode
+import sys
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta, timezone
-from decimal import Decimal
-from pathlib import Path
-from typing import Any
-from uuid import UUID
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING, Any
+
+# Modules that most programs never load are asked only for values that come from them.
+if TYPE_CHECKING:
+    from decimal import Decimal
+    from pathlib import Path
+    from uuid import UUID
 
 
 class Refused(Exception):
@@ -29,8 +32,8 @@ def _encode_datetime(value: datetime) -> str:
     fold = "[fold]" if value.fold else ""
     if zone is None or type(zone) is timezone:
         return value.isoformat() + fold
-    if type(zone) is ZoneInfo and zone.key:
-        return f"{value.isoformat()}[{zone.key}]{fold}"
+    if _is(type(zone), "zoneinfo", "ZoneInfo") and zone.key:  # type: ignore[attr-defined]
+        return f"{value.isoformat()}[{zone.key}]{fold}"  # type: ignore[attr-defined]
     raise Refused(
         f"is a datetime whose time zone is {a_type(type(zone))}", "Use zoneinfo.ZoneInfo or datetime.timezone."
     )
@@ -43,6 +46,8 @@ def _decode_datetime(text: str) -> datetime:
     value, zone, fold = _parts(text)
     when = datetime.fromisoformat(value)
     if zone:
+        from zoneinfo import ZoneInfo
+
         when = when.replace(tzinfo=ZoneInfo(zone))  # the wall time is what was meant, whatever zones become
     return when.replace(fold=1) if fold else when
 
@@ -65,6 +70,24 @@ def _parts(text: str) -> tuple[str, str | None, str | None]:
     return match[1], match[2], match[3]
 
 
+def _decode_uuid(text: str) -> UUID:
+    from uuid import UUID
+
+    return UUID(text)
+
+
+def _decode_path(text: str) -> Path:
+    from pathlib import Path
+
+    return Path(text)
+
+
+def _decode_decimal(text: str) -> Decimal:
+    from decimal import Decimal
+
+    return Decimal(text)
+
+
 def _encode_decimal(value: Decimal) -> str:
     if not value.is_finite():
         raise Refused(f"is {value}, which is not a number JSON or a database can hold", "Use None.")
@@ -77,8 +100,18 @@ def _encode_complex(value: complex) -> list[float]:
     return [value.real, value.imag]
 
 
-#: type → (tag, value → JSON data, JSON data → value)
-STANDARD: dict[type, tuple[str, Callable[[Any], Any], Callable[[Any], Any]]] = {
+def _encode_bytes(value: bytes) -> str:
+    return binascii.b2a_base64(value, newline=False).decode()
+
+
+def _decode_bytes(text: str) -> bytes:
+    return binascii.a2b_base64(text, strict_mode=True)
+
+
+#: (tag, value → JSON data, JSON data → value)
+Standard = tuple[str, Callable[[Any], Any], Callable[[Any], Any]]
+
+_LOADED: dict[type, Standard] = {
     datetime: ("$datetime", _encode_datetime, _decode_datetime),
     date: ("$date", date.isoformat, date.fromisoformat),
     time: ("$time", _encode_time, _decode_time),
@@ -87,16 +120,36 @@ STANDARD: dict[type, tuple[str, Callable[[Any], Any], Callable[[Any], Any]]] = {
         lambda value: [value.days, value.seconds, value.microseconds],
         lambda data: timedelta(*data),
     ),
-    UUID: ("$uuid", str, UUID),
-    Decimal: ("$decimal", _encode_decimal, Decimal),
-    bytes: ("$bytes", lambda value: b64encode(value).decode(), lambda data: b64decode(data, validate=True)),
-    type(Path()): ("$path", str, Path),
+    bytes: ("$bytes", _encode_bytes, _decode_bytes),
     complex: ("$complex", _encode_complex, lambda data: complex(*data)),
 }
+_PATH: Standard = ("$path", str, _decode_path)
+#: The same by name: class → (its module, …).
+_NAMED: dict[str, tuple[str, Standard]] = {
+    "UUID": ("uuid", ("$uuid", str, _decode_uuid)),
+    "Decimal": ("decimal", ("$decimal", _encode_decimal, _decode_decimal)),
+    "PosixPath": ("pathlib", _PATH),
+    "WindowsPath": ("pathlib", _PATH),
+}
 MANY: dict[type, str] = {tuple: "$tuple", set: "$set", frozenset: "$frozenset"}
-STANDARD_TAGS: dict[str, Callable[[Any], Any]] = {tag: decode for tag, _, decode in STANDARD.values()}
+STANDARD_TAGS: dict[str, Callable[[Any], Any]] = {
+    tag: decode for tag, _, decode in (*_LOADED.values(), *(each for _, each in _NAMED.values()))
+}
 MANY_TAGS: dict[str, Callable[[list[Any]], Any]] = {tag: kind for kind, tag in MANY.items()}
 HALVES = re.compile("(?<=[\ud800-\udbff])(?=[\udc00-\udfff])")
+
+
+def standard(cls: type) -> Standard | None:
+    """Return how values of exactly this class are stored; None if it is none of the standard types."""
+    found = _LOADED.get(cls)
+    if found is None and cls.__name__ in _NAMED:
+        module, named = _NAMED[cls.__name__]
+        return named if _is(cls, module, cls.__name__) else None
+    return found
+
+
+def _is(cls: type, module: str, name: str) -> bool:
+    return getattr(sys.modules.get(module), name, None) is cls
 
 
 def type_name(cls: type) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable
-from string import Formatter
 from typing import Any
 
 from ._names import key_list
@@ -34,6 +32,8 @@ class Templates:
         return key_list([_filled(parts, bound.arguments) for parts in self._parts], self._where)
 
     def _take_apart(self, tag: str) -> Parts:
+        from string import Formatter
+
         try:
             parts = [(text, field, spec, how) for text, field, spec, how in Formatter().parse(tag)]
         except ValueError as error:
@@ -47,8 +47,7 @@ class Templates:
 
     def _names(self, field: str) -> bool:
         parameter = self._signature.parameters.get(field) if self._signature else None
-        many = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-        return parameter is not None and parameter.kind not in many
+        return parameter is not None and parameter.kind.name not in ("VAR_POSITIONAL", "VAR_KEYWORD")
 
 
 def needed(tags: Iterable[str]) -> bool:

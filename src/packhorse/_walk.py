@@ -10,7 +10,7 @@ from types import NoneType
 from typing import Any, NamedTuple
 
 from ._rebuild import Kind, kind_of
-from ._tags import HALVES, MANY, STANDARD, Refused, a_type
+from ._tags import HALVES, MANY, Refused, a_type, standard
 
 MAX_DEPTH = 64
 
@@ -70,9 +70,9 @@ class Walk:
             return self._dict(value, at, depth)
         if kind is list or kind in MANY:
             return self._many(value, kind, at, depth)
-        if kind in STANDARD:
-            tag, encode, _ = STANDARD[kind]
-            return {tag: encode(value)}
+        known = standard(kind)
+        if known is not None:
+            return {known[0]: known[1](value)}
         return self._model(value, at, depth)
 
     def _dict(self, value: dict[Any, Any], at: Step | None, depth: int) -> Any:
@@ -150,7 +150,7 @@ def _refuse_orm(value: Any) -> None:
 
 def _describe(value: Any) -> tuple[str, str]:
     cls = type(value)
-    base = next((base for base in cls.__mro__[1:] if base in JSON or base in STANDARD or base in MANY), None)
+    base = next((base for base in cls.__mro__[1:] if base in JSON or base in MANY or standard(base)), None)
     if base is not None:
         return f"is {a_type(cls)}, not just a {base.__name__}", f"Pass {base.__name__}(…) of it."
     return f"is {a_type(cls)}; jobs carry JSON data, not live objects", ""

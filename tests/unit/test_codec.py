@@ -420,5 +420,5 @@ def test_a_payload_never_names_code(gadget: str, monkeypatch: pytest.MonkeyPatch
         value = ([json.loads(gadget)], {})
     finally:
         monkeypatch.undo()
-    assert imported == []
+    assert set(imported) <= {"decimal", "pathlib", "uuid", "zoneinfo"}  # where the closed set of tags comes from
     assert value == ([json.loads(gadget)], {})

@@ -223,7 +223,7 @@ def test_an_unreadable_file_is_said(here: Path, monkeypatch: pytest.MonkeyPatch)
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr("builtins.open", refuse)
     with pytest.raises(ConfigError, match="Permission denied"):
         found(here)
 

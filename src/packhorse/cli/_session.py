@@ -6,7 +6,7 @@ import functools
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -48,9 +48,9 @@ class Session:
         namespace = plain_namespace or getattr(self.app, "namespace", None)
         found = resolve(self.store, store, namespace=namespace)
         if self.store is not None:
-            found = replace(found, source="from --store")
+            found = found._replace(source="from --store")
         if self.namespace is not None:
-            found = replace(found, namespace=_namespace(self.namespace), namespace_source="from --namespace")
+            found = found._replace(namespace=_namespace(self.namespace), namespace_source="from --namespace")
         return found
 
     @contextmanager
@@ -160,13 +160,11 @@ def me() -> str:
 
 def app_specs(session: Session, typed: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Return APP: as typed, else of the App the program is, else from ``PACKHORSE_APP`` or the config file."""
-    from pathlib import Path
-
     from .._settings import read_config
 
     if typed:
         return typed
     if session.app is not None:
         return tuple(session.app.tasks)
-    named = os.environ.get("PACKHORSE_APP", "").split() or read_config(Path.cwd()).values.get("app", ())
+    named = os.environ.get("PACKHORSE_APP", "").split() or read_config(os.getcwd()).values.get("app", ())
     return (named,) if isinstance(named, str) else tuple(named)

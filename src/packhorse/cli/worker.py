@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -144,11 +145,9 @@ def queues(given: tuple[str, ...]) -> tuple[tuple[str, ...], ...] | None:
 
 def _configured() -> Any:
     """Return the config file's settings; unlike the store's, they need no store."""
-    from pathlib import Path
-
     from .._settings import read_config
 
-    return read_config(Path.cwd())
+    return read_config(os.getcwd())
 
 
 def _from_file(ctx: click.Context, table: Mapping[str, Any], source: str) -> dict[str, Any]:
