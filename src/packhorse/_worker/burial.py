@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING
 
 from .._record import FINAL
 from .child_process import ChildProcess
-from .crew import kill_strays, reap
+from .crew import Crew, kill_strays, reap
 from .death import Death, verdicts
 from .telling import tell
 
@@ -15,6 +16,19 @@ if TYPE_CHECKING:
     from .supervisor import Supervisor
 
 _log = logging.getLogger("packhorse.worker")
+
+_DUMP_TIME = 0.5
+
+
+def dump_all(crew: Crew) -> None:
+    """Print where every thread of every process is. A child prints its own; it cannot tell when it has."""
+    import faulthandler
+
+    faulthandler.dump_traceback(all_threads=True)
+    for child in crew.children.values():
+        child.dump()
+    time.sleep(_DUMP_TIME)
+
 
 
 def bury_dead(supervisor: Supervisor) -> None:

@@ -17,7 +17,7 @@ from . import mailbox as m
 from .access import Access
 from .banner import banner
 from .beat_thread import BeatThread, Pulse
-from .burial import bury_dead
+from .burial import bury_dead, dump_all
 from .child_process import ChildProcess
 from .config import Connect, Place, WorkerConfig
 from .crew import Crew
@@ -151,11 +151,7 @@ class Supervisor:
         self.identity.release(signed_off=self.ending.signed_off or not self.opened)
 
     def _dump_and_quit(self) -> None:
-        import faulthandler
-
-        faulthandler.dump_traceback(all_threads=True)
-        for child in self.crew.children.values():
-            child.dump()
+        dump_all(self.crew)
         self._exit = 70
 
     # -- children -----------------------------------------------------------------------------------------------------
