@@ -30,7 +30,6 @@ def dump_all(crew: Crew) -> None:
     time.sleep(_DUMP_TIME)
 
 
-
 def bury_dead(supervisor: Supervisor) -> None:
     """Collect every process that has ended, and see to what it leaves."""
     ended = reap()
