@@ -1,0 +1,169 @@
+"""The judge of the random-kill run finds what is wrong: each kind of lie in ledger or store is told to it once."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from packhorse import _outcome
+from packhorse._record import Claimed, NewJob, WorkerRecord
+from packhorse._store import Store
+from packhorse._stores import open_store
+from tests.proof.checking import Judgement, judge
+from tests.proof.ledger import Ledger, Start, Writer, read
+
+ERROR = json.dumps({"type": "ProcessDied", "message": "killed"})
+
+
+class World:
+    """A store with one worker, and the ledger of what happens in it."""
+
+    def __init__(self) -> None:
+        self.store: Store = open_store(f"memory://{uuid.uuid4().hex}")
+        self.store.register(WorkerRecord(id="w", name="w", host="ash", pid=1, boot_id="b"))
+        self.ledger = Ledger()
+
+    def enqueue(self, kind: str = "nothing", **more: Any) -> str:
+        job = str(uuid.uuid4())
+        self.ledger.intended[job] = kind
+        self.store.enqueue([NewJob(job, "m:f", "q", "[[],{}]", **more)])
+        self.ledger.acked.add(job)
+        return job
+
+    def start(self) -> Claimed:
+        (job,) = self.store.claim(["q"], 1, 0, "w", 1).jobs
+        self.ledger.starts.append(Start(job.id, job.token, job.fence, 1))
+        return job
+
+    def succeed(self, job: Claimed) -> None:
+        self.ledger.ends.add((job.id, job.token))
+        self.store.settle("w", [_outcome.succeeded(job, "null")._replace(started=0.0)])
+
+    def crash(self, job: Claimed) -> None:
+        self.store.settle("w", [_outcome.crashed(job, ERROR, "SIGKILL")._replace(started=0.0)])
+
+    def judged(self) -> Judgement:
+        return judge(self.store, self.ledger, "q", set())
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    """One job that crashed once and then succeeded, all of it on record."""
+    found = World()
+    found.enqueue()
+    found.crash(found.start())
+    found.succeed(found.start())
+    yield found
+    found.store.close()
+
+
+def test_a_run_as_promised_has_no_violation(world: World) -> None:
+    result = world.judged()
+    assert result.violations == []
+    assert (result.counts["starts"], result.counts["extra starts"], result.counts["explained"]) == (2, 1, 1)
+    assert result.counts["interrupted runs"] == 1
+
+
+def lose(world: World) -> None:
+    world.ledger.acked.add("gone")
+
+
+def invent(world: World) -> None:
+    world.ledger.intended.clear()
+
+
+def leave_stuck(world: World) -> None:
+    world.enqueue()
+
+
+def run_in_secret(world: World) -> None:
+    first = world.ledger.starts[0]
+    world.ledger.starts.append(first._replace(token="nobody", fence=first.fence + 10**9))
+
+
+def run_twice_under_one_token(world: World) -> None:
+    last = world.ledger.starts[-1]
+    world.ledger.starts.append(last._replace(fence=last.fence + 1))
+
+
+def succeed_without_running(world: World) -> None:
+    world.ledger.ends.clear()
+
+
+def turn_fences_round(world: World) -> None:
+    world.ledger.starts.reverse()
+
+
+def run_twice_what_must_not(world: World) -> None:
+    (job,) = world.ledger.intended
+    world.ledger.intended[job] = "once"
+
+
+def fail_for_no_reason(world: World) -> None:
+    world.enqueue()
+    job = world.start()
+    world.store.settle("w", [_outcome.failed(job, _backoff(), ERROR, retry=False)._replace(started=0.0)])
+
+
+def _backoff() -> Any:
+    from packhorse import Backoff
+
+    return Backoff(0)
+
+
+def forget_a_reason(world: World) -> None:
+    real = world.store.attempts
+    world.store.attempts = lambda job: [a._replace(reason=None, error=None) for a in real(job)]  # type: ignore[method-assign]
+
+
+def forget_an_attempt(world: World) -> None:
+    real = world.store.attempts
+    world.store.attempts = lambda job: real(job)[1:]  # type: ignore[method-assign]
+
+
+def tell_two_successes(world: World) -> None:
+    real = world.store.attempts
+    world.store.attempts = lambda job: [a._replace(outcome="succeeded") for a in real(job)]  # type: ignore[method-assign]
+
+
+def miscount(world: World) -> None:
+    world.store.queues = lambda names=None: []  # type: ignore[method-assign]
+
+
+LIES: dict[Callable[[World], None], str] = {
+    lose: "was acknowledged and is not stored",
+    invent: "nobody intended it",
+    leave_stuck: "stuck: ",
+    run_in_secret: "no attempt tells of it",
+    run_twice_under_one_token: "started twice under one token",
+    succeed_without_running: "no run came to its end",
+    turn_fences_round: "its fences do not grow",
+    run_twice_what_must_not: "must not run twice",
+    fail_for_no_reason: "failed: ",
+    forget_a_reason: "without a reason",
+    forget_an_attempt: "no attempt tells of it",
+    tell_two_successes: "with 2 successful attempts",
+    miscount: "the store counts {}",
+}
+
+
+@pytest.mark.parametrize("lie", LIES, ids=lambda lie: lie.__name__)
+def test_a_lie_is_found(world: World, lie: Callable[[World], None]) -> None:
+    lie(world)
+    assert any(LIES[lie] in violation for violation in world.judged().violations)
+
+
+def test_the_ledger_reads_what_was_written(tmp_path: Any) -> None:
+    writer = Writer(str(tmp_path))
+    writer.intend("a", "short")
+    writer.acked("a", "b")
+    writer.start("a", "t", 7)
+    writer.end("a", "t")
+    found = read(tmp_path)
+    assert (found.intended, found.acked, found.ends) == ({"a": "short"}, {"a", "b"}, {("a", "t")})
+    ((job, token, fence, _),) = found.starts
+    assert (job, token, fence) == ("a", "t", 7)
