@@ -21,7 +21,7 @@ WRITER = """
 import sys, uuid
 from packhorse._record import NewJob
 from packhorse._stores.sqlite import SqliteStore, checkpoint
-checkpoint.LARGE, checkpoint._REST_AFTER_ALL = 40_000, 0.0  # a checkpoint every few commits
+checkpoint.LARGE, checkpoint._REST_AFTER_ALL, checkpoint._LOOK_EVERY = 40_000, 0.0, 1  # a checkpoint every few commits
 store = SqliteStore(sys.argv[1])
 run, done = checkpoint.Checkpoints.run, []
 checkpoint.Checkpoints.run = lambda self: done.append(run(self)) or done[-1]

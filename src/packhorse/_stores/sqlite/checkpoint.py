@@ -27,8 +27,8 @@ _PATIENCE = 1.0
 #: After a checkpoint that a reader or a full disk held up, the next is not tried at once; nor after one that went well,
 #: when it is up to the next commit to begin the log anew.
 _REST, _REST_AFTER_ALL = 30.0, 0.25
-#: Commits between two looks at the log: a look costs as much as a small read.
-_LOOK_EVERY = 4
+#: Rows changed between two looks at the log: a look costs as much as a small read.
+_LOOK_EVERY = 64
 _HEADER, _FRAME_HEADER = 32, 24
 
 
@@ -41,13 +41,14 @@ class Checkpoints:
         frame = _FRAME_HEADER + int(db.execute("PRAGMA page_size").fetchone()[0])
         self._mark = _HEADER + frame * (LARGE // frame)
         self._not_before = 0.0
-        self._commits = 0
+        self._looked_at = 0
 
     def after_commit(self) -> None:
         """Checkpoint if the log has grown large and nobody else is at it."""
-        self._commits += 1
-        if self._commits % _LOOK_EVERY:
+        changes = self._db.total_changes
+        if changes - self._looked_at < _LOOK_EVERY:
             return
+        self._looked_at = changes
         if self._is_large() and time.monotonic() >= self._not_before:
             done = self.run()
             if done is not None:

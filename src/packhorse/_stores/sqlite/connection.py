@@ -94,8 +94,6 @@ class Connection:
         self._close_sources()
         self._names.clear()
         self._plain.clear()
-        if self._pid != os.getpid():
-            forks.leave(self)
         db, self._db = self._db, None
         if db is not None:
             db.close()
@@ -130,8 +128,6 @@ class Connection:
             raise StoreUnavailable(f"This connection to the job store {self._path} has been closed.")
         if self._replacement:
             raise self._replaced()
-        if self._db is not None and self._pid != os.getpid():
-            self._discard()
         db = self._db if self._db is not None else self._open(create=False)
         self._same_file()
         return db
@@ -170,7 +166,7 @@ class Connection:
         with self.gate:
             return self._transact("BEGIN", lambda db: self._patiently(lambda: step(db, *args)))
 
-    def _transact(self, begin: str, step: Callable[[sqlite3.Connection], T]) -> T:
+    def _transact(self, begin: str, step: Callable[..., T], *args: Any) -> T:
         if self._db is not None and self._db.in_transaction:
             raise StoreUnavailable(
                 f"The job store {self._path} is at work in this very thread. Was it called by a signal handler? "
@@ -189,7 +185,16 @@ class Connection:
 
     def _begun(self, begin: str) -> sqlite3.Connection:
         """Begin a transaction, as soon as others let it."""
+        db = self._live()
+        try:
+            db.execute(begin)
+            return db
+        except sqlite3.OperationalError as error:
+            if code_of(error) not in BUSY:
+                raise
+        return self._begun_later(begin)
 
+    def _begun_later(self, begin: str) -> sqlite3.Connection:
         def attempt() -> sqlite3.Connection:
             db = self._live()
             db.execute(begin)

@@ -146,6 +146,15 @@ class Waiting(Connection):
             os.close(end)
 
 
+def _renew_lock() -> None:
+    """After a fork: a thread that is no more may have held it."""
+    Waiting._pipe_lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
 def _readable(sources: Sequence[int], timeout: float) -> list[int]:
     """Wait with poll(2), which unlike select knows descriptors beyond 1023; a shorter timeout than 1 ms is kept to."""
     if timeout < 0.001:

@@ -24,8 +24,10 @@ from .states import NUMBER, QUEUED, RUNNING
 _PATIENCE = 0.3
 _WINDOW = 5000
 _END = 2**63 - 1
-#: A line with more queued jobs than this is looked for in the table, newest first, not sorted.
-_SORTED = 100_000
+#: The queued jobs of a line stand in the order of their ranks: so few are sorted, of more than so many never all.
+_FEW, _MANY = 2000, 100_000
+#: Between these, the table itself is walked if one row in so many is likely to be a queued job.
+_DENSE = 100
 
 
 class Searching(Connection):
@@ -101,7 +103,8 @@ class Searching(Connection):
     ) -> Iterator[int]:
         queues = {queue for _, queue in kinds}
         counts = [db.execute(sql("search", "queued_count"), {"queue": queue}).fetchone()[0] for queue in queues]
-        if sum(counts) > _SORTED:
+        total = db.execute(sql("look", "total"), {"ns": self._ns}).fetchone()[0]
+        if _is_walk_shorter(sum(counts), total):
             return self._table(db, first, newest, QUEUED, numbers)
         rows = [
             row
@@ -124,6 +127,10 @@ class Searching(Connection):
             values = {"from": place, "to": to, "ns": self._ns, "state": state, "kinds": kinds}
             yield from (row[0] for row in db.execute(statement, values).fetchall())
             place = to
+
+
+def _is_walk_shorter(queued: int, total: int) -> bool:
+    return queued > _MANY or (queued > _FEW and queued * _DENSE > total)
 
 
 def _resting(db: sqlite3.Connection, kind: int, state: int, first: int, newest: bool) -> Iterator[int]:
