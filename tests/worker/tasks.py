@@ -449,3 +449,10 @@ async def leaves_a_task(name: str) -> str:
 
     _left.append(asyncio.create_task(later()))
     return "left"
+
+
+def held_counting(name: str) -> int:
+    held(name)
+    runs = count(name)
+    mark(f"{name}-ended")
+    return runs
