@@ -8,6 +8,7 @@ import faulthandler
 import json
 import logging
 import os
+import select
 import signal
 import socket
 import sys
@@ -36,6 +37,8 @@ _PR_SET_CHILD_SUBREAPER = 36
 #: A job that has printed more than is kept tells its newest lines this often (seconds).
 _FLOOD_PAUSE = 0.5
 _POLICIES_KNOWN = 1000
+#: So many characters always fit into a line that a pipe takes whole.
+_FORK_PIECE = 300
 _STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, SIGNAL)
 
 
@@ -228,9 +231,20 @@ class Child:
         if run.sink is not self:
             return
         index = self._slots.index(run.job.id)
-        if run.log.seen <= LOG_LIMIT:
+        if self._slots.gate.forked:
+            self._heard_in_fork(run, index, text)
+        elif run.log.seen <= LOG_LIMIT:
             self._tell(line("log", index, text))
-            return
+        else:
+            self._heard_flood(run, index)
+
+    def _heard_in_fork(self, run: Running, index: int, text: str) -> None:
+        # Processes share the pipe: only lines that it takes whole stay whole.
+        if run.log.seen <= LOG_LIMIT:
+            for start in range(0, len(text), _FORK_PIECE):
+                self._tell(line("log", index, text[start : start + _FORK_PIECE]))
+
+    def _heard_flood(self, run: Running, index: int) -> None:
         now = time.monotonic()
         if now - self._floods.get(run.job.id, 0.0) >= _FLOOD_PAUSE:
             if len(self._floods) > 1000:
@@ -239,6 +253,8 @@ class Child:
             self._tell(line("tail", index, run.log.text(), run.log.dropped))
 
     def _tell(self, text: bytes) -> None:
+        if self._slots.gate.forked and len(text) > select.PIPE_BUF:
+            return
         self._slots.tell(self._results, text)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from .._current import Running, running
 from .._signals import Interrupted
@@ -52,6 +53,23 @@ def orders(fd: int) -> list[tuple[int, str]]:
     return [(index, REASONS[reason]) for index, reason in CONTROL.iter_unpack(data)]
 
 
+def end_fork() -> NoReturn:
+    """End a process that a job forked, and that came back out of the job's function: one process alone reports and serves on."""
+    error = sys.exc_info()[1]
+    code: object = 0
+    if isinstance(error, SystemExit):
+        code = error.code or 0
+    elif error is not None:
+        import traceback
+
+        traceback.print_exception(error)
+        code = 1
+    with suppress(Exception):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code & 0xFF if isinstance(code, int) else 1)
+
+
 class SignalGate:
     """For one slot on the main thread: a signal handler runs between two of its instructions, so a flag is exact."""
 
@@ -62,8 +80,13 @@ class SignalGate:
         self._armed = False
         self._task: asyncio.Task[Any] | None = None
         self._early: dict[int, str] = {}
+        self.forked = False
+        os.register_at_fork(after_in_child=self._fork)
         os.set_blocking(control, False)
         signal.signal(SIGNAL, self._handle)
+
+    def _fork(self) -> None:
+        self.forked = True
 
     def _handle(self, number: int, frame: object) -> None:
         try:
@@ -112,6 +135,8 @@ class SignalGate:
 
     def disarm(self) -> None:
         """Keep them out."""
+        if self.forked:
+            end_fork()
         self._armed = False
         self._task = None
         if self._early:
@@ -123,11 +148,18 @@ class ThreadGate:
 
     def __init__(self) -> None:
         """Begin with nothing running."""
-        self.lock = threading.Lock()
+        # One that its holder may take again: a signal handler or a finaliser of the job's may print in the middle of a print.
+        self.lock = threading.RLock()
+        self.forked = False
+        os.register_at_fork(after_in_child=self._fork)
         self._armed: dict[int, tuple[Running, int, asyncio.Task[Any] | None]] = {}
         self._indexes: dict[str, int] = {}
         self._early: dict[int, str] = {}
         self._used = False
+
+    def _fork(self) -> None:
+        self.forked = True
+        self.lock = threading.RLock()  # another thread may have held it
 
     def begin(self, job: str, index: int) -> None:
         """Say which index a job has in this child."""
@@ -154,6 +186,8 @@ class ThreadGate:
 
     def disarm(self) -> None:
         """Keep them out, and clear one that was set but has not arrived."""
+        if self.forked:
+            end_fork()
         run = _mine()
         with self.lock:
             found = self._armed.pop(self._indexes[run.job.id], None)

@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 import traceback
+from contextvars import copy_context
 from time import monotonic_ns
 from typing import TYPE_CHECKING
 
@@ -36,8 +37,13 @@ class Single:
     def __init__(self, child: Child, control: int) -> None:
         """Take over the process."""
         self._child = child
-        self._write = threading.Lock()
+        self._renew_lock()
+        os.register_at_fork(after_in_child=self._renew_lock)  # another thread may have held it
         self.gate = SignalGate(child, control)
+
+    def _renew_lock(self) -> None:
+        # One that its holder may take again: a signal handler of the job's may print in the middle of a print.
+        self._write = threading.RLock()
 
     def serve(self, permits: socket.socket, results: int) -> None:
         """Run jobs until the permits end."""
@@ -51,13 +57,17 @@ class Single:
             job = child.job(index)
             child.index = index
             start = monotonic_ns()
-            verdict = execute(job, child, child.on_policy)
+            # In a context of its own: what a job sets in context variables (the decimal precision is one) ends with it.
+            verdict = copy_context().run(execute, job, child, child.on_policy)
             end = monotonic_ns()
             guard.restore(job.task)
-            if verdict.plain and verdict.result == "null" and verdict.log is None:
-                write(results, b"%d %d %d\n" % (index, start, end))
-            else:
-                write_all(results, report_line(index, start, end, verdict))
+            if self.gate.forked:
+                os._exit(0)  # forked by a hook
+            with self._write:
+                if verdict.plain and verdict.result == "null" and verdict.log is None:
+                    write(results, b"%d %d %d\n" % (index, start, end))
+                else:
+                    write_all(results, report_line(index, start, end, verdict))
 
     def tell(self, results: int, text: bytes) -> None:
         """Write a line, whole: an interruption waits, and a thread that the job started takes its turn."""
@@ -117,7 +127,7 @@ class Threads:
                 job = self._child.job(index)
             self.gate.begin(job.id, index)
             start = monotonic_ns()
-            verdict = self._child.executor.run(job, self._child, self._child.on_policy)
+            verdict = copy_context().run(self._child.executor.run, job, self._child, self._child.on_policy)
             text = report_line(index, start, monotonic_ns(), verdict)
             self.gate.end(job.id)
             self.tell(results, text)

@@ -64,6 +64,7 @@ class ChildProcess:
         self.solo = False  #: runs a suspect, alone
         self.silent_since = 0  #: the results pipe has ended, though the process may live
         self.cut_off = False  #: killed for that
+        self.garbled = False  #: killed because it reported nonsense
         self.backlog = bytearray()
         self._permits: deque[int] = deque()  #: sent, not known to be taken
         self._unsent: deque[int] = deque()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("packhorse.worker")
 _POLICIES = 5000
 #: A line that begins so is JSON; every other is the plain success of a job without a value.
-_SPECIAL = ord("[")
+_SPECIAL = b"["
 
 
 class Hearing:
@@ -44,10 +44,18 @@ class Hearing:
         ended: list[m.Done] = []
         jobs, observed = child.jobs, child.observed
         for text in lines:
-            if text[0] == _SPECIAL:
-                self._special(child, json.loads(text), ended)
+            try:
+                if text[:1] == _SPECIAL:
+                    body = json.loads(text)
+                else:
+                    index, start, end = map(int, text.split())
+                    body = None
+            except ValueError:
+                self._garbled(child, text)
                 continue
-            index, start, end = map(int, text.split())
+            if body is not None:
+                self._special(child, body, ended)
+                continue
             job = jobs.pop(index, None)
             if job is None:
                 continue  # it was declared lost meanwhile
@@ -57,6 +65,13 @@ class Hearing:
         if ended:
             self._account(child, ended)
         return ended
+
+    def _garbled(self, child: ChildProcess, text: bytes) -> None:
+        """A job wrote into our pipe, or two processes at once: nothing this child says can be believed any more."""
+        if not child.garbled:
+            child.garbled = child.closing = True
+            _log.error("child %d reported what is no report (%r); killed", child.pid, text[:100])
+            child.kill()
 
     def _account(self, child: ChildProcess, ended: list[m.Done]) -> None:
         child.done += len(ended)
