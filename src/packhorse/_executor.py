@@ -11,6 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from . import _failure, _outcome
@@ -45,6 +46,10 @@ OnPolicy = Callable[[Claimed, "Policy"], None]
 #: The counters of a job at its very first attempt, and the verdict on its success behind id and token.
 _FIRST = (0, 0, 0, 0, 0)
 _PLAIN = Verdict("", "", "succeeded", "succeeded", plain=True, result="null")[2:]
+
+
+#: What a function may return whose body has not run at all.
+_UNRUN = frozenset({GeneratorType, CoroutineType, AsyncGeneratorType})
 
 
 class Outcome(NamedTuple):
@@ -245,6 +250,8 @@ class Executor:
         policy = plan.policy
         if isinstance(value, (Retry, Snooze, Cancel)):
             return _asked(value, job, policy)
+        if type(value) in _UNRUN:
+            return _outcome.failed(job, policy.retry, _unrun(value), retry=False)
         if policy.keep_result is False:
             return _outcome.succeeded(job, None)
         keep = None if policy.keep_result is True else float(policy.keep_result)
@@ -257,6 +264,8 @@ class Executor:
 
     def _verdict_of(self, error: BaseException, job: Claimed, plan: Plan) -> Verdict:
         policy = plan.policy
+        if isinstance(error, BaseExceptionGroup):
+            error = _interruption(error) or error
         if isinstance(error, (Retry, Snooze, Cancel)):
             return _asked(error, job, policy)
         if isinstance(error, Interrupted):
@@ -338,6 +347,12 @@ def _asked(signal: Retry | Snooze | Cancel, job: Run, policy: Policy) -> Verdict
     return _outcome.retried(job, policy.retry, text, signal.delay)
 
 
+def _unrun(value: object) -> str:
+    kind = type(value).__name__
+    text = f"returned a {kind}, whose code has not run. Iterate or await it inside the task, or make the task an 'async def'."
+    return _failure.plain("TypeError", text, frames=[])
+
+
 def _dropped(job: Run, value: object, error: BaseException) -> str:
     kind = type(value).__name__
     if isinstance(error, PayloadTooLarge):
@@ -357,6 +372,13 @@ def _logged(verdict: Verdict, run: Running) -> Verdict:
 def _from_user(error: BaseException) -> bool:
     """Tell whether the user's own code raised it, and not the decoding of the job's arguments."""
     return bool(json.loads(_failure.describe(error))["frames"])
+
+
+def _interruption(error: BaseException) -> Interrupted | None:
+    """Return the interruption in a group: a task group wraps what arrives in it."""
+    if isinstance(error, BaseExceptionGroup):
+        return next(filter(None, map(_interruption, error.exceptions)), None)
+    return error if isinstance(error, Interrupted) else None
 
 
 def _is_cancelled_error(error: BaseException) -> bool:
