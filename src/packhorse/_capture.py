@@ -68,7 +68,7 @@ class Capture(io.TextIOBase):
 
     def write(self, text: str) -> int:
         """Keep the text with the running job; outside a job only echo it."""
-        text = text.encode("utf-8", "backslashreplace").decode("utf-8") if not text.isascii() else text
+        text = _storable(text)
         run = running()
         if run is not None:
             keep(run, text, self._listener)
@@ -123,6 +123,11 @@ class _Bytes(io.RawIOBase):
         return len(raw)
 
 
+def _storable(text: str) -> str:
+    """Return text that every store can take: a lone surrogate becomes its escape."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def keep(run: Running, text: str, listener: Listener) -> None:
     """Add text to a run's log and tell the listener."""
     if run.log is None:
@@ -149,7 +154,7 @@ class JobLogHandler(logging.Handler):
             line = self.format(record) + "\n"
         except Exception as error:
             line = f"<log record could not be formatted: {type(error).__name__}>\n"
-        keep(run, line, self._listener)
+        keep(run, _storable(line), self._listener)
 
 
 def install(listener: Listener, echo: bool = True) -> None:
