@@ -7,20 +7,30 @@ audit hook (PEP 578), and the rest is a system call and a few look-ups.
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]
+import contextlib
 import logging
 import os
 import signal
 import sys
 from typing import Any
 
+from .interrupts import SIGNAL
+
 _log = logging.getLogger("packhorse.worker")
 
-_WATCHED = tuple(
-    int(getattr(signal, name))
-    for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGALRM", "SIGCHLD", "SIGUSR1", "SIGUSR2", "SIGPIPE")
-    if hasattr(signal, name)
+_WATCHED = (
+    SIGNAL,
+    *(
+        int(getattr(signal, name))
+        for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGALRM", "SIGCHLD", "SIGUSR1", "SIGUSR2", "SIGPIPE")
+        if hasattr(signal, name)
+    ),
 )
 _ANNOUNCED = frozenset({"os.chdir", "os.putenv", "os.unsetenv"})
+
+
+def _name(number: int) -> str:
+    return f"signal {number}" if number == SIGNAL else signal.Signals(number).name
 
 
 class Guard:
@@ -33,6 +43,7 @@ class Guard:
         os.umask(self._umask)
         self._environ = dict(os.environ)
         self._path = list(sys.path)
+        self._streams = (sys.stdout, sys.stderr)
         # The C function: the one of the signal module builds an enum member at each call.
         self._handlers = tuple((number, _signal.getsignal(number)) for number in _WATCHED)
         self._announced = False
@@ -50,10 +61,15 @@ class Guard:
         if sys.path != self._path:
             changed.append("sys.path")
             sys.path[:] = self._path
+        if (sys.stdout, sys.stderr) != self._streams:
+            changed.append("sys.stdout or sys.stderr")
+            sys.stdout, sys.stderr = self._streams
         for number, handler in self._handlers:
             if _signal.getsignal(number) is not handler:
-                changed.append(f"handler of {signal.Signals(number).name}")
+                changed.append(f"handler of {_name(number)}")
                 signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+                if number == signal.SIGALRM:
+                    signal.setitimer(signal.ITIMER_REAL, 0)  # else it would go off in the next job
         if changed:
             _log.warning("task %s left its process changed (%s); put back", task, ", ".join(changed))
 
@@ -61,7 +77,8 @@ class Guard:
         changed = []
         if self._cwd_changed():
             changed.append("working directory")
-            os.chdir(self._cwd)
+            with contextlib.suppress(OSError):  # it is gone: the next job has no other either
+                os.chdir(self._cwd)
         if dict(os.environ) != self._environ:
             changed.append("environment")
             self._restore_environ()
