@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import stat
@@ -228,6 +229,20 @@ def test_a_full_disk(path: Path) -> None:
     store._db.execute("PRAGMA max_page_count = 1000000")  # type: ignore[attr-defined]
     store.enqueue([job()])
     assert store.find(JobFilter()).total == 2
+
+
+@pytest.mark.parametrize("number, kind", [(errno.ENOSPC, StoreFull), (errno.EIO, StoreUnavailable)])
+def test_a_file_that_cannot_be_made(
+    path: Path, number: int, kind: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "mknod", fail)
+    monkeypatch.setattr(os, "link", fail)
+    with pytest.raises(kind, match=r"jobs\.db .*othing was stored"):
+        open_store(url_of(path))
+    assert list(path.parent.iterdir()) == []
 
 
 def test_a_lock_that_never_goes_away(path: Path) -> None:

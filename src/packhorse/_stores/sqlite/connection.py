@@ -60,11 +60,11 @@ class Connection:
                 "the store. Nothing was stored. Fork before the first enqueue, or start the process anew (spawn)."
             )
         inspect(self._location, create)
-        if create:
-            _make_private(self._path)
         try:
+            if create:
+                _make_private(self._path)
             return self._connected(create)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             self._discard()
             raise translated(error, self._path) from error
         except BaseException:
@@ -260,7 +260,7 @@ def _make_private(path: str) -> None:
         os.mknod(path, stat.S_IFREG | 0o600)
     except FileExistsError:
         return
-    except (AttributeError, PermissionError):  # where only root may do so
+    except (AttributeError, OSError):  # where there is no such thing, or only root may do so
         _link_private(path)
 
 

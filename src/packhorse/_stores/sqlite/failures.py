@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 
@@ -32,10 +33,10 @@ def is_the_stores(error: BaseException) -> bool:
     return code in TRANSIENT or code in _RUINED or code == sqlite3.SQLITE_ERROR
 
 
-def translated(error: sqlite3.Error, path: str) -> PackhorseError:
+def translated(error: sqlite3.Error | OSError, path: str) -> PackhorseError:
     """Return the error of the tree that tells the caller what happened and what to do."""
     code = code_of(error)
-    if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _is_full(path)):
+    if _says_full(error, code, path):
         return StoreFull(
             f"The disk of the job store {path} is full; nothing was stored. Free some space and try again."
         )
@@ -53,11 +54,17 @@ def translated(error: sqlite3.Error, path: str) -> PackhorseError:
             f"The job store {path} lacks a part of its schema ({error}). Was it restored from elsewhere, or a table dropped? "
             "Look at: packhorse db status"
         )
-    if code in TRANSIENT:
+    if code in TRANSIENT or isinstance(error, OSError):
         return StoreUnavailable(
             f"The job store {path} cannot be used at present: {error} ({name_of(error)}). Nothing was stored."
         )
     return BadStore(f"The job store {path} refused what was asked: {error} ({name_of(error)}). Nothing was stored.")
+
+
+def _says_full(error: Exception, code: int, path: str) -> bool:
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOSPC
+    return code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _is_full(path))
 
 
 def _is_full(path: str) -> bool:
