@@ -7,8 +7,9 @@ from contextlib import AbstractContextManager, ExitStack
 from typing import Any, NamedTuple
 
 from . import _runtime
-from ._draft import Draft, new_job
+from ._draft import Draft, content
 from ._job import Job, not_found
+from ._record import NewJob
 from ._runtime import Connection, Source
 from .errors import BadOption, BatchFailed, PackhorseError
 
@@ -33,11 +34,12 @@ class Batch(NamedTuple):
 def put(connection: Connection, drafts: Sequence[Draft[Any]], by: str) -> list[Job[Any]]:
     """Store drafts, all or none, and return their handles."""
     parent = _runtime.parent()
-    new = [new_job(draft, by, parent) for draft in drafts]
+    values = [content(draft, by, parent) for draft in drafts]
+    new = list(map(NewJob._make, values))
     found: list[Job[Any]] = []
     known: list[Job[Any]] = []
     # This loop runs for every job of a bulk: it makes the handle and nothing else.
-    for answer, job, draft in zip(_runtime.enqueue(connection, new), new, drafts, strict=True):
+    for answer, job, draft in zip(_runtime.enqueue(connection, new), values, drafts, strict=True):
         plan = draft._plan
         found.append(Job(connection, plan.codec, plan.fn, answer, job))
         if answer[4] or answer[1] not in _FRESH:  # existing, state
@@ -86,20 +88,18 @@ def batches(drafts: Iterable[Draft[Any]], size: int, source: Source) -> Iterator
     if isinstance(size, bool) or not isinstance(size, int) or size < 1:
         raise BadOption(f"batch= takes a whole number of at least 1, not {size!r}.")
     first, group = 0, list[Draft[Any]]()
-    reader = iter(drafts)
-    while True:
+    # This runs for every job of a bulk, so the loop does little, and ``for`` asks for the next draft by itself.
+    try:
+        for draft in drafts:
+            if draft.__class__ is not Draft or draft._plan.source is not source:
+                _check(draft, source)
+            group.append(draft)
+            if len(group) == size:
+                yield Batch(first, group)
+                first, group = first + size, []
+    except Exception as error:
         index = first + len(group)
-        try:
-            draft = next(reader)
-            _check(draft, source)
-        except StopIteration:
-            break
-        except Exception as error:
-            raise _failed(first, index, f"reading draft {index} failed: {error}") from error
-        group.append(draft)
-        if len(group) == size:
-            yield Batch(first, group)
-            first, group = first + size, []
+        raise _failed(first, index, f"reading draft {index} failed: {error}") from error
     if group:
         yield Batch(first, group)
 

@@ -98,7 +98,7 @@ class Codec:
         which is tried here. Raises ``NotSerialisable`` naming the argument and the path in it, ``NotAnnotated`` for a model
         without an annotation, ``PayloadTooLarge`` above 1 MiB.
         """
-        if _plain(args, 0) and (not kwargs or _plain(kwargs.values(), 0)):
+        if (SCALARS.issuperset(map(type, args)) or _plain(args, 0)) and (not kwargs or _plain(kwargs.values(), 0)):
             text = _write_plain((args, kwargs))
             if text is not None:
                 return text

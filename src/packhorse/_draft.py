@@ -13,7 +13,6 @@ from ._codec import Codec
 from ._ids import new_id
 from ._names import key_list
 from ._options import NONE, UNSET, Merged, Options, Unset, merge
-from ._record import NewJob
 from ._runtime import Source
 from ._task import Task
 from ._templates import Templates, needed
@@ -55,7 +54,7 @@ class Target:
 class Plan:
     """One task on one queue with fixed options: everything that does not change from call to call."""
 
-    __slots__ = ("codec", "fixed", "fixed_id", "fn", "own", "queue", "source", "target", "task", "templates")
+    __slots__ = ("codec", "fits", "fixed", "fixed_id", "fn", "own", "queue", "source", "target", "task", "templates")
 
     def __init__(
         self,
@@ -70,6 +69,8 @@ class Plan:
         using, defaults, app = levels
         self.target = target
         self.fn, self.task = target.fn, target.task
+        #: So many positional arguments fit, without a closer look.
+        self.fits: range = _signature.fitting(target.fn)
         self.queue = queue
         self.source = source
         self.codec = codec
@@ -81,7 +82,7 @@ class Plan:
 
     def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """Return the payload of one call, or raise ``BadArguments`` or ``NotSerialisable``."""
-        if self.fn is not None:
+        if self.fn is not None and (kwargs or len(args) not in self.fits):
             _signature.check_call(self.fn, args, kwargs, self.task)
         return self.codec.encode_call(args, kwargs, self.task, self.fn)
 
@@ -169,10 +170,7 @@ def _tags(tags: Sequence[str]) -> str:
     return json.dumps(tags, separators=(",", ":"))
 
 
-def new_job(draft: Draft[Any], by: str, parent: str | None) -> NewJob:
-    """Return what is stored."""
+def content(draft: Draft[Any], by: str, parent: str | None) -> tuple[Any, ...]:
+    """Return what is stored, the values of a ``NewJob``."""
     plan = draft._plan
-    values = (
-        plan.fixed_id or new_id(), plan.task, plan.queue, draft._payload, *plan.fixed, *draft._own, by, parent
-    )  # fmt: skip
-    return tuple.__new__(NewJob, values)
+    return plan.fixed_id or new_id(), plan.task, plan.queue, draft._payload, *plan.fixed, *draft._own, by, parent

@@ -51,7 +51,20 @@ class Job(Generic[R_co]):
     is deleted or pruned, and ``StoreUnavailable`` when the store does not answer.
     """
 
-    __slots__ = ("_codec", "_connection", "_existing", "_facts", "_fn", "_new")
+    # No object of its own is kept beside a handle, only values and plain tuples: of a hundred thousand handles the garbage
+    # collector would otherwise look at three hundred thousand objects, again and again.
+    __slots__ = (
+        "_codec",
+        "_connection",
+        "_created",
+        "_existing",
+        "_fn",
+        "_id",
+        "_new",
+        "_record",
+        "_scheduled",
+        "_state",
+    )
 
     def __init__(
         self,
@@ -59,29 +72,30 @@ class Job(Generic[R_co]):
         codec: Codec,
         fn: Callable[..., Any] | None,
         facts: Enqueued | JobRecord,
-        new: NewJob | None = None,
+        new: tuple[Any, ...] | None = None,
     ) -> None:
+        """``new`` has the values of the ``NewJob`` that ``facts`` answer; a record needs none."""
         self._connection = connection
         self._codec = codec
         self._fn = fn
-        self._facts = facts
-        self._existing = isinstance(facts, Enqueued) and facts.existing
         self._new = new
+        if new is not None:
+            self._id, self._state, self._created, self._scheduled, self._existing = facts  # type: ignore[misc]
+            self._record: JobRecord | None = None
+        else:
+            self._existing = False
+            self._found(facts)  # type: ignore[arg-type]
 
     # -- the snapshot -----------------------------------------------------------------------------------------------
     @property
     def _content(self) -> NewJob | JobRecord:
         """What was enqueued; from the store's record as soon as there is one."""
-        return self._facts if isinstance(self._facts, JobRecord) else self._new  # type: ignore[return-value]
-
-    @property
-    def _record(self) -> JobRecord | None:
-        return self._facts if isinstance(self._facts, JobRecord) else None
+        return self._record if self._record is not None else NewJob._make(self._new or ())
 
     @property
     def id(self) -> str:
         """Return the id, a UUID as text."""
-        return self._facts.id
+        return self._id
 
     @property
     def task(self) -> str:
@@ -96,7 +110,7 @@ class Job(Generic[R_co]):
     @property
     def state(self) -> str:
         """Return scheduled, blocked, queued, running, retrying, succeeded, failed or cancelled."""
-        return self._facts.state
+        return self._state
 
     @property
     def args(self) -> tuple[Any, ...]:
@@ -141,12 +155,12 @@ class Job(Generic[R_co]):
     @property
     def created_at(self) -> datetime:
         """Return when it was stored."""
-        return moment(self._facts.created_at)
+        return moment(self._created)
 
     @property
     def scheduled_at(self) -> datetime | None:
         """Return the future time it was (last) asked to run at, if any."""
-        return moment_or_none(self._facts.scheduled_at)
+        return moment_or_none(self._scheduled)
 
     @property
     def started_at(self) -> datetime | None:
@@ -306,7 +320,10 @@ class Job(Generic[R_co]):
         return self
 
     def _found(self, record: JobRecord) -> None:
-        self._facts = record
+        self._record = record
+        self._id, self._state = record.id, record.state
+        self._created, self._scheduled = record.created_at, record.scheduled_at
+        self._new = None
 
     def _wait_on(self, deadline: Deadline) -> None:
         """Wait for the end of what takes longer, on a connection that is told of changes."""

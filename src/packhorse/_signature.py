@@ -24,20 +24,8 @@ def check_call(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[st
 
     Decorated functions count as what they wrap. A function whose signature Python does not know is not checked.
     """
-    if type(fn) is types.FunctionType and not kwargs:
-        code = fn.__code__
-        given = len(args)
-        if (
-            not code.co_kwonlyargcount
-            and not code.co_flags & _VARIADIC
-            and given <= code.co_argcount
-            and given >= code.co_argcount - len(fn.__defaults__ or ())
-        ):
-            return
-    _check_slowly(fn, args, kwargs, name)
-
-
-def _check_slowly(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], name: str) -> None:
+    if not kwargs and len(args) in fitting(fn):
+        return
     signature = signature_of(fn)
     if signature is None:
         return
@@ -45,6 +33,16 @@ def _check_slowly(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping
         signature.bind(*args, **kwargs)
     except TypeError as error:
         raise BadArguments(_message(signature, args, kwargs, name, str(error))) from None
+
+
+def fitting(fn: Callable[..., Any] | None) -> range:
+    """Return how many positional arguments surely fit ``fn``, if it gets no others; empty where a closer look is needed."""
+    if type(fn) is not types.FunctionType:
+        return range(0)
+    code = fn.__code__
+    if code.co_kwonlyargcount or code.co_flags & _VARIADIC:
+        return range(0)
+    return range(code.co_argcount - len(fn.__defaults__ or ()), code.co_argcount + 1)
 
 
 def signature_of(fn: Callable[..., Any]) -> inspect.Signature | None:

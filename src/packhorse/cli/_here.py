@@ -69,11 +69,11 @@ def _not_runnable(name: str) -> str:
 
 
 def _encoded(found: Found, app: Any, args: list[Any], kwargs: dict[str, Any], options: dict[str, Any]) -> NewJob:
-    from .._draft import new_job
+    from .._draft import content
     from .._queue import Queue
 
     draft = Queue(app=app).using(**options).draft(found.target or found.name, *args, **kwargs)
-    return new_job(draft, "{}", None)
+    return NewJob._make(content(draft, "{}", None))
 
 
 def _claimed(new: NewJob) -> Claimed:
