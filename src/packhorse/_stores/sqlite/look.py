@@ -6,6 +6,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from ..._record import AttemptRecord, JobRecord, QueueRecord, WorkerRecord
 from ...errors import AmbiguousId
@@ -17,7 +18,7 @@ from .states import NAMES
 _COUNT_LIMIT = 10_000
 #: For an id given by its ending, all ids are looked at, for so many seconds.
 _ENDING_PATIENCE = 1.0
-_ENDING_STEP = 50_000
+_ENDING_STEP = 100_000
 
 
 class Looking(Connection):
@@ -48,17 +49,19 @@ class Looking(Connection):
     def _with_ending(self, db: sqlite3.Connection, ending: str) -> tuple[list[str], int, bool]:
         """Return the ids that end so, newest first, how many were looked at, and whether that were all."""
         deadline = time.monotonic() + _ENDING_PATIENCE
+        values: dict[str, Any] = {"ns": self._ns, "ending": ending, "below": None, "size": _ENDING_STEP}
         found: list[str] = []
-        looked, below = 0, None
+        looked = 0
         while True:
-            values = {"ns": self._ns, "ending": ending, "below": below, "limit": _ENDING_STEP}
-            number, below, ids = db.execute(sql("look", "ending"), values).fetchone()
-            found += json.loads(ids)
-            looked += number
-            if number < _ENDING_STEP or len(found) > 1:
+            start = db.execute(sql("look", "stretch"), values).fetchone()
+            values["from"] = start[0] if start else ""
+            found += (row[0] for row in db.execute(sql("look", "ending"), values).fetchall())
+            if start is None or len(found) > 1:
                 return found[:5], looked, True
+            looked += _ENDING_STEP
             if time.monotonic() > deadline:
                 return found, looked, False
+            values["below"] = start[0]
 
     def attempts(self, job: str) -> list[AttemptRecord]:
         """Return the ended runs, oldest first. A success at the first attempt is made up from the job itself."""

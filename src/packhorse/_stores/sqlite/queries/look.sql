@@ -12,9 +12,13 @@ SELECT r.id, r.seq, task, queue, state, payload, priority, rank, created_at, sch
   FROM json_each(:ids) AS e CROSS JOIN packhorse_records r ON r.ns = :ns AND r.id = e.value
  ORDER BY e.key
 
--- name: ending (one stretch of the ids, newest first: how many there were, where it ended, and which end so)
-SELECT count(*), min(id), json_group_array(id) FILTER (WHERE substr(id, -8) = :ending)
-  FROM (SELECT id FROM packhorse_jobs WHERE ns = :ns AND (:below IS NULL OR id < :below) ORDER BY id DESC LIMIT :limit)
+-- name: ending (in one stretch of the ids)
+SELECT id FROM packhorse_jobs
+ WHERE ns = :ns AND id >= :from AND (:below IS NULL OR id < :below) AND substr(id, -8) = :ending
+ ORDER BY id DESC LIMIT 5
+
+-- name: stretch (where the one before this begins)
+SELECT id FROM packhorse_jobs WHERE ns = :ns AND (:below IS NULL OR id < :below) ORDER BY id DESC LIMIT 1 OFFSET :size - 1
 
 -- name: total
 SELECT coalesce(sum(n_queued + n_running + n_scheduled + n_retrying + n_blocked + n_succeeded + n_failed + n_cancelled), 0)
