@@ -26,14 +26,22 @@ class Held:
     def settled(self, runs: list[Done]) -> None:
         """Forget what the store has confirmed."""
         with self._lock:
-            pop = self._tokens.pop
+            tokens = self._tokens
             for run in runs:
-                pop(run[0][0], None)
+                job = run[0]
+                if tokens.get(job[0]) == job[1]:
+                    del tokens[job[0]]
 
-    def forget(self, job: str) -> None:
-        """Forget a job that is no longer mine."""
+    def forget(self, job: str, token: str) -> None:
+        """Forget a run that is no longer mine; the same job may have been claimed anew meanwhile."""
         with self._lock:
-            self._tokens.pop(job, None)
+            if self._tokens.get(job) == token:
+                del self._tokens[job]
+
+    def jobs(self) -> list[str]:
+        """Return the ids of all held."""
+        with self._lock:
+            return list(self._tokens)
 
     def clear(self) -> None:
         """Forget all."""

@@ -99,11 +99,10 @@ class Refused(NamedTuple):
 
 
 class Nothing(NamedTuple):
-    """To main: a claim found nothing that could run now."""
+    """To main: a claim found nothing that could run now, when so many messages about ended runs had been settled (-1: some had
+    not)."""
 
-
-class Settled(NamedTuple):
-    """To main: nothing is unsettled any more."""
+    settled: int
 
 
 class Gone(NamedTuple):

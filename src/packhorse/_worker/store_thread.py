@@ -17,8 +17,9 @@ from . import mailbox as m
 from .held import Held
 from .identity import Identity
 from .lock import forget, proves_dead
+from .news import Unreported
 from .outage import Outage
-from .shapes import claimed_again, report_of, verdicts_of
+from .shapes import claimed_again, verdicts_of
 
 _log = logging.getLogger("packhorse.store")
 
@@ -63,7 +64,8 @@ class StoreThread(threading.Thread):
         self._ended: list[m.Done] = []
         self._oldest = 0.0
         self._idle = False
-        self._news: list[m.News] = []
+        self._news = Unreported()
+        self._taken = 0  #: messages about ended runs
         self._want: m.Want | None = None
         self._claim_no = 0
         self._turn = 0
@@ -152,9 +154,11 @@ class StoreThread(threading.Thread):
         store = self._reopen()
         self.calling_since = monotonic()
         if self._news:
-            self._report(store)  # before the settles: a run's last news bear its token
+            self._news.report(store, self._identity.id)  # before the settles: a run's last news bear its token
         if self._ended and self._settle_due():
             self._settle(store)
+        if monotonic() >= min(self._next_due, self._next_poll):
+            self._promote(store, monotonic())  # before the claim: with burst, finding nothing ends the worker
         if self._want is not None and self._look and not self._draining:
             self._claim(store)
         self._chores(store)
@@ -200,7 +204,7 @@ class StoreThread(threading.Thread):
             case m.Hint():
                 self._hinted()
             case m.Told(news):
-                self._news.extend(news)
+                self._news.add(news)
             case m.Resolve(lines):
                 self._serve_lines(lines)
             case _:
@@ -220,6 +224,7 @@ class StoreThread(threading.Thread):
                 self._finish_by = deadline
 
     def _take_ended(self, runs: list[m.Done], idle: bool) -> None:
+        self._taken += 1
         if not self._ended:
             self._oldest = monotonic()
         self._ended.extend(runs)
@@ -253,25 +258,22 @@ class StoreThread(threading.Thread):
                 self._odd(odd.how, odd.job)
             del self._ended[: len(batch)]
             self._held.settled(batch)
+            self._expect(batch)
             self._look = True  # what ended may have enqueued, or be queued again
             if len(self._ended) < SETTLE_AT:
                 break
-        self._main.put(m.Settled())
+
+    def _expect(self, batch: list[m.Done]) -> None:
+        """Look for retries and the like when they are due, and not a second later."""
+        waits = [verdict.delay for _, _, _, verdict in batch if verdict and verdict.state in ("retrying", "scheduled")]
+        if waits:
+            self._next_due = min(self._next_due, monotonic() + min(waits))
 
     def _odd(self, how: str, job: str) -> None:
         if how == "stale":
             _log.warning("job %s: a late outcome was refused, the job had been given to another run", job)
         elif how == "unstorable":
             _log.error("job %s: its outcome could not be stored; the job is failed", job)
-
-    def _report(self, store: Store) -> None:
-        now = monotonic_ns()
-        news, self._news = self._news, []
-        try:
-            store.report(self._identity.id, [report_of(each, now) for each in news])
-        except StoreUnavailable:
-            self._news = news + self._news
-            raise
 
     # -- claiming -----------------------------------------------------------------------------------------------------
     def _claim(self, store: Store) -> None:
@@ -289,7 +291,7 @@ class StoreThread(threading.Thread):
             self._main.put(m.Jobs(claim.jobs))
         else:
             self._look = False
-            self._main.put(m.Nothing())
+            self._main.put(m.Nothing(self._taken if not self._ended else -1))
             self.armed.set()
 
     def _order(self) -> list[str] | None:
@@ -305,8 +307,6 @@ class StoreThread(threading.Thread):
     # -- chores -------------------------------------------------------------------------------------------------------
     def _chores(self, store: Store) -> None:
         now = monotonic()
-        if now >= self._next_due or now >= self._next_poll:
-            self._promote(store, now)
         if now >= self._next_poll:
             self._next_poll = now + _POLL
             store.expire()
@@ -363,8 +363,7 @@ class StoreThread(threading.Thread):
         self._held.clear()
         self._ended.clear()
         self._news.clear()
-        self._want = None
-        self._claim_no = 0
+        self._want = None  # but the claims are numbered on: a beat under way may bear the last number
         self._drop_store()
         self._identity.renew()
 
@@ -385,9 +384,10 @@ class StoreThread(threading.Thread):
     # -- the end ------------------------------------------------------------------------------------------------------
     def _finished(self) -> bool:
         assert self._finish_by is not None
-        if self._ended and monotonic() < self._finish_by:
+        # What a claim brought after main had counted is on its way back from there.
+        left = self._held.jobs()
+        if left and monotonic() < self._finish_by:
             return False
-        left = [job.id for job, _, _, _ in self._ended]
         if not left:
             try:
                 if self._store is not None:

@@ -59,8 +59,8 @@ class Supervisor:
         self._at: Place | None = None
         self._place: dict[str, str] | None = None  #: the same, as the children are told
         self.opened = False
-        self._nothing = False  #: the last claim found nothing
-        self._unsettled = False
+        self._nothing = -1  #: so many of the next had been settled when a claim found nothing
+        self._told = 0  #: messages to the store thread about ended runs
         self.ending = Ending(self)
         self._exit: int | None = None
         self._reborn = False
@@ -137,7 +137,7 @@ class Supervisor:
         self._selector.select(seconds)
 
     def _end_burst(self) -> None:
-        if self.config.burst and self._nothing and not self._unsettled and self.outstanding() == 0:
+        if self.config.burst and self._nothing == self._told and self.outstanding() == 0:
             self.ending.begin()
 
     def _clean_up(self) -> None:
@@ -284,8 +284,7 @@ class Supervisor:
     def ended(self, runs: list[m.Done]) -> None:
         """Pass ended runs on to be settled."""
         assert self.store is not None
-        self._unsettled = True
-        self._nothing = False
+        self._told += 1
         self.store.inbox.put(m.Ended(runs, self.outstanding() == 0))
 
     def parked(self, job: Claimed) -> None:
@@ -329,12 +328,10 @@ class Supervisor:
     def _accept(self, item: object) -> None:
         match item:
             case m.Jobs(jobs):
-                self._nothing = False
+                self._nothing = -1
                 self._received(jobs)
-            case m.Nothing():
-                self._nothing = True
-            case m.Settled():
-                self._unsettled = False
+            case m.Nothing(settled):
+                self._nothing = settled
             case m.Beaten(reply):
                 self.timers.ordered(reply)
                 self._try_lines(reply.lines)
@@ -352,8 +349,8 @@ class Supervisor:
     def _received(self, jobs: list[Claimed]) -> None:
         if self.ending.begun:
             self.give_back(jobs, "the worker is stopping")
-            return
-        self.dispatch.received(jobs)
+        elif not self._reborn:  # else they were claimed by the one that was declared dead
+            self.dispatch.received(jobs)
 
     def _try_lines(self, lines: list[str]) -> None:
         """Jobs wait whose task somebody did not know: ask a child whether we do."""
@@ -391,6 +388,7 @@ class Supervisor:
         self.dispatch.take_waiting()
         for child in self.crew.children.values():
             child.jobs.clear()
+            child.closing = True
             child.kill()
         assert self.store is not None
         self.store.inbox.put(m.Reborn())

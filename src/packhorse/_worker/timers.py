@@ -141,11 +141,13 @@ class Timers:
                     seen = child.observed.setdefault(index, Observed(self._began(child, now)))
                     if seen.stop_at is None:
                         self.stop(child, index, seen, "cancelled", now)
+                elif key in cancelled:
+                    self._supervisor.give_back(child.withdraw(), None)  # going back ends it; the others are claimed again
 
     def _drop(self, child: ChildProcess, index: int, running: bool) -> None:
         job = child.jobs[index]
         _log.warning("job %s is no longer ours; stopping this run", job.id)
-        self._supervisor.held.forget(job.id)
+        self._supervisor.held.forget(job.id, job.token)
         if running:
             child.doomed[index] = "lost"
             child.closing = True
