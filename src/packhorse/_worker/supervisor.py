@@ -178,6 +178,8 @@ class Supervisor:
                 self._tell_place(child)
 
     def _child_event(self, child: ChildProcess, fd: int, mask: int) -> None:
+        if self.crew.children.get(child.pid) is not child:
+            return  # an event of this turn came before, and buried it
         if fd == child.payload:
             child.flush()
             self.watch_backlog(child)
