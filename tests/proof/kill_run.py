@@ -105,6 +105,7 @@ def execute(options: argparse.Namespace, seed: int, directory: Path) -> Run:
     ghosts_left = sum(1 for job in store.get(killer.ghosts) if job.state not in ("succeeded", "failed", "cancelled"))
     store.close()
     _outside(result, url, codes, workers, producer)
+    _own_faults(result, directory, workers)
     slots = options.processes * options.threads
     return Run(
         seed, directory, killer, result, time.monotonic() - began, slots, _said(directory, "late outcome"), ghosts_left
@@ -156,6 +157,16 @@ def _outside(result: Judgement, url: str, codes: list[int], workers: list[Worker
         (answer,) = sqlite3.connect(url.removeprefix("sqlite:///")).execute("PRAGMA integrity_check").fetchone()
         if answer != "ok":
             result.wrong(f"integrity_check: {answer}")
+
+
+def _own_faults(result: Judgement, directory: Path, workers: list[Worker]) -> None:
+    """A worker may give up when its children are killed while they start, and for no other reason."""
+    for words in ("Traceback (most recent call last)", "internal error"):
+        if _said(directory, words):
+            result.wrong(f"a worker's log says: {words}")
+    gave_up = sum(worker.deaths.count(70) for worker in workers)
+    if gave_up != _said(directory, "its children die while they start"):
+        result.wrong(f"{gave_up} workers ended with exit code 70, and not all said why")
 
 
 def _said(directory: Path, words: str) -> int:
