@@ -70,6 +70,10 @@ def frame(kind: str, body: Any) -> bytes:
     return LENGTH.pack(len(data)) + data
 
 
+class SupervisorGone(EOFError):
+    """The pipe from the supervisor has ended: it is dead."""
+
+
 class FrameReader:
     """Reads frames from a blocking descriptor."""
 
@@ -79,7 +83,7 @@ class FrameReader:
         self._buffer = bytearray()
 
     def read(self) -> tuple[str, Any]:
-        """Return the next frame; raises ``EOFError`` when the supervisor is gone."""
+        """Return the next frame; raises ``SupervisorGone`` at the end of the pipe."""
         (size,) = LENGTH.unpack(self._take(LENGTH.size))
         head, _, rows = self._take(size).decode("ascii").partition(_ROW)
         kind, body = json.loads(head)
@@ -91,7 +95,7 @@ class FrameReader:
         while len(self._buffer) < size:
             data = os.read(self._fd, max(65536, size - len(self._buffer)))
             if not data:
-                raise EOFError
+                raise SupervisorGone
             self._buffer += data
         taken = bytes(self._buffer[:size])
         del self._buffer[:size]
