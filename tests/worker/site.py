@@ -181,7 +181,7 @@ class Site:
         self.mark(name).write_text("go\n")
 
     def close(self) -> None:
-        """End whatever still runs."""
+        """End whatever still runs; no worker may have had a fault of its own."""
         for worker in self.workers:
             with contextlib.suppress(ProcessLookupError):
                 for pid in [*descendants(worker.pid), worker.pid]:
@@ -190,6 +190,8 @@ class Site:
             worker.process.wait()
         if self._store is not None:
             self._store.close()
+        faulty = [worker.output for worker in self.workers if "internal error" in worker.output]
+        assert not faulty, faulty[0]
 
 
 def descendants(pid: int, depth: int = 5) -> list[int]:
