@@ -63,9 +63,7 @@ def failed(
     """An exception, or a time limit. ``retry`` is False if the policy does not want this kind of error."""
     if retry and job.failures < policy.retries:
         delay = policy.delay(job.failures + 1, rng)
-        return Verdict(
-            job.id, job.token, "retry", "retrying", error=error, reason=reason, delay=delay, failures=1
-        )
+        return Verdict(job.id, job.token, "retry", "retrying", error=error, reason=reason, delay=delay, failures=1)
     return Verdict(job.id, job.token, "failed", "failed", error=error, reason=reason, failures=1)
 
 
@@ -112,9 +110,7 @@ def parked(job: Run, queue: str) -> Verdict:
     )
 
 
-def crashed(
-    job: Run, error: str, what: str, *, alone: bool = True, rng: random.Random | None = None
-) -> Verdict:
+def crashed(job: Run, error: str, what: str, *, alone: bool = True, rng: random.Random | None = None) -> Verdict:
     """The process died under the job. ``alone`` is False if other jobs ran in it: then it is a suspect and runs next alone,
     and the death does not count towards poison."""
     if job.crash_fails:
@@ -141,3 +137,18 @@ def lost(job: Run, what: str, *, started: bool) -> Verdict:
         poison = f"poison: lost {job.losses + 1}×, last: {what}"
         return Verdict(job.id, job.token, "lost", "failed", reason=poison, losses=1)
     return Verdict(job.id, job.token, "lost" if started else "released", "queued", reason=what, losses=1)
+
+
+def unstorable(verdict: Verdict, problem: str) -> Verdict:
+    """The store cannot write this verdict: the job fails, saying why, and holds up no other."""
+    safe = problem.encode("ascii", "backslashreplace").decode()
+    return Verdict(
+        verdict.job,
+        verdict.token,
+        "failed",
+        "failed",
+        started=verdict.started,
+        ended=verdict.ended,
+        reason=f"outcome cannot be stored: {safe}",
+        failures=1,
+    )

@@ -10,6 +10,7 @@ Errors: ``StoreUnavailable`` when the store did not answer in time or is gone (t
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -62,6 +63,33 @@ class JobFilter(NamedTuple):
     def empty(self) -> bool:
         """Tell whether it would match every job."""
         return self == JobFilter()
+
+    def fits(self, job: JobRecord) -> bool:
+        """Tell whether all conditions given hold: what a filter means, whatever index a store used on the way."""
+        return (
+            (not self.ids or job.id in self.ids)
+            and (not self.states or job.state in self.states)
+            and (self.queue is None or job.queue == self.queue)
+            and (self.task is None or job.task == self.task)
+            and (self.parent is None or job.parent == self.parent)
+            and (self.since is None or job.created_at >= self.since)
+            and (self.until is None or job.created_at < self.until)
+            and (self.tag is None or self.tag in json.loads(job.tags or "[]"))
+            and (self.meta is None or _has_meta(job, self.meta))
+            and (self.text is None or _has_text(job, self.text))
+        )
+
+
+def _has_meta(job: JobRecord, wanted: Mapping[str, object]) -> bool:
+    stored = json.loads(job.meta or "{}")
+    return all(key in stored and stored[key] == value for key, value in wanted.items())
+
+
+def _has_text(job: JobRecord, text: str) -> bool:
+    """Look for a text as it is, and as it reads inside JSON."""
+    columns = (job.id, job.task, job.payload, job.meta, job.tags, job.error, job.reason)
+    forms = (text, json.dumps(text)[1:-1])
+    return any(form in column for column in columns if column is not None for form in forms)
 
 
 class Page(NamedTuple):

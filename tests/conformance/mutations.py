@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from packhorse._stores.memory import _claim, _enqueue, _find, _operate, _settle
+from packhorse._store import JobFilter
+from packhorse._stores.memory import _claim, _enqueue, _operate, _settle
 
 Seed = tuple[str, list[Any], str, Callable[..., Any]]
 
@@ -114,9 +115,9 @@ BUGS: dict[str, Seed] = {
     "meta is replaced whole": ("report", [_claim], "merged", lambda old, new: new),
     "a filter ignores its time": (
         "find",
-        [_find],
+        [JobFilter],
         "fits",
-        lambda job, which, right=_find.fits: right(job, which._replace(until=None)),
+        lambda which, job, right=JobFilter.fits: right(which._replace(until=None), job),
     ),
     "everything counts as applied": (
         "settle",

@@ -8,10 +8,9 @@ from .. import __version__
 from ..errors import ConfigError
 from .config import Connect, WorkerConfig
 
-
 _LACKS = (
-    "packhorse worker: this is not Linux, so some things are missing: a child notices its supervisor's death only when its job has\n"
-    "  ended, what a dead child leaves running is not killed, and a new job is noticed by polling (up to 250 ms later)."
+    "packhorse worker: this is not Linux, so some things are missing: a child notices its supervisor's death only when its\n"
+    "  job has ended, what a dead child leaves running is not killed, and a new job is noticed by polling (up to 250 ms later)."
 )
 
 
@@ -28,8 +27,12 @@ def run_worker(config: WorkerConfig, connect: Connect) -> int:
     from .supervisor import Supervisor
 
     # The store thread comes back from a call many times a second: it must not wait 5 ms for the main thread each time.
+    before = sys.getswitchinterval()
     sys.setswitchinterval(0.0005)
-    return Supervisor(config, connect, __version__, _say).run()
+    try:
+        return Supervisor(config, connect, __version__, _say).run()
+    finally:
+        sys.setswitchinterval(before)
 
 
 def _say(line: str) -> None:

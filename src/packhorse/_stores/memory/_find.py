@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
@@ -35,7 +34,7 @@ def find(tables: Tables, which: JobFilter, limit: int, after: int | None) -> Pag
     """Return matching jobs, newest first."""
     total = len(tables.jobs)
     below = (job for job in reversed(tables.jobs.values()) if after is None or job.seq < after)
-    found = list(islice((job for job in below if fits(job, which)), limit + 1))
+    found = list(islice((job for job in below if which.fits(job)), limit + 1))
     if len(found) > limit:
         last = found[limit - 1].seq if limit else after
         searched = sum(1 for job in tables.jobs.values() if last is not None and job.seq >= last)
@@ -45,7 +44,7 @@ def find(tables: Tables, which: JobFilter, limit: int, after: int | None) -> Pag
 
 def matching(tables: Tables, which: JobFilter) -> Iterator[JobRecord]:
     """Yield the jobs that are meant."""
-    return (job for job in _candidates(tables, which) if fits(job, which))
+    return (job for job in _candidates(tables, which) if which.fits(job))
 
 
 def _candidates(tables: Tables, which: JobFilter) -> Iterable[JobRecord]:
@@ -54,33 +53,6 @@ def _candidates(tables: Tables, which: JobFilter) -> Iterable[JobRecord]:
     if which.states and which.queue is not None:
         return [job for state in dict.fromkeys(which.states) for job in tables.inside(f"state {state}", which.queue)]
     return list(tables.jobs.values())
-
-
-def fits(job: JobRecord, which: JobFilter) -> bool:
-    """Tell whether all conditions given hold."""
-    return (
-        (not which.ids or job.id in which.ids)
-        and (not which.states or job.state in which.states)
-        and (which.queue is None or job.queue == which.queue)
-        and (which.task is None or job.task == which.task)
-        and (which.parent is None or job.parent == which.parent)
-        and (which.since is None or job.created_at >= which.since)
-        and (which.until is None or job.created_at < which.until)
-        and (which.tag is None or which.tag in json.loads(job.tags or "[]"))
-        and (which.meta is None or _has_meta(job, which))
-        and (which.text is None or _has_text(job, which.text))
-    )
-
-
-def _has_meta(job: JobRecord, which: JobFilter) -> bool:
-    stored = json.loads(job.meta or "{}")
-    return all(key in stored and stored[key] == value for key, value in (which.meta or {}).items())
-
-
-def _has_text(job: JobRecord, text: str) -> bool:
-    columns = (job.id, job.task, job.payload, job.meta, job.tags, job.error, job.reason)
-    forms = (text, json.dumps(text)[1:-1])
-    return any(form in column for column in columns if column is not None for form in forms)
 
 
 def log(tables: Tables, job: str, token: str | None) -> list[tuple[str, str, int]]:

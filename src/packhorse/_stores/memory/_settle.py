@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ... import _outcome
 from ..._record import FINAL, AttemptRecord, JobRecord, Settled, Verdict, rank
 from ._claim import holds, same_token
 from ._clock import micros
@@ -24,7 +25,7 @@ def _settle_one(tables: Tables, now: int, verdict: Verdict) -> Settled | None:
         return _refuse(tables, job, verdict)
     problem = unstorable(verdict)
     if problem is not None:
-        verdict = _instead(verdict, problem)
+        verdict = _outcome.unstorable(verdict, problem)
     job = _apply(tables, now, job, verdict)
     if problem is not None:
         return Settled(verdict.job, verdict.token, "unstorable", job.state)
@@ -73,19 +74,6 @@ def unstorable(verdict: Verdict) -> str | None:
     except UnicodeEncodeError as error:
         return str(error)
     return None
-
-
-def _instead(verdict: Verdict, problem: str) -> Verdict:
-    return Verdict(
-        verdict.job,
-        verdict.token,
-        "failed",
-        "failed",
-        started=verdict.started,
-        ended=verdict.ended,
-        reason=f"outcome cannot be stored: {problem}",
-        failures=1,
-    )
 
 
 def _apply(tables: Tables, now: int, job: JobRecord, verdict: Verdict) -> JobRecord:

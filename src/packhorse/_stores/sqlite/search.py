@@ -44,7 +44,7 @@ class Searching(Connection):
         searched, last = 0, after
         for seqs in _in_parts(self._seqs(db, which, newest=True, start=after), max(limit, 50) + 1):
             for job in records.by_seq(db, json.dumps(seqs)):
-                if not fits(job, which):
+                if not which.fits(job):
                     searched += 1
                 elif len(found) == limit:
                     return Page(found, last, searched, total)
@@ -64,7 +64,7 @@ class Searching(Connection):
             return found
         narrowed = _with_states(which, wanted)
         for seqs in _in_parts(self._seqs(db, narrowed, newest=False, start=None), 500):
-            found += (job for job in records.by_seq(db, json.dumps(seqs)) if fits(job, narrowed))
+            found += (job for job in records.by_seq(db, json.dumps(seqs)) if narrowed.fits(job))
             if len(found) >= limit:
                 break
         return found[:limit]
@@ -164,31 +164,3 @@ def _with_states(which: JobFilter, states: tuple[State, ...]) -> JobFilter:
         which.ids, states, which.queue, which.task, which.tag, which.meta, which.text, which.parent,
         which.since, which.until,
     )  # fmt: skip
-
-
-def fits(job: JobRecord, which: JobFilter) -> bool:
-    """Tell whether all conditions given hold."""
-    return (
-        (not which.ids or job.id in which.ids)
-        and (not which.states or job.state in which.states)
-        and (which.queue is None or job.queue == which.queue)
-        and (which.task is None or job.task == which.task)
-        and (which.parent is None or job.parent == which.parent)
-        and (which.since is None or job.created_at >= which.since)
-        and (which.until is None or job.created_at < which.until)
-        and (which.tag is None or which.tag in json.loads(job.tags or "[]"))
-        and (which.meta is None or _has_meta(job, which))
-        and (which.text is None or _has_text(job, which.text))
-    )
-
-
-def _has_meta(job: JobRecord, which: JobFilter) -> bool:
-    stored = json.loads(job.meta or "{}")
-    return all(key in stored and stored[key] == value for key, value in (which.meta or {}).items())
-
-
-def _has_text(job: JobRecord, text: str) -> bool:
-    """Look for a text as it is, and as it reads inside JSON."""
-    columns = (job.id, job.task, job.payload, job.meta, job.tags, job.error, job.reason)
-    forms = (text, json.dumps(text)[1:-1])
-    return any(form in column for column in columns if column is not None for form in forms)

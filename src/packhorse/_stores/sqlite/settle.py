@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from ... import _outcome
 from ..._record import FINAL, LOG_LIMIT, Settled, Verdict, rank
 from ...errors import StoreError
 from . import batches
@@ -74,7 +75,7 @@ class Settling(Connection):
 
     def _settle_instead(self, db: sqlite3.Connection, now: int, verdict: Verdict, problem: str) -> list[Settled]:
         counts = Counts()
-        answer = self._settle_one(db, now, _instead(verdict, problem), counts)
+        answer = self._settle_one(db, now, _outcome.unstorable(verdict, problem), counts)
         counts.write(db)
         return [answer or Settled(verdict.job, verdict.token, "unstorable", "failed")]
 
@@ -244,17 +245,3 @@ def _refuse(db: sqlite3.Connection, job: _Job, verdict: Verdict) -> Settled:
 def _is_the_verdicts(error: Exception) -> bool:
     """Tell whether a value in a verdict is to blame, and not the store."""
     return not isinstance(error, (StoreError, OSError)) and code_of(error) not in TRANSIENT
-
-
-def _instead(verdict: Verdict, problem: str) -> Verdict:
-    safe = problem.encode("ascii", "backslashreplace").decode()
-    return Verdict(
-        verdict.job,
-        verdict.token,
-        "failed",
-        "failed",
-        started=verdict.started,
-        ended=verdict.ended,
-        reason=f"outcome cannot be stored: {safe}",
-        failures=1,
-    )
