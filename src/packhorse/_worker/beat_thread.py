@@ -30,6 +30,7 @@ STUCK_AFTER = 30.0
 #: A store call may take so long before it counts as stuck.
 CALL_LIMIT = 60.0
 _FEW = 200
+_SECOND_LOOK = 2.0
 
 
 class Pulse:
@@ -175,7 +176,8 @@ class BeatThread(threading.Thread):
 
     def _check_pulse(self) -> None:
         stuck = self._pulse.stuck_for()
-        if stuck > STUCK_AFTER:
+        if stuck > STUCK_AFTER and not self._over.wait(_SECOND_LOOK) and self._pulse.stuck_for() > STUCK_AFTER:
+            # Looked at twice: a worker that was paused as a whole has all its threads turn again, but in any order.
             # Without beats others will take our jobs; better to be gone than to be half alive.
             print(f"packhorse worker: the supervisor has not turned for {stuck:.0f} s; giving up", file=sys.stderr)
             faulthandler.dump_traceback(all_threads=True)
