@@ -46,6 +46,9 @@ class Dispatch:
         if self.waiting:
             jobs, self.waiting = self.waiting, []
             self._place(jobs)
+        if self._supervisor.crew.broken:
+            # No child will come for them soon; a healthy worker may have one.
+            self._supervisor.give_back(self.take_waiting(), "its worker cannot start a process")
 
     def take_waiting(self) -> list[Claimed]:
         """Give up what waits."""
@@ -66,10 +69,9 @@ class Dispatch:
         store.inbox.put(want)
 
     def _wanted(self, serving: list[ChildProcess]) -> m.Want | None:
+        serving = [child for child in serving if not child.solo]  # the others go on beside a suspect
         slots = len(serving) * self._slots
         busy = sum(len(child.jobs) for child in serving)
-        if any(child.solo for child in serving):
-            return None
         target = min(_MOST, slots * (1 + self._ahead()))
         if busy >= slots and busy * 2 > target:
             return None
