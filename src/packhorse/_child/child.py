@@ -36,7 +36,6 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 #: A job that has printed more than is kept tells its newest lines this often (seconds).
 _FLOOD_PAUSE = 0.5
-_POLICIES_KNOWN = 1000
 #: So many characters always fit into a line that a pipe takes whole.
 _FORK_PIECE = 300
 _STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, SIGNAL)
@@ -105,7 +104,9 @@ class Child:
         self._results = results
         self._settings = settings
         self._jobs: dict[int, Claimed] = {}
-        self._policies: set[tuple[str, str | None]] = set()
+        self._policies: set[str] = set()  #: tasks whose limits are told
+        self._orders_due = 0
+        self._orders_read = 0
         self._floods: dict[str, float] = {}
         self.index = -1  #: of the job that runs, in a one-slot child
         self.executor: Executor
@@ -188,11 +189,14 @@ class Child:
         return self._jobs.pop(index)
 
     def obey(self) -> None:
-        """Read the next frame, since an order says so."""
-        self._read()
+        """Read up to the next order. Frames of jobs whose permits were taken back may stand before it."""
+        self._orders_due += 1
+        while self._orders_read < self._orders_due:
+            self._read()
 
     def _read(self) -> None:
         kind, body = self._reader.read()
+        self._orders_read += kind != "jobs"
         if kind == "jobs":
             first, rows = body
             for index, row in enumerate(rows, first):
@@ -206,15 +210,15 @@ class Child:
         elif kind == "after":
             job, verdict = body
             self.executor.after_elsewhere(Claimed._make(job), Verdict._make(verdict))
+            self._tell(line("after", job[0], job[1]))
 
     def on_policy(self, job: Claimed, policy: Policy) -> None:
-        """Tell the supervisor the limits of a task it has not met: it must enforce them."""
-        key = (job.task, job.options)
-        if key in self._policies:
-            return
-        if len(self._policies) >= _POLICIES_KNOWN:
-            self._policies.clear()
-        self._policies.add(key)
+        """Tell the supervisor the limits of a task it has not met, and each time those of a job with options of its own, which
+        it does not keep for ever: it must enforce them."""
+        if job.options is None:
+            if job.task in self._policies:
+                return
+            self._policies.add(job.task)
         self._tell(line("policy", job.task, job.options, policy.timeout, policy.timeout_given, policy.retry.data()))
 
     # -- news of a running job ----------------------------------------------------------------------------------------

@@ -43,9 +43,9 @@ class Coroutines:
         loop.add_reader(permits, self._take, permits, results)
         loop.add_reader(self._control, self._listen)
         await self._over.wait()
-        loop.remove_reader(self._control)
         if self._tasks:
-            await asyncio.wait(self._tasks)
+            await asyncio.wait(self._tasks)  # they can be interrupted to the last
+        loop.remove_reader(self._control)
 
     def _take(self, permits: socket.socket, results: int) -> None:
         while self._free > 0:

@@ -32,7 +32,7 @@ def dump_all(crew: Crew) -> None:
 
 def bury_dead(supervisor: Supervisor) -> None:
     """Collect every process that has ended, and see to what it leaves."""
-    ended = reap()
+    ended = reap(supervisor.crew)
     for pid, status, usage in ended:
         child = supervisor.crew.children.pop(pid, None)
         if child is not None:
@@ -47,11 +47,12 @@ def _bury(supervisor: Supervisor, child: ChildProcess, death: Death) -> None:
     if last_words:
         supervisor.ended(last_words)
     supervisor.unwatch(child)
-    child.kill()  # what is left of its session
+    child.kill_group()  # what is left of it
     _settle_jobs(supervisor, child, death)
     if not child.ready and not supervisor.crew.stopping:
         _note_failed_start(supervisor, child, death)
     child.dispose()
+    supervisor.errands.left_by(child)
 
 
 def _settle_jobs(supervisor: Supervisor, child: ChildProcess, death: Death) -> None:
@@ -60,7 +61,7 @@ def _settle_jobs(supervisor: Supervisor, child: ChildProcess, death: Death) -> N
         job, _, _, verdict = run
         tell(run, supervisor.hearing.policy(job).retry.retries)
         if verdict is not None and verdict.state in FINAL:
-            supervisor.tell_after(job, verdict)
+            supervisor.errands.after(job, verdict)
     if runs:
         supervisor.ended(runs)
 

@@ -13,13 +13,14 @@ import sys
 import termios
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import chain, islice
 from time import monotonic_ns
 from typing import Any, BinaryIO
 
 from .._capture import Tail
 from .._child.interrupts import SIGNAL
-from .._record import Claimed
+from .._record import Claimed, Verdict
 from .._wire import CONTROL, ORDER, PERMIT, REASONS, LineBuffer, frame, jobs_frame
 
 _READ = 1 << 18
@@ -65,6 +66,7 @@ class ChildProcess:
         self.silent_since = 0  #: the results pipe has ended, though the process may live
         self.cut_off = False  #: killed for that
         self.garbled = False  #: killed because it reported nonsense
+        self.errands: dict[tuple[str, str], tuple[Claimed, Verdict, int]] = {}  #: ends it is to tell the middleware
         self.backlog = bytearray()
         self._permits: deque[int] = deque()  #: sent, not known to be taken
         self._unsent: deque[int] = deque()
@@ -75,6 +77,7 @@ class ChildProcess:
 
     def _open(self, settings: dict[str, Any]) -> None:
         fds: list[int] = []
+        self._faults = _nameless_file()
         try:
             payload_r, self.payload = _pipe(fds)
             control_r, self.control = _pipe(fds)
@@ -85,12 +88,14 @@ class ChildProcess:
                 os.close(fd)
             raise
         self._ours, self._theirs = ours, theirs
-        self._faults = _nameless_file()
         passed = (payload_r, theirs.fileno(), control_r, results_w, self._faults.fileno())
         try:
             self.process = subprocess.Popen(
                 _command(passed), pass_fds=passed, stdin=subprocess.DEVNULL, start_new_session=True
             )
+        except OSError:
+            self.dispose()
+            raise
         finally:
             for fd in (payload_r, control_r, results_w):
                 os.close(fd)
@@ -246,7 +251,7 @@ class ChildProcess:
             os.write(self.control, CONTROL.pack(index, REASONS.index(reason)))
             if self.process.returncode is None:
                 os.kill(self.pid, SIGNAL)
-        except (BlockingIOError, ProcessLookupError, BrokenPipeError):
+        except OSError:
             pass  # its time limit for reacting holds all the same
 
     def close_permits(self) -> None:
@@ -256,17 +261,24 @@ class ChildProcess:
             self._ours.shutdown(socket.SHUT_WR)
         except OSError:
             pass
-        if self.control >= 0:
+        self.close_control()
+
+    def close_control(self) -> None:
+        """Close the control pipe once nothing runs that may have to be interrupted; slots on threads end with it."""
+        if self.closing and not self.jobs and self.control >= 0:
             os.close(self.control)
             self.control = -1
 
     def kill(self) -> None:
-        """Kill it with all that it started in its session."""
-        for send in (os.killpg, os.kill):
-            try:
-                send(self.pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                pass
+        """Kill it with all that it started in its process group."""
+        self.kill_group()
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(self.pid, signal.SIGKILL)
+
+    def kill_group(self) -> None:
+        """Kill what it has left there. The process itself may be gone already, and its number another's."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
 
     def dump(self) -> None:
         """Make it print where its threads are."""

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic, monotonic_ns
 from typing import Any
 
@@ -47,6 +48,13 @@ class Crew:
 
             self.strangers = frozenset(_our_children())  # "helper & exec packhorse worker" in a script
             ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+    def release(self) -> None:
+        """Inherit nothing any more: the program around the worker may go on."""
+        if sys.platform.startswith("linux"):
+            import ctypes
+
+            ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 
     # A fresh process per job must not pause its slot: the next one waits with the application imported.
     @property
@@ -121,29 +129,43 @@ class Crew:
         return self._not_before if not self.stopping and self._missing() > 0 else None
 
 
-def reap() -> list[tuple[int, int, Any]]:
-    """Collect every process that has ended, ours or inherited: (pid, wait status, resources used)."""
+def reap(crew: Crew) -> list[tuple[int, int, Any]]:
+    """Collect what has ended of ours and of what we inherited: (pid, wait status, resources used)."""
     ended = []
-    while True:
-        try:
-            pid, status, usage = os.wait4(-1, os.WNOHANG)
-        except ChildProcessError:
-            break
-        if pid == 0:
-            break
-        ended.append((pid, status, usage))
+    for pid in {*crew.children, *_fallen_to_us(crew)}:
+        with suppress(ChildProcessError):
+            found, status, usage = os.wait4(pid, os.WNOHANG)
+            if found:
+                ended.append((found, status, usage))
     return ended
 
 
 def kill_strays(crew: Crew) -> bool:
     """Kill the processes that fell to us because the child that started them is dead; tell whether there were any."""
-    strays = set(_our_children()) - crew.children.keys() - crew.strangers
+    strays = _fallen_to_us(crew)
     for pid in strays:
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
     return bool(strays)
+
+
+def _fallen_to_us(crew: Crew) -> set[int]:
+    """Return the processes that our children have left to us.
+
+    Not those that were there before, nor those that a thread of the program around us has started: these are in our session,
+    where nothing that a child starts can be. The first process of a container inherits everything.
+    """
+    found = set(_our_children()) - crew.children.keys() - crew.strangers
+    return found if os.getpid() == 1 else {pid for pid in found if not _in_our_session(pid)}
+
+
+def _in_our_session(pid: int) -> bool:
+    try:
+        return os.getsid(pid) == os.getsid(0)
+    except ProcessLookupError:
+        return False
 
 
 def _our_children() -> list[int]:

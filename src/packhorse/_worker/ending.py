@@ -61,10 +61,10 @@ class Ending:
             supervisor.give_back(child.withdraw(), _STOPPING)
 
     def force(self) -> None:
-        """Interrupt what runs; what does not end by that is killed, and goes back uncounted."""
-        if not self._forced:
-            self._forced = True
-            self._supervisor.timers.stop_all("shutdown", monotonic_ns(), REACT)
+        """Interrupt what runs; what does not end by that is killed, and goes back uncounted. Repeated until nothing runs, since
+        one look may miss a job: among slots it cannot always be told which are the running ones."""
+        self._forced = True
+        self._supervisor.timers.stop_all("shutdown", monotonic_ns(), REACT)
 
     def further(self, now: float) -> None:
         """Take the next step if it is time."""
@@ -75,7 +75,7 @@ class Ending:
             self._give_up_waiting(now)
             return
         grace = self._supervisor.config.grace
-        if grace is not None and now - self._since >= grace:
+        if self._forced or (grace is not None and now - self._since >= grace):
             self.force()
         if self._supervisor.outstanding() == 0:
             self._finish(now)
@@ -126,14 +126,18 @@ def bury_all(supervisor: Supervisor, *, patient: bool) -> None:
         except ChildProcessError:
             pass
         child.process.returncode = 0
+        supervisor.unwatch(child)
+        child.dispose()
     children.clear()
     deadline = monotonic() + 1.0
     while kill_strays(supervisor.crew) and monotonic() < deadline:
-        reap()  # those that the killed had started fall to us in their turn
+        reap(supervisor.crew)  # those that the killed had started fall to us in their turn
 
 
 def _collect(supervisor: Supervisor) -> None:
-    for pid, status, usage in reap():
+    for pid, status, usage in reap(supervisor.crew):
         child = supervisor.crew.children.pop(pid, None)
         if child is not None:
             child.process.returncode = Death(status, usage).exit_code
+            supervisor.unwatch(child)
+            child.dispose()

@@ -33,7 +33,6 @@ class Hearing:
         self._supervisor = supervisor
         self._policies: dict[tuple[str, str | None], Policy] = {}
         self._default = Policy()
-        self.asked: list[str] = []  #: side lines a child was asked about
 
     def policy(self, job: Claimed) -> Policy:
         """Return the limits of a job, as far as they are known."""
@@ -94,11 +93,13 @@ class Hearing:
             self._supervisor.said_hello(child)
         elif kind == "ready":
             child.ready = True
-            self._supervisor.tell_untold()
+            self._supervisor.errands.tell()
+        elif kind == "after":
+            child.errands.pop((body[1], body[2]), None)
         elif kind == "refused":
             self._supervisor.refused(child, body[1]["code"], body[1]["text"])
         elif kind == "resolved":
-            self._resolved(body[1])
+            self._supervisor.errands.found(body[1])
 
     def _verdict(
         self, child: ChildProcess, index: int, start: int, end: int, fields: list[Any], ended: list[m.Done]
@@ -145,12 +146,11 @@ class Hearing:
     def _learn(self, body: list[Any]) -> None:
         _, task, options, timeout, given, retry = body
         if len(self._policies) >= _POLICIES:
-            self._policies.clear()
+            self._forget_policies()
         self._policies[(task, options)] = Policy(Backoff.of(retry), timeout, True, given)
 
-    def _resolved(self, known: list[str]) -> None:
-        lines = [line for line in self.asked if line.partition("#")[2] in set(known)]
-        self.asked = []
-        store = self._supervisor.store
-        if lines and store is not None:
-            store.inbox.put(m.Resolve(lines))
+    def _forget_policies(self) -> None:
+        """Forget those of options of single jobs, which are told again each time; never a task's own, nor of what runs."""
+        children = self._supervisor.crew.children.values()
+        used = {(job.task, job.options) for child in children for job in child.jobs.values()}
+        self._policies = {key: policy for key, policy in self._policies.items() if key[1] is None or key in used}

@@ -137,6 +137,11 @@ class Mailbox:
         except BlockingIOError:
             pass  # the pipe is full of wake-ups: main will wake
 
+    def close(self) -> None:
+        """Close the pipe; nobody may put anything any more."""
+        os.close(self.fd)
+        os.close(self._write)
+
     def take(self) -> list[Any]:
         """Take everything that is there."""
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+from typing import Any
 
 _TAKEN = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGQUIT)
 
@@ -18,12 +19,14 @@ class Signals:
         os.set_blocking(self.fd, False)
         os.set_blocking(self._wake, False)
         self._came: list[int] = []
+        self._before: dict[int, Any] = {}
+        self._fd_before = -1
 
     def take_over(self) -> None:
         """Have them wake the selector from now on."""
-        signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
+        self._fd_before = signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
         for number in _TAKEN:
-            signal.signal(number, self._note)
+            self._before[number] = signal.signal(number, self._note)
 
     def _note(self, number: int, frame: object) -> None:
         if number != signal.SIGCHLD:
@@ -38,4 +41,11 @@ class Signals:
 
     def let_go(self) -> None:
         """Wake nobody any more."""
-        signal.set_wakeup_fd(-1)
+        signal.set_wakeup_fd(self._fd_before)
+
+    def restore(self) -> None:
+        """Give the signals back to the program around the worker."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+        os.close(self.fd)
+        os.close(self._wake)

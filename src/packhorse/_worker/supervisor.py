@@ -11,7 +11,7 @@ from time import monotonic, monotonic_ns
 from typing import Any
 
 from .. import _outcome
-from .._record import Claimed, Verdict
+from .._record import Claimed
 from ..errors import ConfigError
 from . import mailbox as m
 from .access import Access
@@ -23,6 +23,7 @@ from .config import Connect, Place, WorkerConfig
 from .crew import Crew
 from .dispatch import Dispatch
 from .ending import Ending, bury_all
+from .errands import Errands
 from .hearing import Hearing
 from .held import Held
 from .identity import Identity
@@ -65,8 +66,7 @@ class Supervisor:
         self._exit: int | None = None
         self._reborn = False
         self._unknown: set[str] = set()
-        self._untold: list[tuple[Claimed, Verdict]] = []  #: ends that the middleware has not been told
-        self._hooked = False  #: there is a middleware that wants to know
+        self.errands = Errands(self)
         self._next_tick = 0.0
 
     # -- the loop -----------------------------------------------------------------------------------------------------
@@ -105,6 +105,7 @@ class Supervisor:
         elif self.config.max_jobs is not None:
             self._recycle()  # at once: a slot must not wait a tick for its next process
         self._start_children()
+        self._watch_backlogs()
         if self.ending.begun:
             self.ending.further(now)
         elif self.opened and not self._reborn:
@@ -146,9 +147,15 @@ class Supervisor:
             self._beat.stop()
         self.crew.stopping = True
         bury_all(self, patient=self._exit == 0)
-        if self._beat is not None:
-            self._beat.join(timeout=2.0)
+        threads = [thread for thread in (self._beat, self.store) if thread is not None]
+        for thread in threads:
+            thread.join(timeout=2.0 if self._exit == 0 or thread is self._beat else 0.0)
         self.identity.release(signed_off=self.ending.signed_off or not self.opened)
+        self.crew.release()
+        self._selector.close()
+        if not any(thread.is_alive() for thread in threads):
+            self.mailbox.close()
+        self._signals.restore()
 
     def _dump_and_quit(self) -> None:
         dump_all(self.crew)
@@ -194,6 +201,11 @@ class Supervisor:
         elif not child.backlog and watched:
             self._selector.unregister(child.payload)
 
+    def _watch_backlogs(self) -> None:
+        for child in self.crew.children.values():
+            if child.backlog:
+                self.watch_backlog(child)
+
     def unwatch(self, child: ChildProcess) -> None:
         """Listen to a dead child no more."""
         for fd in (child.results, child.payload):
@@ -210,6 +222,7 @@ class Supervisor:
         if runs:
             self.ended(runs)
         child.flush_permits()
+        child.close_control()
 
     def said_hello(self, child: ChildProcess) -> None:
         """The first child has imported the application: now we know which store."""
@@ -217,7 +230,7 @@ class Supervisor:
         if self.plain is None or self.store is None:
             self.plain = child.hello["plain"]
             self.identity.catalogue = child.hello["catalogue"]
-            self._hooked = child.hello["after"]
+            self.errands.hooked = child.hello["after"]
             self._open_store()
         elif child.hello["plain"] != self.plain and self.config.plain is None:
             _log.error(
@@ -263,20 +276,6 @@ class Supervisor:
         assert self._place is not None
         child.tell_place(self._place)
         self.watch_backlog(child)
-
-    def tell_after(self, job: Claimed, verdict: Verdict) -> None:
-        """Let another child tell the middleware how this job ended; the next one that is ready, if there is none."""
-        if self._hooked:
-            self._untold.append((job, verdict))
-            self.tell_untold()
-
-    def tell_untold(self) -> None:
-        """Tell what waits for a child to tell it to."""
-        for child in self.crew.serving()[:1]:
-            for job, verdict in self._untold:
-                child.order("after", [job, verdict])
-            self._untold.clear()
-            self.watch_backlog(child)
 
     # -- jobs ---------------------------------------------------------------------------------------------------------
     def outstanding(self) -> int:
@@ -336,7 +335,7 @@ class Supervisor:
                 self._nothing = settled
             case m.Beaten(reply):
                 self.timers.ordered(reply)
-                self._try_lines(reply.lines)
+                self.errands.look_for(reply.lines)
                 if not reply.alive:
                     self._declared_dead()
             case m.Opened(instance, url):
@@ -344,7 +343,7 @@ class Supervisor:
             case m.Refused(error, code):
                 self._refuse(error, code)
             case m.Final(_, job, verdict):
-                self.tell_after(job, verdict)
+                self.errands.after(job, verdict)
             case m.Gone(left):
                 self.ending.store_gone(left)
 
@@ -353,16 +352,6 @@ class Supervisor:
             self.give_back(jobs, "the worker is stopping")
         elif not self._reborn:  # else they were claimed by the one that was declared dead
             self.dispatch.received(jobs)
-
-    def _try_lines(self, lines: list[str]) -> None:
-        """Jobs wait whose task somebody did not know: ask a child whether we do."""
-        assert self.store is not None
-        for child in self.crew.serving()[:1]:
-            tasks = sorted({line.partition("#")[2] for line in lines})
-            if tasks:
-                self.hearing.asked = lines
-                child.order("resolve", tasks)
-                self.watch_backlog(child)
 
     def _store_opened(self, instance: str, url: str) -> None:
         self._reborn = False

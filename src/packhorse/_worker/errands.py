@@ -1,0 +1,76 @@
+"""What children are asked to do beside jobs: to tell the middleware how a job of a dead child ended, and to look for tasks."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from .._record import Claimed, Verdict
+from . import mailbox as m
+from .child_process import ChildProcess
+
+if TYPE_CHECKING:
+    from .supervisor import Supervisor
+
+_log = logging.getLogger("packhorse.worker")
+
+#: A hook that kills its process is not tried for ever.
+_TRIES = 3
+
+
+class Errands:
+    """Orders that are given anew if the child dies over them, or is replaced before it came to them."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        """Nothing to do."""
+        self.hooked = False  #: there is a middleware that wants to know
+        self._supervisor = supervisor
+        self._untold: list[tuple[Claimed, Verdict, int]] = []
+        self._lines: list[str] = []  #: side lines a child was asked about
+
+    # -- ends -----------------------------------------------------------------------------------------------------------
+    def after(self, job: Claimed, verdict: Verdict) -> None:
+        """Let another child tell the middleware how this job ended; the next one that is ready, if there is none."""
+        if self.hooked:
+            self._untold.append((job, verdict, 1))
+            self.tell()
+
+    def tell(self) -> None:
+        """Tell what waits for a child to tell it to."""
+        child = self._least_busy()
+        if child is None or not self._untold:
+            return
+        for job, verdict, tries in self._untold:
+            child.errands[job.id, job.token] = (job, verdict, tries)
+            child.order("after", [job, verdict])
+        self._untold.clear()
+
+    def left_by(self, child: ChildProcess) -> None:
+        """Take back what a dead child had not told."""
+        for job, verdict, tries in child.errands.values():
+            if tries < _TRIES:
+                self._untold.append((job, verdict, tries + 1))
+            else:
+                _log.error("after_job was not told of job %s: %d children died over it", job.id, tries)
+        child.errands.clear()
+        self.tell()
+
+    # -- side lines -----------------------------------------------------------------------------------------------------
+    def look_for(self, lines: list[str]) -> None:
+        """Jobs wait whose task somebody did not know: ask a child that has the time whether we do."""
+        child = self._least_busy()
+        if not lines or child is None or len(child.jobs) >= self._supervisor.config.slots_per_child:
+            return  # the next beat tells of them again
+        self._lines = lines
+        child.order("resolve", sorted({line.partition("#")[2] for line in lines}))
+
+    def found(self, known: list[str]) -> None:
+        """Serve the lines whose tasks are known."""
+        lines = [line for line in self._lines if line.partition("#")[2] in set(known)]
+        self._lines = []
+        store = self._supervisor.store
+        if lines and store is not None:
+            store.inbox.put(m.Resolve(lines))
+
+    def _least_busy(self) -> ChildProcess | None:
+        return min(self._supervisor.crew.serving(), key=lambda child: len(child.jobs), default=None)
