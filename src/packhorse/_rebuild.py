@@ -131,7 +131,7 @@ def _class_hints(cls: type) -> dict[str, Any]:
 # -- annotations ------------------------------------------------------------------------------------------------------
 def rebuilder(annotation: Any) -> Rebuild | None:
     """Return what makes plain data into what the annotation says; None if it would change nothing."""
-    annotation = _bare(annotation)
+    annotation = bare(annotation)
     if isinstance(annotation, type) and not typing.get_origin(annotation):
         return _class_rebuilder(annotation)
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
@@ -144,7 +144,7 @@ def rebuilder(annotation: Any) -> Rebuild | None:
     return _container(origin, arguments)
 
 
-def _bare(annotation: Any) -> Any:
+def bare(annotation: Any) -> Any:
     """Strip ``Annotated``, ``NewType``, type aliases and type variables down to what they stand for."""
     for _ in range(20):
         if hasattr(annotation, "__metadata__"):
@@ -190,7 +190,7 @@ def _union(members: Iterable[Any]) -> Rebuild | None:
 
 
 def _plain_type(member: Any) -> Any:
-    member = _bare(member)
+    member = bare(member)
     return typing.get_origin(member) or member
 
 

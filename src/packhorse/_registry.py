@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from . import _identity, _signature
+from . import _identity
+from ._catalogue import digest, entry, is_async
 from ._importing import below, import_named, is_absence, modules_of, plugins
 from ._names import is_path
 from ._options import Options, Unset
@@ -20,7 +20,6 @@ from .errors import NotImportable, NotLoadable, TaskNameTaken
 
 #: So many unknown names are remembered, not to be looked for again.
 MAX_UNKNOWN = 10_000
-_CO_COROUTINE = 0x80  # inspect.CO_COROUTINE
 
 logger = logging.getLogger("packhorse.registry")
 
@@ -34,7 +33,7 @@ class Runnable:
         """Take a function, or what ``@task`` made of one, under its canonical name."""
         self.name = name
         self.fn: Callable[..., Any] = _identity.unwrap(target)
-        self.is_async = _is_async(self.fn)
+        self.is_async = is_async(self.fn)
         self.options: Options | None = target.options if _identity.is_task(target) else None  # type: ignore[attr-defined]
         self._hints: Hints | None | Unset = Unset.UNSET
         self._returns: Any = Unset.UNSET
@@ -62,8 +61,11 @@ class Registry:
     Raises ``TaskNameTaken`` if two functions claim one name.
     """
 
-    def __init__(self, modules: Iterable[ModuleType] = (), packages: Iterable[str] = ()) -> None:
-        """Read the names given by ``@task`` in these modules."""
+    def __init__(
+        self, modules: Iterable[ModuleType] = (), packages: Iterable[str] = (), factories: Sequence[Any] = ()
+    ) -> None:
+        """Read the names given by ``@task`` in these modules. ``factories`` make the App, and are no tasks."""
+        self._factories = factories
         self._modules: dict[str, ModuleType] = {}
         self._packages = tuple(packages)
         self._known: dict[str, Runnable] = {}
@@ -146,7 +148,10 @@ class Registry:
         target: Any = module
         for part in parts:
             target = getattr(target, part, None)
-        return target if target is not None and _belongs(target, path) else None
+        return target if target is not None and self._belongs(target, path) else None
+
+    def _belongs(self, target: Any, path: str) -> bool:
+        return not any(target is each for each in self._factories) and _belongs(target, path)
 
     # -- importing what lies below packages --
     def _module(self, name: str) -> ModuleType | None:
@@ -182,6 +187,17 @@ class Registry:
         """Return the canonical names of all tasks of the modules imported so far."""
         return sorted(dict(self._runnables()))
 
+    def meant(self, name: str) -> list[str]:
+        """Return the canonical names of the tasks that a person may mean, looking at everything there is.
+
+        One is an answer, several are a question, none is a mistake.
+        """
+        target = self._target(name)
+        if target is not None:
+            return [_identity.task_name(target)]
+        self._import_all()
+        return match_name(name, self.names())
+
     def _runnables(self) -> Iterator[tuple[str, Any]]:
         for module in list(self._modules.values()):
             for attribute, target in list(vars(module).items()):
@@ -191,14 +207,14 @@ class Registry:
                 path = f"{module.__name__}:{attribute}"
                 if given is not None:
                     yield given, target
-                elif _belongs(target, path):
+                elif self._belongs(target, path):
                     yield path, target
 
     def catalogue(self) -> dict[str, Any]:
         """Return what a worker publishes, as JSON data: tasks with signature, first line of their doc and options; modules,
         packages of which more may be imported later, modules that failed, and the build."""
         return {
-            "tasks": {name: _entry(name, target) for name, target in self._runnables()},
+            "tasks": {name: entry(name, target) for name, target in self._runnables()},
             "modules": sorted(self._modules),
             "packages": sorted(self._packages),
             "problems": dict(self.problems),
@@ -208,7 +224,7 @@ class Registry:
     def build(self) -> str:
         """Return ``PACKHORSE_BUILD``, else 12 digits that change with the source of any module named."""
         given = os.environ.get("PACKHORSE_BUILD")
-        return given or _digest(sorted(self._modules.items()))
+        return given or digest(sorted(self._modules.items()))
 
 
 def _belongs(target: Any, path: str) -> bool:
@@ -229,13 +245,6 @@ def _taken(name: str, first: Any, second: Any) -> TaskNameTaken:
     )
 
 
-def _is_async(fn: Callable[..., Any]) -> bool:
-    if getattr(getattr(fn, "__code__", None), "co_flags", 0) & _CO_COROUTINE:
-        return True
-    # A callable can be marked as one, but only with the help of ``inspect``, which takes long to load.
-    return "inspect" in sys.modules and sys.modules["inspect"].iscoroutinefunction(fn)
-
-
 def _place(target: Any) -> str:
     from inspect import unwrap
 
@@ -243,49 +252,6 @@ def _place(target: Any) -> str:
     code = getattr(fn, "__code__", None)
     where = f" ({code.co_filename}:{code.co_firstlineno})" if code else ""
     return f"{fn.__module__}:{fn.__qualname__}{where}"
-
-
-def _entry(name: str, target: Any) -> dict[str, Any]:
-    fn = _identity.unwrap(target)
-    entry: dict[str, Any] = {"signature": _signature.shown(fn, name), "async": _is_async(fn)}
-    doc = (fn.__doc__ or "").strip().splitlines()
-    if doc:
-        entry["doc"] = doc[0].rstrip()
-    if _identity.is_task(target):
-        entry.update(_told(target.options))
-        if target.aliases:
-            entry["aliases"] = list(target.aliases)
-    return entry
-
-
-def _told(options: Options) -> dict[str, Any]:
-    told: dict[str, Any] = {}
-    if not isinstance(options.timeout, Unset):
-        told["timeout"] = options.timeout
-    if not isinstance(options.retry, Unset):
-        told["retry"] = options.retry.data()
-    if not isinstance(options.queue, Unset):
-        told["queue"] = options.queue
-    return told
-
-
-def _digest(modules: Iterable[tuple[str, ModuleType]]) -> str:
-    # Tells one build from another, and guards nothing: a checksum will do, and hashlib would load OpenSSL at every start.
-    digest = 0
-    for name, module in modules:
-        digest = zlib.crc32(name.encode(), digest)
-        digest = zlib.crc32(_content(getattr(module, "__file__", None)), digest)
-    return f"{digest:08x}"
-
-
-def _content(file: str | None) -> bytes:
-    if not file:
-        return b""
-    try:
-        with open(file, "rb") as source:
-            return source.read()
-    except OSError:
-        return b"?"
 
 
 def match_name(name: str, known: Iterable[str]) -> list[str]:
@@ -325,7 +291,7 @@ def load(specs: Sequence[str], *, sys_path: Sequence[str] = ()) -> Loaded:
         loading.take(spec)
     for distribution, spec in plugins() if specs else ():
         loading.take_plugin(distribution, spec)
-    return Loaded(loading.app, Registry(loading.modules.values(), loading.packages))
+    return Loaded(loading.app, Registry(loading.modules.values(), loading.packages, loading.factories))
 
 
 def is_app(thing: object) -> bool:
@@ -341,15 +307,27 @@ class _Loading:
         self.source = ""
         self.modules: dict[str, ModuleType] = {}
         self.packages: list[str] = []
+        self.factories: list[Any] = []
 
     def take(self, spec: str) -> None:
         module, colon, attribute = spec.partition(":")
         if colon and not spec.endswith(".py"):
-            self.take_app(_app_at(import_named(module), attribute, spec), spec)
+            self.take_attribute(import_named(module), attribute, spec)
             self.modules[module] = sys.modules[module]
             return
         for name in modules_of(spec):
             self.take_module(import_named(name), spec)
+
+    def take_attribute(self, module: ModuleType, attribute: str, spec: str) -> None:
+        found = _attribute_of(module, attribute)
+        app = found if is_app(found) else _called(found, spec)
+        if not is_app(app):
+            raise NotLoadable(
+                f"'{spec}' is {a_type(type(app))}, not an App or a function that returns one.{_hint(module, found)}"
+            )
+        if app is not found:
+            self.factories.append(found)
+        self.take_app(app, spec)
 
     def take_module(self, module: ModuleType, spec: str) -> None:
         self.modules[module.__name__] = module
@@ -373,20 +351,14 @@ class _Loading:
             raise NotLoadable(f"the plugin {distribution} (entry point packhorse.tasks = {spec}): {error}") from error
 
 
-def _app_at(module: ModuleType, attribute: str, spec: str) -> Any:
-    if attribute.endswith("()"):
-        attribute = attribute[:-2]
+def _attribute_of(module: ModuleType, attribute: str) -> Any:
+    attribute = attribute.removesuffix("()")
     found: Any = module
     for part in attribute.split("."):
         if not hasattr(found, part):
             raise NotLoadable(f"module '{module.__name__}' has no '{attribute}'{_apps_in(module)}")
         found = getattr(found, part)
-    made = found if is_app(found) else _called(found, spec)
-    if not is_app(made):
-        raise NotLoadable(
-            f"'{spec}' is {a_type(type(made))}, not an App or a function that returns one.{_hint(module, found)}"
-        )
-    return made
+    return found
 
 
 def _called(factory: Any, spec: str) -> Any:

@@ -254,3 +254,24 @@ def test_names_of_the_application_are_known_without_a_worker(program, place, nam
     ran = program("run", name, "2", "3", "--json", *(["--here"] if here else []), PACKHORSE_APP="shop tasks")
     assert ran.code == 0, ran.err
     assert (ran.data["task"], ran.data["args"]) == ("tasks:add" if name == "add" else name, [2, 3])
+
+
+@pytest.mark.parametrize("name", ["add_up", "old.add", "house.sums.add_up"])
+@pytest.mark.parametrize("app", ["house", "house.sums"])
+def test_names_below_a_package_and_former_names_are_known_too(program, place, name, app):
+    (place / "house").mkdir()
+    (place / "house" / "__init__.py").write_text("")
+    (place / "house" / "sums.py").write_text(
+        "from packhorse import task\n@task(aliases=['old.add'])\ndef add_up(x: int) -> int:\n    return x\n"
+    )
+    ran = program("run", name, "2", "--json", PACKHORSE_APP=app)
+    assert ran.code == 0, ran.err
+    assert (ran.data["task"], ran.data["args"]) == ("house.sums:add_up", [2])
+
+
+def test_a_former_name_is_known_from_a_live_worker(cli, world):
+    about = {"signature": "add(x: int)", "aliases": ["old.add"]}
+    world.worker(catalogue=json.dumps({"tasks": {"far.away:add": about}}))
+    ran = cli("run", "old.add", "2", "--json")
+    assert ran.code == 0, ran.err
+    assert ran.data["task"] == "far.away:add"

@@ -436,3 +436,12 @@ KNOWN = ["app.tasks:add", "app.mail:send", "other.mail:send", "billing.charge", 
 )
 def test_a_name_is_matched_by_its_end(name: str, found: list[str]) -> None:
     assert match_name(name, KNOWN) == found
+
+
+@pytest.mark.parametrize("spec", ["proj:make", "proj:make()"])
+def test_the_factory_of_an_app_is_no_task(write: Write, spec: str) -> None:
+    write("proj.py", "from packhorse import App\ndef make() -> App: return App()\ndef work() -> None: ...\n")
+    registry = load([spec]).registry
+    assert registry.names() == ["proj:work"]
+    assert registry.find("proj:make") is None
+    assert list(registry.catalogue()["tasks"]) == ["proj:work"]

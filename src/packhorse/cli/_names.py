@@ -44,6 +44,11 @@ def _matching(name: str, names: Iterable[str]) -> list[str]:
     return match_name(name, names)
 
 
+def _by_alias(name: str, known: dict[str, dict[str, Any]]) -> list[str]:
+    aliases = {alias: task for task, about in known.items() for alias in about.get("aliases") or ()}
+    return sorted({aliases[alias] for alias in _matching(name, aliases)})
+
+
 def find(name: str, known: dict[str, dict[str, Any]], app: tuple[str, ...] = ()) -> Found:
     """Return the task a person named: importable here, else known to a live worker, else of APP, else taken on trust.
 
@@ -53,7 +58,7 @@ def find(name: str, known: dict[str, dict[str, Any]], app: tuple[str, ...] = ())
     imported = _imported(name)
     if imported is not None:
         return imported
-    matches = _matching(name, known)
+    matches = _matching(name, known) or _by_alias(name, known)
     if len(matches) > 1:
         raise _ambiguous(name, matches)
     if matches:
@@ -86,7 +91,7 @@ def _of_app(name: str, app: tuple[str, ...]) -> Found | None:
     """Look among the tasks of the application; importing it is the last resort, since it may take long."""
     from .._registry import load
 
-    matches = _matching(name, load(app).registry.names())
+    matches = load(app).registry.meant(name)
     if len(matches) > 1:
         raise _ambiguous(name, matches)
     return _imported(matches[0]) if matches else None
@@ -130,4 +135,7 @@ def _nowhere(name: str, known: dict[str, dict[str, Any]]) -> str:
     close = difflib.get_close_matches(name, [*known, *shorts], 1)
     meant = f"did you mean '{shorts.get(close[0], close[0])}'?" if close else ""
     hint = meant or "Write it with its module, like tasks:add."
-    return f"no task '{name}': it cannot be imported here, and no live worker knows it. Nothing enqueued.\n  {hint}"
+    return (
+        f"no task '{name}': it cannot be imported here, and no live worker knows it. Nothing enqueued.\n"
+        f'  {hint} Short names are looked for in PACKHORSE_APP, or  app = "…"  in packhorse.toml.'
+    )

@@ -93,9 +93,9 @@ def _convert(text: str, annotation: Any, where: str, task: str) -> Any:
 
 def convert(text: str, annotation: Any) -> Any:
     """Return text as a value of this annotation. Raises whatever the type raises for text that is none."""
-    from .._rebuild import _bare
+    from .._rebuild import bare
 
-    annotation = _bare(annotation)
+    annotation = bare(annotation)
     origin, members = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Literal:
         return _one_of(text, members)

@@ -1,0 +1,67 @@
+"""What a worker tells of its tasks, so that others need not import them."""
+
+from __future__ import annotations
+
+import sys
+import zlib
+from collections.abc import Callable, Iterable
+from types import ModuleType
+from typing import Any
+
+from . import _identity, _signature
+from ._options import Options, Unset
+
+_CO_COROUTINE = 0x80  # inspect.CO_COROUTINE
+
+
+def is_async(fn: Callable[..., Any]) -> bool:
+    """Tell whether calling this function makes a coroutine."""
+    if getattr(getattr(fn, "__code__", None), "co_flags", 0) & _CO_COROUTINE:
+        return True
+    # A callable can be marked as one, but only with the help of ``inspect``, which takes long to load.
+    return "inspect" in sys.modules and sys.modules["inspect"].iscoroutinefunction(fn)
+
+
+def entry(name: str, target: Any) -> dict[str, Any]:
+    """Return what is told of one task: signature, first line of its doc, options, aliases."""
+    fn = _identity.unwrap(target)
+    told: dict[str, Any] = {"signature": _signature.shown(fn, name), "async": is_async(fn)}
+    doc = (fn.__doc__ or "").strip().splitlines()
+    if doc:
+        told["doc"] = doc[0].rstrip()
+    if _identity.is_task(target):
+        told.update(_told(target.options))
+        if target.aliases:
+            told["aliases"] = list(target.aliases)
+    return told
+
+
+def _told(options: Options) -> dict[str, Any]:
+    told: dict[str, Any] = {}
+    if not isinstance(options.timeout, Unset):
+        told["timeout"] = options.timeout
+    if not isinstance(options.retry, Unset):
+        told["retry"] = options.retry.data()
+    if not isinstance(options.queue, Unset):
+        told["queue"] = options.queue
+    return told
+
+
+def digest(modules: Iterable[tuple[str, ModuleType]]) -> str:
+    """Return 8 digits that change with the source of any of these modules."""
+    # Tells one build from another, and guards nothing: a checksum will do, and hashlib would load OpenSSL at every start.
+    digest = 0
+    for name, module in modules:
+        digest = zlib.crc32(name.encode(), digest)
+        digest = zlib.crc32(_content(getattr(module, "__file__", None)), digest)
+    return f"{digest:08x}"
+
+
+def _content(file: str | None) -> bytes:
+    if not file:
+        return b""
+    try:
+        with open(file, "rb") as source:
+            return source.read()
+    except OSError:
+        return b"?"
