@@ -87,6 +87,8 @@ def batches(drafts: Iterable[Draft[Any]], size: int, source: Source) -> Iterator
     """Read drafts lazily, ``size`` at a time. Raises ``BatchFailed`` where that fails; the rest of that batch is dropped."""
     if isinstance(size, bool) or not isinstance(size, int) or size < 1:
         raise BadOption(f"batch= takes a whole number of at least 1, not {size!r}.")
+    if not isinstance(drafts, Iterable):
+        raise TypeError(f"enqueue_many takes drafts, made by queue.draft(fn, …), not {drafts!r:.80}")
     first, group = 0, list[Draft[Any]]()
     # This runs for every job of a bulk, so the loop does little, and ``for`` asks for the next draft by itself.
     try:

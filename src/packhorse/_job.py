@@ -51,20 +51,10 @@ class Job(Generic[R_co]):
     is deleted or pruned, and ``StoreUnavailable`` when the store does not answer.
     """
 
-    # No object of its own is kept beside a handle, only values and plain tuples: of a hundred thousand handles the garbage
-    # collector would otherwise look at three hundred thousand objects, again and again.
+    # Values and plain tuples only: the garbage collector looks at every other object again and again.
     __slots__ = (
-        "_codec",
-        "_connection",
-        "_created",
-        "_existing",
-        "_fn",
-        "_id",
-        "_new",
-        "_record",
-        "_scheduled",
-        "_state",
-    )
+        "_codec", "_connection", "_created", "_existing", "_fn", "_id", "_new", "_record", "_scheduled", "_state"
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -272,9 +262,7 @@ class Job(Generic[R_co]):
             changed = store.requeue(JobFilter(ids=(self.id,)), delay=wait, by=person())
             self._take(store.get([self.id]))
         if not changed.done:
-            raise BadState(
-                f"job {self.id} ({self.task}) is {self.state}, so it cannot be requeued; nothing was changed."
-            )
+            raise BadState(f"job {self.id} ({self.task}) is {self.state}: not to be requeued; nothing was changed.")
         return self
 
     # -- the twins --------------------------------------------------------------------------------------------------
@@ -346,15 +334,13 @@ class Job(Generic[R_co]):
             self.refresh()
 
     def _value(self) -> R_co:
-        record = self._record
-        if record is None:
-            record = self.refresh()._record
-            assert record is not None
+        record = self._record if self._record is not None else self.refresh()._record
+        assert record is not None
         if record.state != "succeeded":
             raise _ending(record)
         if record.result is None:
-            why = record.reason or "its result is not stored, or not any more."
-            raise ResultGone(f"job {record.id} ({record.task}) succeeded, but {why}")
+            why = record.reason or "succeeded, but its result is not stored, or not any more."
+            raise ResultGone(f"job {record.id} ({record.task}) {why}")
         annotation = Any if self._fn is None else result_annotation(self._fn)
         return self._codec.decode_value(record.result, annotation)  # type: ignore[no-any-return]
 
@@ -362,7 +348,8 @@ class Job(Generic[R_co]):
 def not_found(job_id: str, connection: Connection) -> JobNotFound:
     """Return the error for an id that is not stored."""
     return JobNotFound(
-        f"no job {job_id} in {connection.describe()}: never stored there, or deleted, or pruned after its end."
+        f"no job {job_id!r} in {connection.describe()}: never stored there, or deleted, or pruned after its end.\n"
+        "  To see what is there:  packhorse jobs list"
     )
 
 
@@ -373,7 +360,7 @@ def _ending(record: JobRecord) -> PackhorseError:
         )
     error = _json(record.error) or {}
     parts = [record.reason] if record.reason else []
-    if error:
+    if error and error.get("message") != record.reason:
         parts.append(f"{error.get('type', 'error')}: {error.get('message', '')}")
     said = "; ".join(parts) or "no reason recorded"
     return JobFailed(f"job {record.id} ({record.task}) failed on attempt {_number(record)}: {said}", error)

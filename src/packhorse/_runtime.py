@@ -207,9 +207,9 @@ def open_store(settings: Settings, *, create: bool | None = None) -> Store:
     except StoreUnavailable:
         raise
     except StoreError as error:
-        if not settings.guessed:
-            raise
-        raise _not_ours(settings, error) from error
+        if settings.guessed:
+            raise _not_ours(settings, error) from error
+        raise type(error)(f"{_short(error)}\n  {_settings.mask(settings.url)}  ({settings.source})") from error
 
 
 def _not_ours(settings: Settings, error: StoreError) -> NoStore:

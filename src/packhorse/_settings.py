@@ -142,7 +142,7 @@ def mask(url: str) -> str:
 
 def no_store(candidates: tuple[Candidate, ...], searched: str) -> NoStore:
     """Return the error that lists what might have been meant, each with the line that settles it."""
-    lines = ["no job store was named, and none could be told for sure; nothing was stored."]
+    lines = ["no job store was named, and none could be told for sure; nothing was done."]
     for found in candidates:
         lines.append(f"  {found.source}: {found.value}  ({found.remark})")
         if found.settle:
@@ -242,7 +242,8 @@ def _bad_scheme(url: str, scheme: str, source: str) -> str:
 
         near = get_close_matches(scheme, SCHEMES, 1)
         what = f"unknown scheme '{scheme}'" + (f"; did you mean '{near[0]}'?" if near else "")
-    return f"cannot use the job store {mask(url)} ({source}): {what}. There are {schemes}."
+    stop = "" if what.endswith("?") else "."
+    return f"cannot use the job store {mask(url)} ({source}): {what}{stop} There are {schemes}."
 
 
 # -- the namespace and the app ------------------------------------------------------------------------------------------

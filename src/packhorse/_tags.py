@@ -163,5 +163,5 @@ def a_type(cls: type) -> str:
 
 
 def an(word: str) -> str:
-    """Return a word with its article."""
-    return f"{'an' if word[0] in 'aeiouAEIOU' else 'a'} {word}"
+    """Return a word with its article; most names with a ``u`` in front are spoken like User and UUID."""
+    return f"{'an' if word[0] in 'aeioAEIO' else 'a'} {word}"

@@ -78,9 +78,14 @@ class Walk:
     def _dict(self, value: dict[Any, Any], at: Step | None, depth: int) -> Any:
         for key in value:
             if type(key) is not str:
-                raise Refused(f"has the key {key!r:.80}, {a_type(type(key))}; keys must be str")
+                raise Refused(
+                    f"has the key {key!r:.80}, {a_type(type(key))}; keys must be str",
+                    "Make the keys str, or pass a list of pairs.",
+                )
             if HALVES.search(key):
-                raise Refused(f"has the key {key!a:.80}, two halves of one character that JSON would join")
+                raise Refused(
+                    f"has the key {key!a:.80}, two halves of one character that JSON would join", "Use another key."
+                )
         data = {key: self.encode(part, Step(at, f"[{key!r}]"), depth + 1) for key, part in value.items()}
         return {"$": data} if len(data) == 1 and next(iter(data))[:1] == "$" else data
 

@@ -126,6 +126,14 @@ def error_line(error: str | None) -> str | None:
     return f"{kind}: {message}" if message else kind
 
 
+def cause(reason: str | None, error: str | None) -> str:
+    """Return why a run or a job ended so, in one line: the reason, and the error unless it says the same."""
+    said = error_line(error)
+    if reason and said and said.partition(": ")[2] == reason:
+        return reason
+    return "; ".join(part for part in (reason, said) if part)
+
+
 # -- running ----------------------------------------------------------------------------------------------------------
 def _running(store: Store, record: JobRecord, now: int) -> Why:
     worker = next((each for each in store.workers(dead=True) if each.id == record.worker), None)
@@ -370,7 +378,8 @@ def may_know(worker: WorkerRecord, task: str) -> bool:
     """Tell whether a worker has this task, by its catalogue, or may find it below a package when it is first asked for."""
     catalogue = loads(worker.catalogue) or {}
     tasks = catalogue.get("tasks") or {}
-    if task in tasks or any(task in (about.get("aliases") or ()) for about in tasks.values() if isinstance(about, dict)):
+    told = [about for about in tasks.values() if isinstance(about, dict)]
+    if task in tasks or any(task in (about.get("aliases") or ()) for about in told):
         return True
     return any(task.startswith(f"{package}.") for package in catalogue.get("packages") or ())
 
@@ -389,5 +398,3 @@ def _count(number: int, what: str) -> str:
 
 def _times(number: int) -> str:
     return "once" if number == 1 else f"{number:,} times"
-
-

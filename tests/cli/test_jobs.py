@@ -8,6 +8,7 @@ import pytest
 
 from packhorse._record import JobRecord
 from packhorse._store import JobFilter
+from packhorse._why import cause
 
 
 def states(store) -> dict[str, str]:
@@ -86,9 +87,9 @@ def test_show_tells_everything_of_a_failed_job(cli, world, length):
         f"id        {job}",
         "by ada@web-3, views.py:88",
         "tags      red",
-        "meta      {'feed': 42}",
+        'meta      {"feed": 42}',
         "KeyError: 'updated'\n    /app/tasks.py:31 in parse\n        return d['updated']\n",
-        "… 1 frames of libraries folded",
+        "… 1 frame of libraries folded",
         "Log\n  one\n  two\n",
     ):
         assert part in ran.out
@@ -311,3 +312,20 @@ def test_every_column_of_a_job_is_in_its_json(cli, world):
     elsewhere = {"seq", "rank", "payload", "crash_fails", "suspect", "generation", "fence", "token", "line", "result_until",
                  "cancel_at", "cancel_by"}  # fmt: skip
     assert set(JobRecord.__slots__) - elsewhere <= set(data)
+
+
+def test_an_endless_recursion_of_two_is_shown_in_part(cli, world):
+    world.job()
+    frames = [{"file": "/app/tasks.py", "line": 1 + n % 2, "function": "ab"[n % 2], "code": ""} for n in range(60)]
+    (job,) = [world.fail(world.worker(), frames=frames, traceback="")]
+    out = cli("jobs", "show", job).out
+    assert out.count("/app/tasks.py") == 12
+    assert "  … 48 older frames (--full-traceback)\n" in out
+
+
+def test_a_cause_is_not_said_twice():
+    record = '{"type": "WorkerDied", "message": "the worker process died on web-1"}'
+    assert cause("the worker process died on web-1", record) == "the worker process died on web-1"
+    assert cause("stopped by shutdown", record) == "stopped by shutdown; WorkerDied: the worker process died on web-1"
+    assert cause(None, record) == "WorkerDied: the worker process died on web-1"
+    assert cause("", None) == ""

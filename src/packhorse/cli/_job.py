@@ -10,13 +10,15 @@ from .._durations import spoken
 from .._record import AttemptRecord, JobRecord, WorkerRecord
 from .._store import Store
 from .._when import clock, distance, rfc3339
-from .._why import attempt_number, bar_text, error_line, loads
+from .._why import attempt_number, bar_text, cause, loads
 from ..errors import JobNotFound, PackhorseError
 from ._show import STATES, clean, clean_lines, colour, cut, echo, state, symbol, table
 
 #: Characters of an id that are shown, and accepted where only one job's id ends so.
 SHORT = 8
 LOG_LINES = 20
+#: Frames of one error that are shown, newest first.
+FRAMES = 12
 
 
 def short(job_id: str) -> str:
@@ -199,7 +201,8 @@ def _fact_lines(record: JobRecord, names: dict[str, str], now: int) -> Iterable[
     if record.started_at is not None:
         waited, ran, _ = moments(record, now)
         yield "started", f"{clock(record.started_at, now)}   waited {waited}" + (f", ran {ran}" if ran else "")
-    yield "worker", names.get(record.worker or "", record.worker or "")
+    if record.worker is not None:
+        yield "worker", names.get(record.worker, f"{short(record.worker)} (it has left; its name is not kept)")
     if record.finished_at is not None:
         yield "finished", clock(record.finished_at, now)
     yield "tags", ", ".join(loads(record.tags) or [])
@@ -207,14 +210,20 @@ def _fact_lines(record: JobRecord, names: dict[str, str], now: int) -> Iterable[
 
 
 def _data_lines(record: JobRecord) -> Iterable[tuple[str, str]]:
-    yield "meta", value_text(loads(record.meta)) if loads(record.meta) else ""
-    yield "options", value_text(loads(record.options)) if loads(record.options) else ""
+    # Meta and options are given by name, on the command line too, and are no call: they are shown as the JSON they are.
+    yield "meta", _json_text(record.meta)
+    yield "options", _json_text(record.options)
     if record.crash_fails:
         yield "on_crash", "fail"
     for name, bar in (loads(record.progress) or {}).items():
         yield "progress", bar_text(name, bar)
     if record.state == "succeeded":
         yield "result", cut(value_text(loads(record.result)), 2000) if record.result is not None else "not stored"
+
+
+def _json_text(text: str | None) -> str:
+    data = loads(text)
+    return cut(json.dumps(data, ensure_ascii=False), 2000) if data else ""
 
 
 def by_text(by: str | None) -> str:
@@ -250,10 +259,8 @@ def _attempts(attempts: Sequence[AttemptRecord], names: dict[str, str], now: int
 
 def attempt_cause(attempt: AttemptRecord) -> str:
     """Return why an attempt ended so, in one line."""
-    parts = [part for part in (attempt.reason, error_line(attempt.error)) if part]
-    if attempt.late:
-        parts.append("a late result came and was not used")
-    return "; ".join(parts)
+    late = "a late result came and was not used" if attempt.late else ""
+    return "; ".join(part for part in (cause(attempt.reason, attempt.error), late) if part)
 
 
 def _outcome(outcome: str) -> str:
@@ -282,16 +289,24 @@ def error_text(error: dict[str, Any], full: bool = False) -> Iterable[str]:
     yield from f"{kind}: {said}".rstrip(": ").split("\n")
     frames = [frame for frame in reversed(error.get("frames") or []) if isinstance(frame, dict)]
     own = [frame for frame in frames if not _library(str(frame.get("file", "")))]
-    for frame in own or frames:
+    shown = own or frames
+    for frame in shown[:FRAMES]:
         yield f"  {clean(frame.get('file'))}:{frame.get('line')} in {clean(frame.get('function'))}"
         if frame.get("code"):
             yield f"      {clean(frame['code'])}"
+    if len(shown) > FRAMES:
+        yield f"  … {counted(len(shown) - FRAMES, 'older frame')} (--full-traceback)"
     if own and len(own) < len(frames):
-        yield f"  … {len(frames) - len(own)} frames of libraries folded (--full-traceback)"
-    cause = error.get("cause")
-    if isinstance(cause, dict):
+        yield f"  … {counted(len(frames) - len(own), 'frame')} of libraries folded (--full-traceback)"
+    before = error.get("cause")
+    if isinstance(before, dict):
         yield "caused by"
-        yield from error_text(cause)
+        yield from error_text(before)
+
+
+def counted(number: int, word: str) -> str:
+    """Return a number with its word, in the plural where it needs one."""
+    return f"{number:,} {word}" + ("" if number == 1 else "s")
 
 
 def _library(file: str) -> bool:
