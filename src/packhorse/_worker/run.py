@@ -26,13 +26,7 @@ def run_worker(config: WorkerConfig, connect: Connect) -> int:
         _say(_LACKS)
     from .supervisor import Supervisor
 
-    # The store thread comes back from a call many times a second: it must not wait 5 ms for the main thread each time.
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(0.0005)
-    try:
-        return Supervisor(config, connect, __version__, _say).run()
-    finally:
-        sys.setswitchinterval(before)
+    return Supervisor(config, connect, __version__, _say).run()
 
 
 def _say(line: str) -> None:
