@@ -106,6 +106,7 @@ class Kit:
 
         With arguments they must be the ones it was called with, however they were passed; without any, every call counts.
         """
+        __tracebackhide__ = True  # pytest then points at the line of the test
         name = task if isinstance(task, str) else task_name(task)
         wanted = self._call(task, args, kwargs) if args or kwargs else None
         every = self.jobs

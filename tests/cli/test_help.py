@@ -142,3 +142,10 @@ def test_completion_offers_commands(program):
 
 def test_version(cli):
     assert cli("--version").out.startswith("packhorse 0.")
+
+
+def test_inside_another_group_it_goes_by_its_whole_name():
+    outer = click.Group("mine", commands={"queue": packhorse.cli.group})
+    ran = CliRunner().invoke(outer, ["queue", "--help"])
+    assert ran.exit_code == 0
+    assert ran.output.startswith("Usage: mine queue ")

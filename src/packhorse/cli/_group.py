@@ -119,7 +119,7 @@ class RootGroup(LazyGroup):
 
     def get_help(self, ctx: click.Context) -> str:
         """Return the page that is written by hand."""
-        return PAGE.replace("packhorse", ctx.info_name or "packhorse").rstrip("\n")
+        return PAGE.replace("packhorse", ctx.command_path or "packhorse").rstrip("\n")
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; an error of ours becomes its message and exit code."""
