@@ -21,6 +21,8 @@ _PR_SET_CHILD_SUBREAPER = 36
 _SILENT_LIMIT = 200_000_000
 _BREAKER_COUNT = 3
 _BREAKER_WINDOW = 60.0
+#: The next job goes to the spare child before another is started: starting one takes as long as the pause may be (seconds).
+_BREATH = 0.02
 _PAUSE_AFTER_FAILURE = (0.2, 1.0, 2.0, 5.0, 10.0)
 
 
@@ -96,6 +98,8 @@ class Crew:
         due = [child for child in self.serving() if self._served(child)]
         for child in due:
             child.closing = True
+        if due and self.serving() and self._not_before < monotonic():
+            self._not_before = monotonic() + _BREATH
         return due
 
     def _served(self, child: ChildProcess) -> bool:
