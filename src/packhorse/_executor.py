@@ -43,6 +43,9 @@ _log = logging.getLogger("packhorse.worker")
 #: Told the limits of each run before it begins.
 OnPolicy = Callable[[Claimed, "Policy"], None]
 
+#: Told that a job waits for its thread (True), and that it begins (False).
+OnWait = Callable[[Claimed, bool], None]
+
 #: The counters of a job at its very first attempt, and the verdict on its success behind id and token.
 _FIRST = (0, 0, 0, 0, 0)
 _PLAIN = Verdict("", "", "succeeded", "succeeded", plain=True, result="null")[2:]
@@ -145,19 +148,24 @@ class Executor:
                 leave_context(token)
         return verdict if run is None or run.log is None else _logged(verdict, run)
 
-    async def arun(self, job: Claimed, sink: Sink | None = None, on_policy: OnPolicy | None = None) -> Verdict:
-        """Run a job as a coroutine of the running loop; a sync function runs in one thread beside it."""
+    async def arun(self, job: Claimed, sink: Sink | None, on_policy: OnPolicy | None, on_wait: OnWait) -> Verdict:
+        """Run a job as a coroutine of the running loop; a sync function waits for, and runs in, one thread beside it."""
         plan = self._plan(job, on_policy)
         if plan is None:
             return _outcome.parked(job, job.queue)
         if not plan.is_async:
             from asyncio import to_thread
 
-            return await to_thread(self.run, job, sink, on_policy)
+            on_wait(job, True)
+            return await to_thread(self._run_beside, job, sink, on_policy, on_wait)
         run = Running(job, plan.retries, sink)
         enter_context(run)
         verdict = await self._async_attempt(run, plan)
         return verdict if run.log is None else _logged(verdict, run)
+
+    def _run_beside(self, job: Claimed, sink: Sink | None, on_policy: OnPolicy | None, on_wait: OnWait) -> Verdict:
+        on_wait(job, False)
+        return self.run(job, sink, on_policy)
 
     def _plan(self, job: Claimed, on_policy: OnPolicy | None) -> Plan | None:
         """Return how to run a job; None: nobody knows the task. Kept for jobs without options of their own."""

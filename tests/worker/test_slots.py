@@ -160,10 +160,6 @@ def test_what_waits_behind_a_slow_job_goes_to_another_slot(site: Site) -> None:
     assert site.end(slow).state == "succeeded"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a sync job whose permit was taken waits for the one thread beside the loop, and its time limit already counts",
-)
 def test_a_sync_job_behind_another_has_its_time_to_itself(site: Site) -> None:
     site.worker("--coroutines", "2").ready()
     first = site.enqueue(tasks.held, "first")
@@ -171,7 +167,7 @@ def test_a_sync_job_behind_another_has_its_time_to_itself(site: Site) -> None:
     second = site.enqueue(tasks.nap, 0.01, timeout=0.5)
     site.state(second, "running")
     with pytest.raises(AssertionError, match="waited"):
-        site.state(second, "failed", patience=2.0)
+        site.state(second, "failed", patience=1.5)
     site.let("first-may-end")
     assert site.end(first).state == "succeeded"
     assert site.end(second).state == "succeeded"

@@ -10,7 +10,7 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING
 
 from .._record import Claimed
-from .._wire import ORDER, PERMIT, write_all
+from .._wire import ORDER, PERMIT, line, write_all
 from .interrupts import ThreadGate, orders
 from .slots import report_line
 
@@ -77,7 +77,14 @@ class Coroutines:
     async def _run(self, job: Claimed, index: int, permits: socket.socket, results: int) -> None:
         self.gate.begin(job.id, index)
         start = monotonic_ns()
-        verdict = await self._child.executor.arun(job, self._child, self._child.on_policy)
+
+        def waits(_: Claimed, waiting: bool) -> None:
+            # Waiting for the thread costs a sync job nothing of its time.
+            nonlocal start
+            start = monotonic_ns()
+            self.tell(results, line("waits", index, waiting))
+
+        verdict = await self._child.executor.arun(job, self._child, self._child.on_policy, waits)
         text = report_line(index, start, monotonic_ns(), verdict)
         self.gate.end(job.id)
         self.tell(results, text)

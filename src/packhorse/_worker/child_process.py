@@ -31,13 +31,26 @@ _PIPE_SIZE = 1 << 20
 class Observed:
     """A job seen running, with its timers; only jobs that run for a while have one."""
 
-    __slots__ = ("changed", "killed", "meta", "progress", "since", "stop_at", "stopped", "tail", "told", "warned")
+    __slots__ = (
+        "changed",
+        "killed",
+        "meta",
+        "progress",
+        "since",
+        "stop_at",
+        "stopped",
+        "tail",
+        "told",
+        "waiting",
+        "warned",
+    )
 
     def __init__(self, since: int) -> None:
         """Running since this monotonic nanosecond, as far as is known."""
         self.since = since
         self.told = False  #: reported as started
         self.warned = False
+        self.waiting = False  #: for its thread: its time does not run yet
         self.stop_at: int | None = None  #: asked to stop; killed if it runs on past this
         self.stopped = ""  #: why it was asked
         self.killed = False

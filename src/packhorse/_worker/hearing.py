@@ -86,9 +86,15 @@ class Hearing:
             self._verdict(child, body[1], body[2], body[3], body[4], ended)
         elif kind in ("log", "tail", "progress", "meta"):
             self._news(child, kind, body)
+        elif kind == "waits":
+            self._waits(child, body[1], body[2])
         elif kind == "policy":
             self._learn(body)
-        elif kind == "hello":
+        else:
+            self._of_the_child(child, kind, body)
+
+    def _of_the_child(self, child: ChildProcess, kind: str, body: list[Any]) -> None:
+        if kind == "hello":
             child.hello = body[1]
             self._supervisor.said_hello(child)
         elif kind == "ready":
@@ -100,6 +106,11 @@ class Hearing:
             self._supervisor.refused(child, body[1]["code"], body[1]["text"])
         elif kind == "resolved":
             self._supervisor.errands.found(body[1])
+
+    def _waits(self, child: ChildProcess, index: int, waiting: bool) -> None:
+        if index in child.jobs:
+            seen = child.observed.setdefault(index, Observed(monotonic_ns()))
+            seen.waiting, seen.since = waiting, monotonic_ns()
 
     def _verdict(
         self, child: ChildProcess, index: int, start: int, end: int, fields: list[Any], ended: list[m.Done]

@@ -56,7 +56,8 @@ class Timers:
             seen = child.observed.get(index)
             if seen is None:
                 seen = child.observed[index] = Observed(self._began(child, now))
-            self._limit(child, index, job, seen, now)
+            if not seen.waiting:
+                self._limit(child, index, job, seen, now)
             told = self._news(job, seen, now)
             if told is not None:
                 news.append(told)
@@ -142,7 +143,9 @@ class Timers:
                     if seen.stop_at is None:
                         self.stop(child, index, seen, "cancelled", now)
                 elif key in cancelled:
-                    self._supervisor.give_back(child.withdraw(), None)  # going back ends it; the others are claimed again
+                    self._supervisor.give_back(
+                        child.withdraw(), None
+                    )  # going back ends it; the others are claimed again
 
     def _drop(self, child: ChildProcess, index: int, running: bool) -> None:
         job = child.jobs[index]
