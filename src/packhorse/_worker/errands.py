@@ -27,6 +27,7 @@ class Errands:
         self._supervisor = supervisor
         self._untold: list[tuple[Claimed, Verdict, int]] = []
         self._lines: list[str] = []  #: side lines a child was asked about
+        self._asked: ChildProcess | None = None
 
     # -- ends -----------------------------------------------------------------------------------------------------------
     def after(self, job: Claimed, verdict: Verdict) -> None:
@@ -53,23 +54,36 @@ class Errands:
             else:
                 _log.error("after_job was not told of job %s: %d children died over it", job.id, tries)
         child.errands.clear()
+        if child is self._asked:
+            self._asked = None
         self.tell()
 
     # -- side lines -----------------------------------------------------------------------------------------------------
     def look_for(self, lines: list[str]) -> None:
         """Jobs wait whose task somebody did not know: ask a child that has the time whether we do."""
         child = self._least_busy()
+        lines = [line for line in lines if self._serves(line.partition("#")[0])]
         if not lines or child is None or len(child.jobs) >= self._supervisor.config.slots_per_child:
             return  # the next beat tells of them again
-        self._lines = lines
+        self._lines, self._asked = lines, child
         child.order("resolve", sorted({line.partition("#")[2] for line in lines}))
+
+    def _serves(self, queue: str) -> bool:
+        groups = self._supervisor.config.queues
+        return groups is None or any(queue in group for group in groups)
+
+    @property
+    def looking(self) -> bool:
+        """Tell whether an answer is awaited."""
+        return self._asked is not None
 
     def found(self, known: list[str]) -> None:
         """Serve the lines whose tasks are known."""
         lines = [line for line in self._lines if line.partition("#")[2] in set(known)]
-        self._lines = []
+        self._lines, self._asked = [], None
         store = self._supervisor.store
         if lines and store is not None:
+            self._supervisor.told += 1
             store.inbox.put(m.Resolve(lines))
 
     def _least_busy(self) -> ChildProcess | None:

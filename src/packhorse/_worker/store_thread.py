@@ -65,7 +65,7 @@ class StoreThread(threading.Thread):
         self._oldest = 0.0
         self._idle = False
         self._news = Unreported()
-        self._taken = 0  #: messages about ended runs
+        self._taken = 0  #: messages about ended runs and side lines
         self._want: m.Want | None = None
         self._claim_no = 0
         self._turn = 0
@@ -322,8 +322,7 @@ class StoreThread(threading.Thread):
         count, pause = store.promote()
         self._next_due = now + min(_POLL, pause if pause is not None else _POLL)
         if count:
-            self._look = True
-            self._next_due = min(self._next_due, now)
+            self._look, self._next_due = True, now
 
     def _rescue(self, store: Store) -> None:
         orphans = store.orphans()
@@ -344,6 +343,7 @@ class StoreThread(threading.Thread):
             self._main.put(m.Final(orphan, claimed_again(found[0]), verdict))
 
     def _serve_lines(self, lines: list[str]) -> None:
+        self._taken += 1
         self.lines = tuple(sorted({*self.lines, *lines}))
         try:
             if self._store is not None and self._store.resolve(lines):

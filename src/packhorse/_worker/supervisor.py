@@ -61,7 +61,8 @@ class Supervisor:
         self._place: dict[str, str] | None = None  #: the same, as the children are told
         self.opened = False
         self._nothing = -1  #: so many of the next had been settled when a claim found nothing
-        self._told = 0  #: messages to the store thread about ended runs
+        self.told = 0  #: messages to the store thread about ended runs and side lines
+        self._beaten = False  #: a beat has told which side lines wait
         self.ending = Ending(self)
         self._exit: int | None = None
         self._reborn = False
@@ -138,7 +139,8 @@ class Supervisor:
         self._selector.select(seconds)
 
     def _end_burst(self) -> None:
-        if self.config.burst and self._nothing == self._told and self.outstanding() == 0:
+        idle = self._nothing == self.told and self.outstanding() == 0
+        if self.config.burst and idle and self._beaten and not self.errands.looking:
             self.ending.begin()
 
     def _clean_up(self) -> None:
@@ -285,7 +287,7 @@ class Supervisor:
     def ended(self, runs: list[m.Done]) -> None:
         """Pass ended runs on to be settled."""
         assert self.store is not None
-        self._told += 1
+        self.told += 1
         self.store.inbox.put(m.Ended(runs, self.outstanding() == 0))
 
     def parked(self, job: Claimed) -> None:
@@ -334,6 +336,7 @@ class Supervisor:
             case m.Nothing(settled):
                 self._nothing = settled
             case m.Beaten(reply):
+                self._beaten = True
                 self.timers.ordered(reply)
                 self.errands.look_for(reply.lines)
                 if not reply.alive:
