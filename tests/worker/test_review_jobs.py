@@ -121,6 +121,10 @@ async def _later():
 def forgets_to_await():
     return _later()
 
+def writes_into_our_pipe():
+    os.write(int(sys.argv[4]), b"nonsense\\n\\n[1, \\n")
+    time.sleep(30)
+
 def surrogate():
     logging.getLogger("x").warning("lone \\ud800 surrogate")
     current_job().progress(0.1, note="lone \\ud800")
@@ -265,4 +269,19 @@ def test_a_working_directory_that_is_gone_is_only_warned_of(work: Site) -> None:
     worker = work.launch(["sh", "-c", 'cd home && exec "$@"', "sh", *command], HOME_DIR=str(home))
     worker.ready()
     ran(work, "removes_home")
+    assert ran(work, "naps", 0) == "rested"
+
+
+def test_a_job_that_writes_into_our_pipe_loses_only_its_process(work: Site) -> None:
+    started(work)
+    record = work.end(put(work, "writes_into_our_pipe", on_crash="fail"))
+    assert (record.state, record.crashes) == ("failed", 1)
+    assert ran(work, "naps", 0) == "rested"
+    assert "is no report" in work.workers[0].output
+
+
+def test_a_limit_shorter_than_a_look_holds(work: Site) -> None:
+    started(work)
+    record = work.end(put(work, "naps", 5, timeout=0.001))
+    assert json.loads(record.error or "{}")["code"] == "E150"
     assert ran(work, "naps", 0) == "rested"

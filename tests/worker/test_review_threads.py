@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -13,8 +16,10 @@ from packhorse import _outcome
 from packhorse._record import Claimed, Report
 from packhorse._store import Store
 from packhorse._stores import open_store
+from packhorse._worker import child_process
 from packhorse._worker import mailbox as m
 from packhorse._worker.config import WorkerConfig
+from packhorse._worker.hearing import Hearing
 from packhorse._worker.held import Held
 from packhorse._worker.identity import Identity
 from packhorse._worker.news import Unreported
@@ -162,3 +167,34 @@ def test_news_that_cannot_be_stored_does_not_silence_the_others() -> None:
     unreported.report(cast(Store, store), "w")
     assert [each.job for each in store.taken] == ["a", "c"]
     assert not unreported
+
+
+# -- children ---------------------------------------------------------------------------------------------------------
+def learn(hearing: Hearing, child: Any, task: str, options: str | None, timeout: float) -> None:
+    hearing.lines(child, [json.dumps(["policy", task, options, timeout, True, {"retries": 2}]).encode()])
+
+
+def test_a_tasks_own_limit_outlives_thousands_of_others() -> None:
+    """A child tells it once: forgotten, the task would have no limit."""
+    running: Any = SimpleNamespace(task="tasks:long", options='{"timeout":7}')
+    child: Any = SimpleNamespace(jobs={0: running}, observed={})
+    hearing = Hearing(cast(Any, SimpleNamespace(crew=SimpleNamespace(children={1: child}))))
+    learn(hearing, child, "tasks:plain", None, 5.0)
+    learn(hearing, child, running.task, running.options, 7.0)
+    for n in range(12_000):
+        learn(hearing, child, "tasks:odd", json.dumps({"timeout": n + 0.5}), n + 0.5)
+    plain: Any = SimpleNamespace(task="tasks:plain", options=None)
+    assert (hearing.policy(plain).timeout, hearing.policy(running).timeout) == (5.0, 7.0)
+    assert len(hearing._policies) < 6000
+
+
+def test_a_child_that_cannot_be_started_leaks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **options: object) -> None:
+        raise BlockingIOError("no more processes")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(10):
+        with pytest.raises(BlockingIOError):
+            child_process.ChildProcess({"coroutines": 0, "threads": 1})
+    assert len(os.listdir("/proc/self/fd")) == before

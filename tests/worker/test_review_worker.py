@@ -107,6 +107,28 @@ def test_a_side_line_is_resolved_though_the_first_child_is_busy(site: Site) -> N
         site.end(each)
 
 
+def parked(site: Site) -> str:
+    """Return a job that waits in a side line for a worker that knows its task."""
+    site.module("late", "def task(): return 7")
+    unknowing = site.worker().ready()
+    job = Queue("work", store=site.url).enqueue("late:task").id
+    site.state(job, "blocked")
+    assert unknowing.stop() == 0
+    return job
+
+
+def test_burst_runs_what_waits_for_its_tasks(site: Site) -> None:
+    job = parked(site)
+    assert site.worker("late", "--burst").ready().ended() == 0
+    assert site.job(job).state == "succeeded"
+
+
+def test_a_side_line_is_left_to_those_who_serve_its_queue(site: Site) -> None:
+    job = parked(site)
+    assert site.worker("late", "-q", "other", "--burst").ready().ended() == 0
+    assert site.job(job).state == "blocked"
+
+
 def test_a_cancelled_job_that_waits_in_a_child_never_starts(site: Site) -> None:
     site.worker("--threads", "2").ready()
     for _ in range(30):
