@@ -22,8 +22,11 @@ def is_async(fn: Callable[..., Any]) -> bool:
     return "inspect" in sys.modules and sys.modules["inspect"].iscoroutinefunction(fn)
 
 
-def entry(name: str, target: Any) -> dict[str, Any]:
-    """Return what is told of one task: signature, first line of its doc, options, aliases."""
+def entry(name: str, target: Any, *, limited: bool) -> dict[str, Any]:
+    """Return what is told of one task: signature, first line of its doc, options, aliases.
+
+    ``limited``: the App gives its tasks a time limit, so that none of them has one only by default.
+    """
     fn = _identity.unwrap(target)
     told: dict[str, Any] = {"signature": _signature.shown(fn, name), "async": is_async(fn)}
     doc = (fn.__doc__ or "").strip().splitlines()
@@ -33,6 +36,7 @@ def entry(name: str, target: Any) -> dict[str, Any]:
         told.update(_told(target.options))
         if target.aliases:
             told["aliases"] = list(target.aliases)
+    told["timeout_given"] = limited or "timeout" in told
     return told
 
 

@@ -13,7 +13,7 @@ from . import _identity
 from ._catalogue import digest, entry, is_async
 from ._importing import below, import_named, is_absence, modules_of, plugins
 from ._names import is_path
-from ._options import Options, Unset
+from ._options import NONE, Options, Unset
 from ._rebuild import Hints, hints_of, rebuilds_any, result_annotation
 from ._tags import a_type
 from .errors import NotImportable, NotLoadable, TaskNameTaken
@@ -62,10 +62,18 @@ class Registry:
     """
 
     def __init__(
-        self, modules: Iterable[ModuleType] = (), packages: Iterable[str] = (), factories: Sequence[Any] = ()
+        self,
+        modules: Iterable[ModuleType] = (),
+        packages: Iterable[str] = (),
+        factories: Sequence[Any] = (),
+        defaults: Options = NONE,
     ) -> None:
-        """Read the names given by ``@task`` in these modules. ``factories`` make the App, and are no tasks."""
+        """Read the names given by ``@task`` in these modules.
+
+        ``factories`` make the App, and are no tasks; ``defaults`` are the App's options.
+        """
         self._factories = factories
+        self._limited = defaults.timeout is not Unset.UNSET
         self._modules: dict[str, ModuleType] = {}
         self._packages = tuple(packages)
         self._known: dict[str, Runnable] = {}
@@ -214,7 +222,7 @@ class Registry:
         """Return what a worker publishes, as JSON data: tasks with signature, first line of their doc and options; modules,
         packages of which more may be imported later, modules that failed, and the build."""
         return {
-            "tasks": {name: entry(name, target) for name, target in self._runnables()},
+            "tasks": {name: entry(name, target, limited=self._limited) for name, target in self._runnables()},
             "modules": sorted(self._modules),
             "packages": sorted(self._packages),
             "problems": dict(self.problems),
@@ -291,7 +299,9 @@ def load(specs: Sequence[str], *, sys_path: Sequence[str] = ()) -> Loaded:
         loading.take(spec)
     for distribution, spec in plugins() if specs else ():
         loading.take_plugin(distribution, spec)
-    return Loaded(loading.app, Registry(loading.modules.values(), loading.packages, loading.factories))
+    defaults = getattr(loading.app, "options", NONE)
+    registry = Registry(loading.modules.values(), loading.packages, loading.factories, defaults)
+    return Loaded(loading.app, registry)
 
 
 def is_app(thing: object) -> bool:

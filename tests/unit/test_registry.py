@@ -390,10 +390,11 @@ def test_the_catalogue_tells_what_can_run(write: Write) -> None:
     catalogue = load(["tasks"]).registry.catalogue()
     assert list(catalogue["tasks"]) == ["tasks:add", "tasks:fetch", "billing.charge", "tasks:plain"]
     assert catalogue["tasks"]["tasks:add"] == {
-        "signature": "add(a: int, b: int = 1)", "async": False, "doc": "Add two numbers."
+        "signature": "add(a: int, b: int = 1)", "async": False, "doc": "Add two numbers.", "timeout_given": False
     }  # fmt: skip
     charge = catalogue["tasks"]["billing.charge"]
     assert (charge["timeout"], charge["retry"]["retries"], charge["queue"]) == (None, 3, "money")
+    assert charge["timeout_given"] is True  # None, no limit, was chosen too
     assert charge["aliases"] == ["app.old:charge", "old"]
     assert catalogue["modules"] == ["tasks"]
 

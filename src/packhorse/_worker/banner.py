@@ -15,13 +15,19 @@ def banner(config: WorkerConfig, name: str, url: str, source: str, instance: str
     tasks: Mapping[str, Any] = catalogue.get("tasks", {})
     lines = [
         f"packhorse worker {name}  store {url}  ({source})  instance {instance[:8]}",
-        f"  serves {_queues(config)} with {config.processes} × {_kind(config)}; {_tasks(config, len(tasks))}",
+        f"  serves {_queues(config)} with {config.processes} × {_kind(config)}; {_tasks(config, catalogue)}",
     ]
     limited = sorted(task for task, about in tasks.items() if about.get("timeout_given") is False)
-    if limited:
+    if limited and not _limits_all(config):
         more = f" and {len(limited) - _SHOWN} more" if len(limited) > _SHOWN else ""
         lines.append(f"  time limit 1 h, by default, for {', '.join(limited[:_SHOWN])}{more}")
     return "\n".join(lines)
+
+
+def _limits_all(config: WorkerConfig) -> bool:
+    """Tell whether an App that no child can import has a time limit for all tasks."""
+    defaults = (config.plain or {}).get("defaults")
+    return isinstance(defaults, Mapping) and "timeout" in defaults
 
 
 def _queues(config: WorkerConfig) -> str:
@@ -35,7 +41,10 @@ def _kind(config: WorkerConfig) -> str:
     return f"{count} {word}{'s' * (count > 1)}"
 
 
-def _tasks(config: WorkerConfig, count: int) -> str:
+def _tasks(config: WorkerConfig, catalogue: Mapping[str, Any]) -> str:
     if not config.app:
         return "no application was given, so it knows no task"
-    return f"knows {count} task{'s' * (count != 1)} of {' '.join(config.app)}"
+    count = len(catalogue.get("tasks", {}))
+    # What lies below a package is imported when it is first needed, and nobody should read a 0 here as a mistake.
+    more = " so far" if catalogue.get("packages") else ""
+    return f"knows {count} task{'s' * (count != 1)}{more} of {' '.join(config.app)}"
