@@ -121,7 +121,7 @@ def test_a_store_that_is_busy_is_waited_for(site: Site) -> None:
     db = sqlite3.connect(site.directory / "jobs.db", isolation_level=None)
     db.execute("BEGIN IMMEDIATE")
     worker = site.worker()
-    worker.until("retrying", 40.0)
+    worker.until("waiting for the store", 10.0)
     assert "serves" not in worker.output
     db.execute("ROLLBACK")
     db.close()
@@ -133,7 +133,10 @@ def test_a_store_that_is_busy_is_not_waited_for_if_told_so(site: Site) -> None:
     assert site.store.now()
     db = sqlite3.connect(site.directory / "jobs.db", isolation_level=None)
     db.execute("BEGIN IMMEDIATE")
-    assert site.worker("--no-retry").ended(40.0) == 69
+    worker = site.worker("--no-retry")
+    assert worker.ended(20.0) == 69
+    assert "waiting for the store" in worker.output
+    assert "E101" in worker.output
     db.close()
 
 

@@ -27,6 +27,7 @@ from .errands import Errands
 from .hearing import Hearing
 from .held import Held
 from .identity import Identity
+from .opening import Opening
 from .signals import Signals
 from .store_thread import StoreThread
 from .timers import Timers
@@ -57,12 +58,13 @@ class Supervisor:
         self._beat: BeatThread | None = None
         self._selector = selectors.DefaultSelector()
         self._signals = Signals()
-        self._at: Place | None = None
+        self.at: Place | None = None
         self._place: dict[str, str] | None = None  #: the same, as the children are told
         self.opened = False
         self._nothing = -1  #: so many of the next had been settled when a claim found nothing
         self.told = 0  #: messages to the store thread about ended runs and side lines
         self._beaten = False  #: a beat has told which side lines wait
+        self.opening = Opening(self)
         self.ending = Ending(self)
         self._exit: int | None = None
         self._reborn = False
@@ -102,6 +104,7 @@ class Supervisor:
         if now >= self._next_tick:
             self._next_tick = now + TICK
             self.timers.tick(monotonic_ns())
+            self.opening.look(now)
             self._recycle()
         elif self.config.max_jobs is not None:
             self._recycle()  # at once: a slot must not wait a tick for its next process
@@ -254,7 +257,7 @@ class Supervisor:
     def _open_store(self) -> None:
         assert self.plain is not None
         try:
-            place = self._at = self._connect(self.plain)
+            place = self.at = self._connect(self.plain)
             if place.url.startswith("memory:"):
                 raise ConfigError(
                     f"{place.url} lives in one process only, so no worker can share it. Name a file: sqlite:///jobs.db"
@@ -267,6 +270,7 @@ class Supervisor:
             self.access.open, self.identity, self.config.queues, self.mailbox, self.held, no_retry=self.config.no_retry
         )
         self.store.start()
+        self.opening.begin()
 
     def _refuse(self, error: Exception, code: int) -> None:
         if code == 70:
@@ -362,7 +366,7 @@ class Supervisor:
         if self.opened or self.ending.begun:
             return
         self.opened = True
-        at = self._at
+        at = self.at
         assert at is not None
         self._place = {"url": at.url, "namespace": at.namespace, "worker": self.identity.name, "id": self.identity.id}
         for child in self.crew.children.values():
