@@ -105,8 +105,10 @@ def _not_allowed(verb: Verb, states: dict[str, State]) -> str:
         rule = "Only a job that has not ended can be cancelled."
     elif verb == "requeue":
         running = "running" in states.values()
-        rule = "It is going to run anyway." if not running and not FINAL & set(states.values()) else (
-            "A running job cannot be requeued: cancel it first, then requeue it."
+        rule = (
+            "It is going to run anyway."
+            if not running and not FINAL & set(states.values())
+            else ("A running job cannot be requeued: cancel it first, then requeue it.")
         )
     else:
         rule = "A running job cannot be deleted: cancel it first."

@@ -239,7 +239,10 @@ def _named_type(node: ast.expr | None) -> Any:
 
 
 def _collect(parameters: Sequence[tuple[str, Any, Any]]) -> Parameters:
-    placed, named = (_Kind.POSITIONAL_ONLY, _Kind.POSITIONAL_OR_KEYWORD), (_Kind.POSITIONAL_OR_KEYWORD, _Kind.KEYWORD_ONLY)
+    placed, named = (
+        (_Kind.POSITIONAL_ONLY, _Kind.POSITIONAL_OR_KEYWORD),
+        (_Kind.POSITIONAL_OR_KEYWORD, _Kind.KEYWORD_ONLY),
+    )
     by_place = [(name, hint) for name, kind, hint in parameters if kind in placed]
     rest = [hint for _, kind, hint in parameters if kind is _Kind.VAR_POSITIONAL]
     others = [hint for _, kind, hint in parameters if kind is _Kind.VAR_KEYWORD]

@@ -16,7 +16,16 @@ from ._act import act
 from ._group import LazyGroup
 from ._session import Session, json_option, me, with_session
 
-_SHOWN: tuple[State, ...] = ("queued", "running", "scheduled", "blocked", "retrying", "succeeded", "failed", "cancelled")
+_SHOWN: tuple[State, ...] = (
+    "queued",
+    "running",
+    "scheduled",
+    "blocked",
+    "retrying",
+    "succeeded",
+    "failed",
+    "cancelled",
+)
 
 
 @click.group("queues", cls=LazyGroup)

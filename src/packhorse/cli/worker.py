@@ -77,7 +77,9 @@ _LEVEL = click.Choice(["debug", "info", "warning", "error", "critical"], case_se
 
 @click.command("worker", cls=GroupedCommand, context_settings={"auto_envvar_prefix": "PACKHORSE_WORKER"})
 @click.argument("app", nargs=-1, metavar="[APP…]", envvar="PACKHORSE_APP")
-@click.option("-q", "--queue", metavar="QUEUE", multiple=True, help="-q a,b: in turn; -q a -q b: a first. Default: all.")
+@click.option(
+    "-q", "--queue", metavar="QUEUE", multiple=True, help="-q a,b: in turn; -q a -q b: a first. Default: all."
+)
 @click.option("--burst", is_flag=True, help="Exit once nothing is left that could run now.")
 @click.option("--name", metavar="NAME", default="%H:%p", show_default=True, help="%h %H host, %p pid, %i instance.")
 @click.option("--processes", metavar="N", type=_COUNT, default=1, show_default=True, help="Children.")
@@ -85,9 +87,13 @@ _LEVEL = click.Choice(["debug", "info", "warning", "error", "critical"], case_se
 @click.option("--coroutines", metavar="N", type=_COUNT, help="The same, in one event loop.")
 @click.option("--max-jobs", metavar="N", type=_COUNT, help="Replace a child after so many jobs.")
 @click.option("--max-memory", metavar="SIZE", type=Checked("size", size), help="Replace a child above this, like 300M.")
-@click.option("--grace", metavar="25s|none", type=_GRACE, default="25s", show_default=True, help="For running jobs to end.")
+@click.option(
+    "--grace", metavar="25s|none", type=_GRACE, default="25s", show_default=True, help="For running jobs to end."
+)
 @click.option("--log-level", metavar="LEVEL", type=_LEVEL, default="info", show_default=True, help="debug … critical.")
-@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Of each line.")
+@click.option(
+    "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Of each line."
+)
 @click.option("--log-file", metavar="PATH", help="Append to a file (logrotate may move it).")
 @click.option("--no-retry", is_flag=True, help="Exit 69 if the store cannot be reached at start.")
 @with_session
