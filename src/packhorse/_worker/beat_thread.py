@@ -31,6 +31,7 @@ STUCK_AFTER = 30.0
 CALL_LIMIT = 60.0
 _FEW = 200
 _SECOND_LOOK = 2.0
+_LAST_WORDS = 5.0
 
 
 class Pulse:
@@ -179,8 +180,14 @@ class BeatThread(threading.Thread):
         if stuck > STUCK_AFTER and not self._over.wait(_SECOND_LOOK) and self._pulse.stuck_for() > STUCK_AFTER:
             # Looked at twice: a worker that was paused as a whole has all its threads turn again, but in any order.
             # Without beats others will take our jobs; better to be gone than to be half alive.
+            alarm = threading.Timer(
+                _LAST_WORDS, os._exit, (70,)
+            )  # a terminal that takes nothing may be why we are stuck
+            alarm.daemon = True
+            alarm.start()
             print(f"packhorse worker: the supervisor has not turned for {stuck:.0f} s; giving up", file=sys.stderr)
             faulthandler.dump_traceback(all_threads=True)
+            alarm.cancel()
             os._exit(70)
 
     def _drop(self) -> None:

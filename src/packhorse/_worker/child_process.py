@@ -80,6 +80,7 @@ class ChildProcess:
         self.cut_off = False  #: killed for that
         self.garbled = False  #: killed because it reported nonsense
         self.errands: dict[tuple[str, str], tuple[Claimed, Verdict, int]] = {}  #: ends it is to tell the middleware
+        self.errands_since = 0
         self.backlog = bytearray()
         self._permits: deque[int] = deque()  #: sent, not known to be taken
         self._unsent: deque[int] = deque()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from time import monotonic_ns
 from typing import TYPE_CHECKING
 
 from .._record import Claimed, Verdict
@@ -16,6 +17,8 @@ _log = logging.getLogger("packhorse.worker")
 
 #: A hook that kills its process is not tried for ever.
 _TRIES = 3
+#: Nor does it hold its child for longer (nanoseconds).
+_LIMIT = 60_000_000_000
 
 
 class Errands:
@@ -42,9 +45,17 @@ class Errands:
         if child is None or not self._untold:
             return
         for job, verdict, tries in self._untold:
+            if not child.errands:
+                child.errands_since = monotonic_ns()
             child.errands[job.id, job.token] = (job, verdict, tries)
             child.order("after", [job, verdict])
         self._untold.clear()
+
+    def overdue(self) -> list[ChildProcess]:
+        """Return the children that run no job and still do not come back from a hook."""
+        now, children = monotonic_ns(), self._supervisor.crew.children.values()
+        asked = [child for child in children if child.errands and now - child.errands_since > _LIMIT]
+        return [child for child in asked if now - child.last_result > _LIMIT and not child.running()]
 
     def left_by(self, child: ChildProcess) -> None:
         """Take back what a dead child had not told."""

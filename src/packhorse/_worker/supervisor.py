@@ -323,6 +323,10 @@ class Supervisor:
         for child in self.crew.overdue():
             _log.error("child %d was not ready within 30 s; killed", child.pid)
             child.kill()
+        for child in self.errands.overdue():
+            _log.error("child %d did not come back from after_job within a minute; killed", child.pid)
+            child.closing = True
+            child.kill()
         for child in self.crew.silent():
             child.cut_off = True
             child.kill()
@@ -363,6 +367,8 @@ class Supervisor:
     def _store_opened(self, instance: str, url: str) -> None:
         self._reborn = False
         self.dispatch.forget_asked()
+        if self._place is not None:
+            self._place.update(worker=self.identity.name, id=self.identity.id)  # both may be new
         if self.opened or self.ending.begun:
             return
         self.opened = True
