@@ -89,6 +89,40 @@ def test_the_end_of_a_killed_job_is_told_though_the_child_that_was_asked_dies_to
     eventually(told, "both ends told")
 
 
+HANGING = """
+import os, signal, time
+from packhorse import App
+
+class Middleware:
+    def after_job(self, job, outcome):
+        if outcome.by == "worker":
+            time.sleep(300)
+
+app = App(tasks=["hanging"], middleware=[Middleware()])
+
+def dies(): os.kill(os.getpid(), signal.SIGKILL)
+def fine(): return 1
+"""
+
+IMPATIENT = """
+import sys
+from packhorse._worker import errands
+errands._LIMIT = 500_000_000
+from packhorse.cli import entry
+entry()
+"""
+
+
+def test_a_hook_that_hangs_does_not_hold_its_child_for_ever(site: Site) -> None:
+    site.module("hanging", HANGING)
+    command = [sys.executable, "-c", IMPATIENT, "worker", "hanging:app", "--store", site.url, "--processes", "1"]
+    worker = site.launch(command).ready()
+    queue = Queue("work", store=site.url)
+    site.end(queue.using(on_crash="fail").enqueue("hanging:dies"))
+    assert site.end(queue.enqueue("hanging:fine")).state == "succeeded"
+    worker.until("3 children died over it")
+
+
 def test_a_side_line_is_resolved_though_the_first_child_is_busy(site: Site) -> None:
     site.module("late", "def task(): return 7")
     site.worker("late", "--processes", "2").ready()
