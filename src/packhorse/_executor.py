@@ -51,6 +51,8 @@ _FIRST = (0, 0, 0, 0, 0)
 _PLAIN = Verdict("", "", "succeeded", "succeeded", plain=True, result="null")[2:]
 
 
+#: Flags of the code of generator functions, sync and async (``inspect.CO_GENERATOR`` and ``CO_ASYNC_GENERATOR``).
+_GENERATORS = 0x20 | 0x200
 #: What a function may return whose body has not run at all.
 _UNRUN = frozenset({GeneratorType, CoroutineType, AsyncGeneratorType})
 
@@ -86,7 +88,7 @@ class _Open:
 class Plan:
     """All that is needed to run the jobs of one task."""
 
-    __slots__ = ("fn", "hints", "is_async", "keeps", "policy", "retries", "runnable")
+    __slots__ = ("fn", "hints", "is_async", "is_generator", "keeps", "policy", "retries", "runnable")
 
     def __init__(self, runnable: Runnable, policy: Policy) -> None:
         """Bring together what the code and the options say."""
@@ -94,6 +96,8 @@ class Plan:
         self.fn = runnable.fn
         self.hints = runnable.hints
         self.is_async = runnable.is_async
+        # A call of such a function runs none of its body; a generator that another function made is merely no data.
+        self.is_generator = bool(getattr(getattr(runnable.fn, "__code__", None), "co_flags", 0) & _GENERATORS)
         self.policy = policy
         self.retries = policy.retry.retries
         self.keeps = policy.keep_result is True
@@ -258,7 +262,7 @@ class Executor:
         policy = plan.policy
         if isinstance(value, (Retry, Snooze, Cancel)):
             return _asked(value, job, policy)
-        if type(value) in _UNRUN:
+        if type(value) in _UNRUN and (type(value) is CoroutineType or plan.is_generator):
             return _outcome.failed(job, policy.retry, _unrun(value), retry=False)
         if policy.keep_result is False:
             return _outcome.succeeded(job, None)

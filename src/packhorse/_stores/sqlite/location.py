@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import pwd
 import stat
-from dataclasses import dataclass
-from typing import Literal
-from urllib.parse import parse_qsl, unquote
+from typing import Literal, NamedTuple
 
 from ...errors import BadStore, ConfigError, StoreUnavailable
 from .network import network_file_system
@@ -17,8 +14,7 @@ _CHOICES = {"synchronous": ("full", "normal"), "network": ("allow", "refuse")}
 _KNOWN = sorted([*_CHOICES, "namespace"])
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
+class Location(NamedTuple):
     """A SQLite URL, taken apart."""
 
     path: str  #: absolute
@@ -31,7 +27,7 @@ def locate(url: str) -> Location:
     """Take a URL apart: ``sqlite:///relative.db`` or ``sqlite:////absolute.db``, with ``?synchronous=``,
     ``?network=`` and ``?namespace=``."""
     body, _, query = url.partition("?")
-    name = unquote(body.removeprefix("sqlite:///"))
+    name = _unquoted(body.removeprefix("sqlite:///"))
     if not body.startswith("sqlite:///") or not name or "\0" in name:
         raise ConfigError(
             f"The store URL {url!r} names no file. Write sqlite:///packhorse.db for a file in the working directory, "
@@ -46,7 +42,19 @@ def locate(url: str) -> Location:
     )
 
 
+def _unquoted(name: str) -> str:
+    if "%" not in name:
+        return name
+    from urllib.parse import unquote  # slow to import, and rarely needed
+
+    return unquote(name)
+
+
 def _options(url: str, query: str) -> dict[str, str]:
+    if not query:
+        return {}
+    from urllib.parse import parse_qsl
+
     options = dict(parse_qsl(query, keep_blank_values=True))
     for name, value in options.items():
         if name not in _KNOWN:
@@ -106,8 +114,10 @@ def _refusal(path: str) -> str:
 
 def _user(uid: int) -> str:
     try:
+        import pwd  # where there is no such thing, as on Windows, nobody has a number for a name either
+
         return pwd.getpwuid(uid).pw_name
-    except KeyError:
+    except (ImportError, KeyError):
         return "no name"
 
 
