@@ -155,6 +155,8 @@ class StoreThread(threading.Thread):
         self.calling_since = monotonic()
         if self._news:
             self._news.report(store, self._identity.id)  # before the settles: a run's last news bear its token
+        if self._slots_wait():
+            self._claim(store)  # an idle slot comes first; what has ended is stored right after
         if self._ended and self._settle_due():
             self._settle(store)
         if monotonic() >= min(self._next_due, self._next_poll):
@@ -162,6 +164,13 @@ class StoreThread(threading.Thread):
         if self._want is not None and self._look and not self._draining:
             self._claim(store)
         self._chores(store)
+
+    def _slots_wait(self) -> bool:
+        """Tell whether slots are free while few outcomes wait: then a claim before the settle shortens their pause."""
+        want = self._want
+        if want is None or not want.free or not self._look or self._draining:
+            return False
+        return 0 < len(self._ended) < SETTLE_AT
 
     def _reopen(self) -> Store:
         if self._store is None:
