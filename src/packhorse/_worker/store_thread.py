@@ -29,7 +29,9 @@ SETTLE_AT = 300
 SETTLE_MOST = 1000
 _POLL = 1.0
 _PRUNE_EVERY = 60.0
-_RESCUE_EVERY = 1.0
+#: Whoever declares a worker dead looks for its jobs at once; this is for those of one that did not live to do so. It reads
+#: every running job.
+_RESCUE_EVERY = 10.0
 #: How long ended jobs are kept (seconds).
 KEEP = {"succeeded": 24 * 3600.0, "failed": 14 * 86400.0, "cancelled": 14 * 86400.0}
 
