@@ -10,16 +10,16 @@ from collections.abc import Callable
 from time import monotonic, monotonic_ns
 
 from .. import _rescue
-from .._record import FINAL, Orphan, Verdict, WorkerRecord
+from .._record import FINAL, Orphan, Verdict
 from .._store import Store
-from ..errors import NameTaken, PackhorseError, StoreUnavailable
+from ..errors import PackhorseError, StoreUnavailable
 from . import mailbox as m
 from .held import Held
 from .identity import Identity
-from .lock import forget, proves_dead
 from .news import Unreported
 from .outage import Outage
 from .shapes import claimed_again, verdicts_of
+from .signing_on import sign_on
 
 _log = logging.getLogger("packhorse.store")
 
@@ -117,30 +117,8 @@ class StoreThread(threading.Thread):
     def _connect(self) -> None:
         self._store = self._opener()
         self._identity.take_lock(self._store.lock_dir())
-        self._register(self._store)
+        sign_on(self._store, self._identity)
         self._main.put(m.Opened(self._store.instance, self._store.url))
-
-    def _register(self, store: Store) -> None:
-        """Sign on. A name that a dead worker of this host still bears is taken over from it."""
-        while True:
-            try:
-                store.register(self._identity.record())
-                return
-            except NameTaken:
-                if not self._bury_namesake(store) and not self._identity.next_name():
-                    raise
-
-    def _bury_namesake(self, store: Store) -> bool:
-        for worker in store.workers():
-            if worker.name == self._identity.name and self._is_dead(worker) and store.condemn(worker.id, worker.beats):
-                _log.warning("worker %s (pid %d) is dead; taking over its name and its jobs", worker.name, worker.pid)
-                forget(worker.lock_path)
-                return True
-        return False
-
-    def _is_dead(self, worker: WorkerRecord) -> bool:
-        mine = self._identity
-        return proves_dead(worker, mine.host) or (worker.host == mine.host and worker.boot_id != mine.boot)
 
     def _attempt(self) -> None:
         try:

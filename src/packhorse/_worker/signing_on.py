@@ -1,0 +1,38 @@
+"""Making a worker known to the store under its name, even if a dead one still bears it."""
+
+from __future__ import annotations
+
+import logging
+
+from .._record import WorkerRecord
+from .._store import Store
+from ..errors import NameTaken
+from .identity import Identity
+from .lock import forget, proves_dead
+
+_log = logging.getLogger("packhorse.worker")
+
+
+def sign_on(store: Store, mine: Identity) -> None:
+    """Register. A name that a dead worker of this host still bears is taken over from it; one that counts instances
+    (``%i``) counts on. Raises ``NameTaken``."""
+    while True:
+        try:
+            store.register(mine.record())
+            return
+        except NameTaken:
+            if not _bury_namesake(store, mine) and not mine.next_name():
+                raise
+
+
+def _bury_namesake(store: Store, mine: Identity) -> bool:
+    for worker in store.workers():
+        if worker.name == mine.name and _is_dead(worker, mine) and store.condemn(worker.id, worker.beats):
+            _log.warning("worker %s (pid %d) is dead; taking over its name and its jobs", worker.name, worker.pid)
+            forget(worker.lock_path)
+            return True
+    return False
+
+
+def _is_dead(worker: WorkerRecord, mine: Identity) -> bool:
+    return proves_dead(worker, mine.host) or (worker.host == mine.host and worker.boot_id != mine.boot)
