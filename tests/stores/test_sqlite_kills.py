@@ -21,7 +21,7 @@ from packhorse._stores import open_store
 from packhorse._stores.sqlite import checkpoint
 
 checkpoint.LARGE, checkpoint._REST_AFTER_ALL, checkpoint._LOOK_EVERY = 60_000, 0.0, 1
-url, ledger = sys.argv[1], open(sys.argv[2], "a", buffering=1)
+url, ledger = sys.argv[1], os.open(sys.argv[2], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
 def put(store, count):
     jobs = [
@@ -30,7 +30,8 @@ def put(store, count):
         for _ in range(count)
     ]
     store.enqueue(jobs)
-    ledger.write(" ".join(job.id for job in jobs) + "\\n")
+    # No file object: a forked child would inherit its lock, held by whatever thread was writing.
+    os.write(ledger, (" ".join(job.id for job in jobs) + "\\n").encode())
 
 def produce():
     store = open_store(url)
@@ -96,7 +97,9 @@ class Hammers:
         ledger = str(self.directory / f"ledger{self.started}")
         kind = "fork" if self.started % 2 else "plain"
         with (self.directory / "errors").open("ab") as errors:
-            return subprocess.Popen([sys.executable, "-c", HAMMER, self.url, ledger, kind], stderr=errors)
+            return subprocess.Popen(
+                [sys.executable, "-c", HAMMER, self.url, ledger, kind], stderr=errors, start_new_session=True
+            )
 
     def kill_one(self) -> None:
         place = random.randrange(len(self.running))
@@ -104,7 +107,7 @@ class Hammers:
         self.running[place] = self.start()
 
     def kill(self, process: subprocess.Popen[bytes]) -> None:
-        process.send_signal(signal.SIGKILL)
+        os.killpg(process.pid, signal.SIGKILL)  # with what it has forked
         assert process.wait() == -signal.SIGKILL, (self.directory / "errors").read_text()
 
     def acknowledged(self) -> set[str]:
