@@ -13,16 +13,6 @@ except ImportError:  # Windows can enqueue, but runs no worker
 from .._record import WorkerRecord
 
 
-def default_dir() -> str:
-    """Return the directory for lock files of workers whose store is not a file: private to the user."""
-    base = os.environ.get("XDG_RUNTIME_DIR")
-    if base and os.path.isdir(base):
-        return os.path.join(base, "packhorse")
-    import tempfile
-
-    return os.path.join(tempfile.gettempdir(), f"packhorse-{os.getuid()}")
-
-
 class WorkerLock:
     """Holds an ``flock`` on a file named after the worker's id for as long as the process lives."""
 

@@ -12,7 +12,7 @@ from .._store import Store
 from .._when import clock, distance, rfc3339
 from .._why import attempt_number, bar_text, cause, loads
 from ..errors import JobNotFound, PackhorseError
-from ._show import STATES, clean, clean_lines, colour, cut, echo, state, symbol, table
+from ._show import STATES, clean, clean_lines, colour, cut, echo, state, table
 
 #: Characters of an id that are shown, and accepted where only one job's id ends so.
 SHORT = 8
@@ -337,8 +337,3 @@ def _log(store: Store, record: JobRecord) -> None:
         echo(f"  … {dropped:,} characters before this were not kept")
     for line in lines[-LOG_LINES:]:
         echo(f"  {line}")
-
-
-def line_of(record: JobRecord) -> str:
-    """Return a job in one line, for what was just done to it."""
-    return f"{symbol(record.state)} {short(record.id)}  {call_text(record, 80)}"
