@@ -169,6 +169,7 @@ class Verdict(NamedTuple):
     log_dropped: int = 0  #: characters that did not fit before it
     keep: float | None = None  #: seconds to keep the result; None: as long as the job
     usage: str | None = None  #: JSON: cpu seconds, peak memory, signal, …
+    elsewhere: bool = False  #: the job said that it ended itself, in a transaction of the user's own
 
 
 class Settled(NamedTuple):
@@ -176,7 +177,7 @@ class Settled(NamedTuple):
 
     job: str
     token: str
-    how: Literal["repeated", "stale", "cancelled", "unstorable"]
+    how: Literal["repeated", "stale", "cancelled", "unstorable", "locked"]
     state: State | None  #: where the job is now; None: not stored
 
 
@@ -288,6 +289,16 @@ class AttemptRecord(NamedTuple):
     reason: str | None
     usage: str | None
     late: str | None  #: JSON: a result that came after the attempt had been given up
+
+
+class Parcel(NamedTuple):
+    """A job with all that belongs to it, on its way from one store to another."""
+
+    job: JobRecord
+    cancel_reason: str | None = None  #: of the request in ``job.cancel_at``
+    claim_no: int | None = None
+    attempts: tuple[AttemptRecord, ...] = ()  #: stored ones, oldest first
+    logs: tuple[tuple[str, str, int], ...] = ()  #: (token, text, dropped), oldest first
 
 
 class WorkerRecord(NamedTuple):

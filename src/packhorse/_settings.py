@@ -12,19 +12,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from ._url import mask
 from .errors import BadName, ConfigError, NoStore
 
-SCHEMES = ("memory", "sqlite")
-#: Others that people will try, by what they would be.
-_ELSEWHERE = {
-    "postgres": "PostgreSQL",
-    "postgresql": "PostgreSQL",
-    "redis": "Redis",
-    "rediss": "Redis",
-    "unix": "Redis",
-    "valkey": "Valkey",
-    "valkeys": "Valkey",
-}
+SCHEMES = ("memory", "postgres", "postgresql", "redis", "rediss", "sqlite", "unix", "valkey", "valkeys")
+_POSTGRES = ("postgres", "postgresql")
+_SERVERS = tuple(scheme for scheme in SCHEMES if scheme not in ("memory", "sqlite"))
 _KNOWN_KEYS = ("app", "namespace", "store", "worker")
 _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,200}\Z")
 _DEFAULT_NAMESPACE = "default"
@@ -127,19 +120,6 @@ def resolve(
     )
 
 
-def mask(url: str) -> str:
-    """Return a URL that can be shown: a password becomes ``***``."""
-    scheme, separator, rest = url.partition("://")
-    place, mark, query = rest.partition("?")
-    if separator and scheme != "sqlite" and "@" in place:
-        # Up to the last @: a password may hold an @ or a / that nobody escaped.
-        user, _, host = place.rpartition("@")
-        name, colon, _ = user.partition(":")
-        place = f"{name}{':***' if colon else ''}@{host}"
-    query = re.sub(r"(?i)((?:password|passwd|secret|token)=)[^&]*", r"\1***", query)
-    return f"{scheme}{separator}{place}{mark}{query}"
-
-
 def no_store(candidates: tuple[Candidate, ...], searched: str) -> NoStore:
     """Return the error that lists what might have been meant, each with the line that settles it."""
     lines = ["no job store was named, and none could be told for sure; nothing was done."]
@@ -188,9 +168,11 @@ def _servers(env: Mapping[str, str]) -> list[Candidate]:
     """Return the servers that the environment names for something, perhaps for something else."""
     found = []
     for name in ("REDIS_URL", "DATABASE_URL"):
-        kind = _ELSEWHERE.get(_scheme(env.get(name, "")))
-        if kind and (name == "REDIS_URL" or kind == "PostgreSQL"):
-            found.append(Candidate(name, mask(env[name]), f"this version has no {kind} store"))
+        scheme = _scheme(env.get(name, ""))
+        if scheme in _SERVERS and (name == "REDIS_URL") is (scheme not in _POSTGRES):
+            found.append(
+                Candidate(name, mask(env[name]), "not named as the job store", f'export PACKHORSE_URL="${name}"')
+            )
     return found
 
 
@@ -233,9 +215,7 @@ def _scheme(url: str) -> str:
 
 def _bad_scheme(url: str, scheme: str, source: str) -> str:
     schemes = ", ".join(f"{known}://" for known in SCHEMES)
-    if scheme in _ELSEWHERE:
-        what = f"this version has no {_ELSEWHERE[scheme]} store"
-    elif not scheme:
+    if not scheme:
         what = f"that is no URL; a file is written sqlite:///{url}"
     else:
         from difflib import get_close_matches

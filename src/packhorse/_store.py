@@ -22,6 +22,7 @@ from ._record import (
     JobRecord,
     NewJob,
     Orphan,
+    Parcel,
     QueueRecord,
     Report,
     Settled,
@@ -43,6 +44,8 @@ class Capabilities(NamedTuple):
     durable: bool  #: survives the death of every process
     processes: bool  #: several processes can share it
     hints: bool  #: ``wait`` returns early when something changed
+    dialect: str | None = None  #: of the SQL in which ``inside`` speaks ("sqlite", "postgresql"); None: no such thing
+    promise: str = ""  #: what the store's own persistence means for an acknowledged job, when that needs to be said
 
 
 class JobFilter(NamedTuple):
@@ -119,6 +122,9 @@ class Store(Protocol):
     """The contract. Ids that are not stored are simply absent from every answer."""
 
     url: str  #: secrets masked
+    #: A call that has not been answered after so many seconds ends with ``StoreUnavailable``. Who must not wait so long
+    #: sets less.
+    patience: float
     namespace: str
     instance: str  #: identity of the stored data; new when it is created anew
     capabilities: Capabilities
@@ -127,7 +133,8 @@ class Store(Protocol):
         """Give the connection back. Nothing can be called afterwards; closing twice is fine."""
 
     def migrate(self) -> list[str]:
-        """Bring the schema up to this version; return the names of the steps taken. Safe to run by many at once."""
+        """Bring the schema up to this version; return the names of the steps taken. Safe to run by many at once. The one
+        verb that works on a store without its tables; there, every other raises ``BadSchema``."""
 
     def now(self) -> int:
         """Return the store's time, µs."""
@@ -200,6 +207,8 @@ class Store(Protocol):
         the job bears my token still and is final, or my verdict was a release. Else ``stale``: the result or error is
         kept in that attempt row's ``late`` if there is such a row.
         ``cancelled``: a requested cancel took precedence; counters and error are kept, the reason is the request's.
+        ``locked``: a transaction of the user's own holds the job just now; nothing was done, settle it again later.
+        With ``elsewhere`` a job that bears my token still and is final is ``repeated``, whatever its outcome.
         ``unstorable``: the verdict could not be written; the job was made ``failed`` (a failure counted, with its
         attempt row), "outcome cannot be stored: …"; one bad row never holds up its batch.
         """
@@ -289,6 +298,25 @@ class Store(Protocol):
 
     def resume(self, queue: str) -> bool:
         """Undo ``pause``. Return False if it was not paused."""
+
+    # -- moving ------------------------------------------------------------------------------------------------------
+    def freeze(self, to: str) -> None:
+        """Close this namespace: from now on ``enqueue`` and ``claim`` (and ``Inside.enqueue``) raise ``StoreMoved``, which
+        names ``to`` (a URL, secrets masked). Everything else goes on. Repeating it is harmless."""
+
+    def thaw(self) -> None:
+        """Undo ``freeze``."""
+
+    def frozen(self) -> str | None:
+        """Return where the jobs are going, None if this namespace is open."""
+
+    def export(self, after: int, limit: int = BATCH) -> list[Parcel]:
+        """Return jobs with all that belongs to them, oldest (smallest ``seq``) first, those with a ``seq`` above ``after``."""
+
+    def import_jobs(self, parcels: Sequence[Parcel]) -> int:
+        """Store jobs exactly as they were elsewhere, under a ``seq`` of this store's in the order given; return how many
+        were new. A job whose id is stored already is replaced, and keeps its ``seq``. All or none. Works on a frozen store.
+        """
 
     # -- waiting --------------------------------------------------------------------------------------------------
     def wait(self, timeout: float) -> bool:

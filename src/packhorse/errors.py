@@ -7,10 +7,14 @@
     │   ├── StoreUnavailable  E101 (ConnectionError)
     │   │   └── EnqueueUnknown  E106
     │   ├── BadSchema         E102
+    │   ├── SchemaGone        E133
     │   ├── BadStore          E104
+    │   ├── StoreRefused      E131
+    │   ├── StoreMoved        E132
     │   └── StoreFull         E107
     ├── ConfigError           E100
     │   ├── NoStore           E105
+    │   ├── MissingExtra      E160
     │   ├── NotLoadable       E113
     │   ├── TaskNameTaken     E112
     │   ├── LogNotWritable    E130
@@ -20,8 +24,10 @@
     │   └── NotAnnotated      E124
     ├── BadArguments          E121 (TypeError)
     ├── BadOption             E123 (ValueError)
-    │   ├── BadName           E127 (ValueError)
+    │   ├── BadName           E128 (ValueError)
     │   └── NaiveTime         E129
+    ├── WrongHandle           E125 (TypeError)
+    ├── WrongDatabase         E127 (ValueError)
     ├── PayloadTooLarge       E126 (ValueError)
     ├── IdConflict            E119 (ValueError)
     ├── BatchFailed           E116
@@ -86,6 +92,25 @@ class BadStore(StoreError):
     code = "E104"
 
 
+class SchemaGone(StoreError):
+    """The tables were there and are gone (a dump was restored, somebody dropped them). Nothing makes them anew by itself."""
+
+    code = "E133"
+
+
+class StoreRefused(StoreError):
+    """The server refused: password, role, database, permission, or its certificate. Trying again does not help until that
+    is changed."""
+
+    code = "E131"
+
+
+class StoreMoved(StoreError):
+    """The store is closed: its jobs are moving, or have moved, to another one, which the message names."""
+
+    code = "E132"
+
+
 class StoreFull(StoreError):
     """The store has no room (disk or memory). Nothing was stored."""
 
@@ -102,6 +127,12 @@ class NoStore(ConfigError):
     """No store was named, and none could be told for sure."""
 
     code = "E105"
+
+
+class MissingExtra(ConfigError):
+    """A library is needed that the plain install does not bring; the message has the line that installs it."""
+
+    code = "E160"
 
 
 class NotLoadable(ConfigError):
@@ -161,13 +192,26 @@ class BadOption(PackhorseError, ValueError):
 class BadName(BadOption):
     """A name or key is outside its rule."""
 
-    code = "E127"
+    code = "E128"
 
 
 class NaiveTime(BadOption):
     """A datetime without a time zone was given."""
 
     code = "E129"
+
+
+class WrongHandle(PackhorseError, TypeError):
+    """What was given to ``within`` or ``complete_in`` is no transaction, a closed one, or one of the other colour: a sync
+    handle is for ``enqueue``, an async one for ``aenqueue``."""
+
+    code = "E125"
+
+
+class WrongDatabase(PackhorseError, ValueError):
+    """The transaction given to ``within`` or ``complete_in`` belongs to another database than the store."""
+
+    code = "E127"
 
 
 class PayloadTooLarge(PackhorseError, ValueError):

@@ -75,7 +75,7 @@ class User:
 NAIVE = datetime(2026, 11, 20, 9)  # noqa: DTZ001
 
 OPTIONS = "delay, expires, priority, retry, timeout, on_crash, tags, meta, keep_result"
-NAME_RULE = "is not a name. Use 1 to 200 of the characters A-Z a-z 0-9 _ . : and -.  [E127]"
+NAME_RULE = "is not a name. Use 1 to 200 of the characters A-Z a-z 0-9 _ . : and -.  [E128]"
 NO_ZONE = (
     "which has no time zone, so it could be hours away from what you mean. Nothing stored. "
     "Write datetime(…, tzinfo=timezone.utc), or .astimezone() for local time.  [E129]"
@@ -177,19 +177,19 @@ CASES: dict[str, tuple[Callable[[Any], object], str]] = {
     "a task's name": (
         lambda mail: task(name="Bad Name")(send),
         "@task of send: name: 'Bad Name' is not a task name. Use 1 to 100 of the characters a-z 0-9 _ . and - "
-        "(a colon marks Python paths).  [E127]",
+        "(a colon marks Python paths).  [E128]",
     ),
     "a tag with a line break": (
         lambda mail: mail.using(tags="a\nb"),
-        r"mail.using: tags: 'a\nb' contains control characters or half characters, which a key cannot.  [E127]",
+        r"mail.using: tags: 'a\nb' contains control characters or half characters, which a key cannot.  [E128]",
     ),
     "a long tag": (
         lambda mail: mail.using(tags="é" * 251),
-        f"mail.using: tags: a key has 1 to 500 bytes; this one has 502: '{'é' * 40}'…  [E127]",
+        f"mail.using: tags: a key has 1 to 500 bytes; this one has 502: '{'é' * 40}'…  [E128]",
     ),
     "many tags": (
         lambda mail: mail.using(tags=[str(number) for number in range(101)]),
-        "mail.using: tags: 101 keys given, at most 100 are allowed.  [E127]",
+        "mail.using: tags: 101 keys given, at most 100 are allowed.  [E128]",
     ),
     # -- options --
     "at without a zone": (lambda mail: mail.using(at=NAIVE), f"mail.using: at is {NAIVE!r}, {NO_ZONE}"),

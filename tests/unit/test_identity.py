@@ -309,7 +309,7 @@ def test_a_name_that_a_loaded_module_lacks_is_told() -> None:
     "name", ["", ":", "a:", ":b", "a b", "a:b:c", "a:b()", "a/b", "é è", "a\n", "x" * 600, "a:<lambda>", "Aä!"]
 )
 def test_text_that_is_no_name_is_refused(name: str) -> None:
-    with pytest.raises(BadName, match=r"\[E127\]"):
+    with pytest.raises(BadName, match=r"\[E128\]"):
         check_name(name)
 
 

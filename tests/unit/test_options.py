@@ -128,7 +128,7 @@ def test_a_time_without_a_zone_is_refused(option: str) -> None:
     ids=lambda tags: repr(tags)[:20],
 )  # fmt: skip
 def test_tags_have_rules(tags: Any) -> None:
-    with pytest.raises(BadName, match=r"tags.*\[E127\]"):
+    with pytest.raises(BadName, match=r"tags.*\[E128\]"):
         check({"tags": tags}, "using()")
 
 
@@ -152,7 +152,7 @@ def test_task_names_within_the_rule_are_taken(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "A", "a:b", "a b", "x" * 101, "a/b", None, 5, "$x"])
 def test_task_names_have_rules(name: Any) -> None:
-    with pytest.raises(BadName, match=r"\[E127\]"):
+    with pytest.raises(BadName, match=r"\[E128\]"):
         check({"name": name}, "@task", "task")
 
 

@@ -101,7 +101,7 @@ def test_home_is_expanded(here: Path) -> None:
 @pytest.mark.parametrize(
     "url, says",
     [
-        ("redis://h", "no Redis store"),
+
         ("postgresql+psycopg://h/db", "no PostgreSQL store"),
         ("valkey://h", "no Valkey store"),
         ("sqllite:///x.db", "did you mean 'sqlite'"),

@@ -5,12 +5,28 @@ from __future__ import annotations
 import importlib
 
 from .._store import Clock, Store
-from ..errors import ConfigError
+from .._url import mask
+from ..errors import ConfigError, MissingExtra
 
-#: scheme → (module, class), imported when first needed: a worker on one store never loads another.
-_STORES = {
-    "sqlite": ("packhorse._stores.sqlite", "SqliteStore"),
-    "memory": ("packhorse._stores.memory", "MemoryStore"),
+#: kind → (module, class, what the module needs beyond the plain install, the extra that brings it), imported when first needed:
+#: a worker on one store never loads another.
+_KINDS = {
+    "sqlite": ("packhorse._stores.sqlite", "SqliteStore", (), ""),
+    "memory": ("packhorse._stores.memory", "MemoryStore", (), ""),
+    "postgresql": ("packhorse._stores.postgres", "PostgresStore", ("psycopg",), "postgres"),
+    "redis": ("packhorse._stores.redis", "RedisStore", ("redis",), "redis"),
+}
+#: Every scheme a store's URL may have. A driver may follow it (``postgresql+psycopg``) and means nothing.
+SCHEMES = {
+    "sqlite": "sqlite",
+    "memory": "memory",
+    "postgresql": "postgresql",
+    "postgres": "postgresql",
+    "redis": "redis",
+    "rediss": "redis",
+    "unix": "redis",
+    "valkey": "redis",
+    "valkeys": "redis",
 }
 
 
@@ -18,17 +34,23 @@ def open_store(url: str, *, namespace: str = "default", clock: Clock | None = No
     """Open the store of a URL.
 
     ``clock`` replaces the store's own clock (µs since the epoch). With ``create=False`` a store that is not there is
-    an error and nothing is made. Raises ``ConfigError`` for a scheme nobody knows and whatever the store raises.
+    an error and nothing is made. Raises ``ConfigError`` for a scheme nobody knows, ``MissingExtra`` where a driver is not
+    installed, and whatever the store raises.
     """
-    scheme = url.partition(":")[0]
-    if scheme not in _STORES:
-        known = ", ".join(sorted(_STORES))
+    scheme = url.partition("://")[0].partition("+")[0].lower()
+    if scheme not in SCHEMES:
+        known = ", ".join(sorted(SCHEMES))
         raise ConfigError(
-            f"The store URL {_masked(url)!r} has the unknown scheme {scheme!r}; known are: {known}. "
+            f"The store URL {mask(url)!r} has the unknown scheme {scheme!r}; known are: {known}. "
             "For a file in the working directory write sqlite:///packhorse.db."
         )
-    module, name = _STORES[scheme]
-    kind = getattr(importlib.import_module(module), name)
+    module, name, needs, extra = _KINDS[SCHEMES[scheme]]
+    try:
+        kind = getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        if error.name not in needs:
+            raise
+        raise _missing(url, error.name, extra) from error
     if scheme == "memory":
         store: Store = kind(url, namespace, clock)
     else:
@@ -36,8 +58,8 @@ def open_store(url: str, *, namespace: str = "default", clock: Clock | None = No
     return store
 
 
-def _masked(url: str) -> str:
-    """Return the URL without what stands before an ``@``, which may be a password."""
-    head, _, tail = url.rpartition("@")
-    scheme = head.partition("://")[0]
-    return f"{scheme}://…@{tail}" if head else url
+def _missing(url: str, module: str, extra: str) -> MissingExtra:
+    return MissingExtra(
+        f"the job store {mask(url)} needs the library {module!r}, which is not installed here; nothing was opened.\n"
+        f'  Try:  pip install "packhorse[{extra}]"'
+    )
