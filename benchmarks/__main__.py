@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks import bare, bars, report
+from benchmarks import bare, bars, disk, report
 from benchmarks.scenarios import MEASURE, running
 from benchmarks.systems import SETUPS, Setup
 
@@ -60,7 +60,7 @@ def measure(given: argparse.Namespace, folder: Path) -> Iterator[dict[str, objec
     scale = 0.02 if given.quick else 1.0
     for repetition in range(1 if given.quick else given.k):
         if given.system is None:
-            for measurement, value in bare.measure(folder, scale).items():
+            for measurement, value in bare.measure(f"sqlite:///{folder}/jobs.db", scale).items():
                 yield row("sqlite", measurement, "", repetition, {"per second": value})
             clear(folder)
         for setup in SETUPS:
@@ -100,7 +100,7 @@ def surroundings(folder: Path) -> dict[str, object]:
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
         "cores": len(psutil.Process().cpu_affinity() or ()) if psutil.LINUX else os.cpu_count(),
-        "fdatasync_us": round(bare.fdatasync(folder / "disk") * 1e6),
+        "fdatasync_us": round(disk.fdatasync(folder / "disk") * 1e6),
     }
 
 
