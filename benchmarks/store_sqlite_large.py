@@ -150,7 +150,7 @@ def prune(side: Side) -> None:
 
 def ending(side: Side) -> None:
     """Look for the oldest queued job by the end of its id."""
-    id = side.bare.execute("SELECT id FROM packhorse_jobs WHERE state = 0 ORDER BY seq LIMIT 1").fetchone()[0]
+    id = side.bare.execute("SELECT id FROM packhorse_jobs WHERE state = 2 ORDER BY seq LIMIT 1").fetchone()[0]
     try:
         print(f"get by 8 characters: {timed(lambda: side.store.get([id[-8:]])) * 1e3:.0f} ms")
     except Exception as error:

@@ -47,16 +47,16 @@ def succeed(store: SqliteStore, count: int) -> list[str]:
         ("search", "resting_up", "packhorse_jobs_resting"),
         ("upkeep", "ended", "packhorse_jobs_resting"),
         ("upkeep", "blocked", "packhorse_jobs_blocked"),
-        ("search", "running", "packhorse_jobs_running"),
+        ("search", "running", "packhorse_claims_running"),
         ("search", "queued", "packhorse_jobs_ready"),
         ("upkeep", "due", "packhorse_details_due"),
         ("upkeep", "next_due", "packhorse_details_due"),
         ("upkeep", "expired", "packhorse_details_waits"),
         ("upkeep", "over", "packhorse_details_drop"),
-        ("beat", "mine", "packhorse_jobs_running"),
+        ("beat", "mine", "packhorse_claims_running"),
         ("look", "by_id", "packhorse_jobs_id"),
         ("look", "before", "packhorse_jobs_ready"),
-        ("upkeep", "orphans", "packhorse_jobs_running"),
+        ("upkeep", "orphans", "packhorse_claims_running"),
     ],
 )
 def test_a_statement_walks_its_index(store: SqliteStore, verb: str, name: str, index: str) -> None:
@@ -130,6 +130,92 @@ def test_one_unstorable_verdict_does_not_hold_up_the_plain_ones(store: SqliteSto
     assert [(answer.job, answer.how) for answer in answers] == [(claimed[4].id, "unstorable")]
     assert store.queues()[0].counts == {"failed": 1, "succeeded": 8}
     assert (store.get([claimed[4].id])[0].reason or "").startswith("outcome cannot be stored: ")
+
+
+def test_a_late_success_of_a_deleted_job_leaves_nothing_behind(store: SqliteStore) -> None:
+    store.enqueue([new(), new()])
+    claimed = store.claim(None, 2, 0, "w", 1).jobs
+    gone = claimed[0]
+    other = SqliteStore(store.url)
+    other.settle(None, [Verdict(gone.id, gone.token, "failed", "failed", failures=1)])
+    assert other.delete(JobFilter(ids=(gone.id,))).done == (gone.id,)
+    verdicts = [Verdict(j.id, j.token, "succeeded", "succeeded", plain=True, result="1") for j in claimed]
+    assert [(answer.job, answer.how, answer.state) for answer in store.settle("w", verdicts)] == [
+        (gone.id, "stale", None)
+    ]
+    assert store._live().execute("SELECT count(*), min(ns) FROM packhorse_jobs").fetchone() == (1, 1)
+    assert store.queues()[0].counts == {"succeeded": 1}
+
+
+def test_results_are_kept_beside_the_jobs_and_go_with_them(store: SqliteStore) -> None:
+    jobs = [new() for _ in range(4)]
+    store.enqueue(jobs)
+    claimed = store.claim(None, 4, 0, "w", 1).jobs
+    texts = ["null", None, "0", '"null"']
+    verdicts = [
+        Verdict(job.id, job.token, "succeeded", "succeeded", plain=True, result=text)
+        for job, text in zip(claimed, texts, strict=True)
+    ]
+    store.settle("w", verdicts)
+    assert [job.result for job in store.get([job.id for job in jobs])] == texts
+    store.requeue(JobFilter(ids=(jobs[2].id,)))
+    store.delete(JobFilter(ids=(jobs[3].id,)))
+    assert store._live().execute("SELECT count(*) FROM packhorse_results").fetchone() == (0,)
+
+
+def claims(store: SqliteStore) -> list[tuple[int, int]]:
+    """Return (jobs, running) of each claim that is on record, oldest first."""
+    return store._live().execute(
+        "SELECT jobs, running FROM packhorse_claims WHERE no > 16777216 ORDER BY no"
+    ).fetchall()  # fmt: skip
+
+
+def test_a_claim_is_on_record_as_long_as_a_job_names_it(store: SqliteStore) -> None:
+    store.enqueue([new() for _ in range(5)])
+    first = succeed(store, 2)
+    second = store.claim(None, 3, 0, "w", 2).jobs
+    assert claims(store) == [(2, 0), (3, 3)]
+    back, failed, held = second
+    store.settle("w", [Verdict(back.id, back.token, "retry", "queued", error="{}", failures=1)])
+    store.settle("w", [Verdict(failed.id, failed.token, "failed", "failed", error="{}", failures=1)])
+    assert claims(store) == [(2, 0), (3, 1)]
+    (again,) = store.claim(None, 3, 0, "w", 3).jobs
+    assert (again.id, claims(store)) == (back.id, [(2, 0), (2, 1), (1, 1)])
+    store.delete(JobFilter(ids=(*first, failed.id)))
+    assert claims(store) == [(1, 1), (1, 1)]
+    store.settle("w", [Verdict(j.id, j.token, "succeeded", "succeeded", plain=j is held) for j in (held, again)])
+    store.delete(JobFilter(states=("succeeded",)))
+    assert claims(store) == [(0, 0)]  # the newest stays, so that its number is never given again
+    store.enqueue([new()])
+    succeed(store, 1)
+    store.delete(JobFilter(states=("succeeded",)))
+    assert claims(store) == [(0, 0)]
+
+
+def test_a_fence_grows_although_the_clock_goes_back(tmp_path: Path) -> None:
+    time = [5_000_000]
+    store = SqliteStore(f"sqlite:///{tmp_path}/back.db", clock=lambda: time[0])
+    store.register(WorkerRecord("w", "name", "host", 1, "boot"))
+    store.enqueue([new(), new()])
+    (first,) = store.claim(None, 1, 0, "w", 1).jobs
+    time[0] = 1_000_000
+    store.settle("w", [Verdict(first.id, first.token, "released", "queued")])
+    again = store.claim(None, 2, 0, "w", 2).jobs
+    assert [(job.id == first.id, job.fence) for job in again] == [(True, 5_000_001), (False, 1_000_000)]
+    assert len({job.token for job in again}) == 1
+    assert claims(store) == [(1, 1), (1, 1)]
+    assert store.beat("w", 2, [(job.id, job.token) for job in again]).lost == []
+    assert store.settle("w", [Verdict(j.id, j.token, "succeeded", "succeeded", plain=True) for j in again]) == []
+
+
+def test_running_jobs_are_found_by_their_claims(store: SqliteStore) -> None:
+    store.enqueue([new(queue=f"q{n % 3}", priority=n % 2) for n in range(60)])
+    held = [(job.id, job.token) for job in store.claim(None, 50, 0, "w", 1).jobs]
+    assert {job.id for job in store.find(JobFilter(states=("running",)), 100).jobs} == {id for id, _ in held}
+    reply = store.beat("w", 1, held[10:])
+    assert (sorted(reply.ghosts), reply.lost) == (sorted(id for id, _ in held[:10]), [])
+    store.leave("w")
+    assert {(orphan.job, orphan.token) for orphan in store.orphans()} == set(held[10:])
 
 
 def test_pages_walk_all_of_a_state_in_order(store: SqliteStore) -> None:

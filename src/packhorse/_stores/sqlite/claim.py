@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 from ..._record import Claim, Claimed
 from .connection import Connection
 from .counts import Counts
-from .produce import ODD_SOLO, ODD_STILL
+from .produce import ODD_LIVE, ODD_SOLO, ODD_STILL
 from .queries import sql
 from .states import QUEUED, RUNNING
 
 _REMEMBERED = 100_000
 _SEPARATOR = "\x1e"
 _FIRST, _THESE = sql("claim", "first"), sql("claim", "these")
+_ADD, _TAKE, _TAKE_RUN = sql("claim", "add"), sql("claim", "take"), sql("claim", "take_run")
 
 
 #: ``Claimed._make`` without its check of the length, for columns whose number is known.
@@ -135,7 +136,7 @@ class Claiming(Connection):
         self, db: sqlite3.Connection, call: _Call, rows: _Rows, size: int, heads: list[tuple[int, int]]
     ) -> list[Claimed]:
         seqs = list(map(int, rows.seqs.split(",")[:size]))
-        _mark(db, call, seqs)
+        no = self._mark(db, call, seqs, rows.oddest)
         kinds = rows.kinds.split(",")[:size]
         odd = list(map(int, rows.odds.split(",")[:size])) if rows.oddest else []
         names = {kind: self._names.called(db, int(kind)) for kind in set(kinds)}
@@ -149,7 +150,9 @@ class Claiming(Connection):
             self._plain.clear()
         # Only of these may a success leave the details alone.
         owners = (names[kind][2] for kind in kinds) if len(names) > 1 else repeat(names[kinds[0]][2])
-        known = zip((job[0] for job in jobs), zip(seqs, owners, strict=False), strict=False)
+        known = zip(
+            (job[0] for job in jobs), zip(seqs, owners, repeat(no), repeat(call.token), strict=False), strict=False
+        )
         self._plain.update(
             known if not any(odd) else (pair for pair, o in zip(known, odd, strict=False) if o <= ODD_STILL)
         )
@@ -178,6 +181,38 @@ class Claiming(Connection):
             created, none, none, none, by, none, none, strict=False,
         )  # fmt: skip
         return list(map(_CLAIMED, columns))
+
+    def _mark(self, db: sqlite3.Connection, call: _Call, seqs: list[int], oddest: int) -> int:
+        """Make the jobs running; return the number of their claim."""
+        if oddest < ODD_LIVE:  # never claimed before
+            return self._mark_as(db, call, seqs, call.now)
+        members = json.dumps(seqs)
+        later = dict(db.execute(sql("claim", "later"), {"seqs": members, "now": call.now}).fetchall())
+        db.execute(sql("claim", "leave"), {"seqs": members})
+        for seq, fence in later.items():
+            self._mark_as(db, call, [seq], fence + 1)
+        rest = [seq for seq in seqs if seq not in later]
+        no = self._mark_as(db, call, rest, call.now) if rest else 0
+        db.execute(sql("claim", "forget"))
+        return no
+
+    def _mark_as(self, db: sqlite3.Connection, call: _Call, seqs: list[int], fence: int) -> int:
+        first, last = min(seqs), max(seqs)
+        whole = last - first + 1 == len(seqs)
+        values: dict[str, Any] = {
+            "ns": self._ns,
+            "worker": call.worker,
+            "token": call.token,
+            "claim_no": call.claim_no,
+            "fence": max(fence, 1),
+            "jobs": len(seqs),
+            "first": first,
+            "last": last,
+            "members": None if whole else json.dumps(seqs),
+        }
+        values["no"] = db.execute(_ADD, values).lastrowid
+        db.execute(_TAKE_RUN if whole else _TAKE, values)
+        return int(values["no"])
 
     def _count(self, call: _Call, kinds: list[str], names: dict[str, tuple[str, str, int]]) -> None:
         for kind, (_, _, queue) in names.items():
@@ -212,18 +247,10 @@ def _allowed(rows: _Rows, room: int, free: int) -> int:
     return next((place for place in range(free, size) if int(odd[place]) == ODD_SOLO), size)
 
 
-def _mark(db: sqlite3.Connection, call: _Call, seqs: list[int]) -> None:
-    values: dict[str, Any] = {
-        "token": call.token,
-        "worker": call.worker,
-        "claim_no": call.claim_no,
-        "now": call.now,
-    }
-    first, last = min(seqs), max(seqs)
-    if last - first + 1 == len(seqs):
-        db.execute(sql("claim", "take_run"), {**values, "first": first, "last": last})
-    else:
-        db.execute(sql("claim", "take"), {**values, "seqs": json.dumps(seqs)})
+def leave_claims(db: sqlite3.Connection, seqs: str) -> None:
+    """Take jobs (their numbers as JSON) out of the claims they were in, before they are deleted."""
+    db.execute(sql("claim", "leave"), {"seqs": seqs})
+    db.execute(sql("claim", "forget"))
 
 
 def _texts(db: sqlite3.Connection, rows: _Rows, seqs: list[int]) -> tuple[list[str], list[str | None], list[str]]:

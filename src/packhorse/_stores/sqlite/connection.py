@@ -40,8 +40,8 @@ class Connection:
         self._path = self._location.path
         self._clock = clock
         self._names = Names()
-        #: id → (seq, line) of jobs claimed here whose success needs no look at their details.
-        self._plain: dict[str, tuple[int, int]] = {}
+        #: id → (seq, queue, claim, token) of jobs claimed here whose success needs no look at their details.
+        self._plain: dict[str, tuple[int, int, int, str]] = {}
         self._db: sqlite3.Connection | None = None
         self._pid = 0
         self._closed = False

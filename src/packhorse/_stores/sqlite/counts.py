@@ -8,8 +8,9 @@ from __future__ import annotations
 import sqlite3
 
 from .queries import sql
+from .states import FIRST
 
-_ADD = sql("counts", "add")
+_ADD, _ENDED = sql("counts", "add"), sql("counts", "ended")
 
 
 class Counts:
@@ -17,6 +18,7 @@ class Counts:
 
     def __init__(self) -> None:
         self._changes: dict[int, list[int]] = {}
+        self._ended: dict[int, int] = {}
 
     def move(self, queue: int, old: int | None, new: int | None, jobs: int = 1) -> None:
         """Note that jobs of a queue went from one state to another; None is "not stored"."""
@@ -24,12 +26,18 @@ class Counts:
         if change is None:
             change = self._changes[queue] = [0] * 8
         if old is not None:
-            change[old] -= jobs
+            change[old - FIRST] -= jobs
         if new is not None:
-            change[new] += jobs
+            change[new - FIRST] += jobs
+
+    def end(self, claim: int, jobs: int = 1) -> None:
+        """Note that jobs of a claim do not run any more."""
+        self._ended[claim] = self._ended.get(claim, 0) + jobs
 
     def write(self, db: sqlite3.Connection) -> None:
         """Write the changes down."""
         for queue, change in self._changes.items():
             if any(change):
                 db.execute(_ADD, (*change, queue))
+        for claim, jobs in self._ended.items():
+            db.execute(_ENDED, (jobs, claim))

@@ -13,7 +13,7 @@ from ...errors import AmbiguousId
 from . import records
 from .connection import Connection
 from .queries import sql
-from .states import NAMES
+from .states import ORDER
 
 _COUNT_LIMIT = 10_000
 #: For an id given by its ending, all ids are looked at, for so many seconds.
@@ -96,7 +96,7 @@ class Looking(Connection):
         for row in db.execute(sql("look", "queues"), {"ns": self._ns, "names": names}).fetchall():
             id, name, paused_at, paused_by, reason, step, *counts = row
             ready = self._oldest_ready(db, id, step) if counts[0] else None
-            by_state = {state: count for state, count in zip(NAMES, counts, strict=True) if count}
+            by_state = {state: count for state, count in zip(ORDER, counts, strict=True) if count}
             found.append(QueueRecord(name, by_state, ready, paused_at, paused_by, reason, step))
         return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
@@ -99,6 +100,8 @@ class Operating(Searching):
         how = "renew" if job.state in FINAL else "hasten"
         db.execute(sql("operate", how), values)
         db.execute(sql("operate", f"{how}_details"), values)
+        if job.result is not None:
+            db.execute(sql("delete", "results"), {"seqs": json.dumps([job.seq])})
 
     # -- delete -------------------------------------------------------------------------------------------------
     def delete(self, which: JobFilter, *, dry: bool = False) -> Changed:

@@ -16,7 +16,11 @@ from .counts import Counts
 from .failures import TRANSIENT, code_of
 from .produce import ODD_LIVE, ODD_SOLO
 from .queries import sql
-from .states import NAMES, NUMBER, RUNNING, SUCCEEDED, micros
+from .states import NAMES, NO_TIME, NUMBER, RUNNING, SUCCEEDED, micros
+
+#: What a job's row says of a result; 1 is any that is kept beside it.
+_RESULTS: dict[str | None, int | None] = {None: None, "null": 0}
+_STRAYS = sql("settle", "strays")
 
 
 class _NotAll(Exception):
@@ -48,6 +52,7 @@ class _Job(NamedTuple):
     crash_fails: int
     expires_at: int | None
     result_until: int | None
+    claim: int
 
 
 class Settling(Connection):
@@ -96,24 +101,30 @@ class Settling(Connection):
         What is known of a job is used once: whatever happens now, a repeated call looks at the job itself.
         """
         known = self._plain
-        batches_of: dict[str, list[tuple[Any, ...]]] = {}
-        others, queues = [], []
+        claims: dict[int, list[tuple[Any, ...]]] = {}
+        others, queues, results = [], [], []
         for verdict in verdicts:
             job = known.pop(verdict.job, None)
-            if job is None or not verdict.plain or verdict.keep is not None or verdict.log is not None:
+            if job is None or job[3] != verdict.token or not _is_short(verdict):
                 others.append(verdict)
                 continue
-            started, ended = verdict.started, now - round(verdict.ended * 1e6)
-            row = (job[0], None if started is None else now - round(started * 1e6), ended, verdict.result)
-            if verdict.token in batches_of:
-                batches_of[verdict.token].append(row)
+            seq, queue, claim, _ = job
+            started, result = verdict.started, verdict.result
+            if result is not None and result != "null":
+                results.append((seq, result))
+            row = (
+                seq,
+                NO_TIME if started is None else now - round(started * 1e6),
+                now - round(verdict.ended * 1e6),
+                _RESULTS.get(result, 1),
+            )
+            if claim in claims:
+                claims[claim].append(row)
             else:
-                batches_of[verdict.token] = [row]
-            queues.append(job[1])
-        for token, rows in batches_of.items():
-            changed, _ = batches.write(db, "settle", "plain", (token,), rows)
-            if changed != len(rows):
-                raise _NotAll
+                claims[claim] = [row]
+            queues.append(queue)
+        if queues:
+            _write_plain(db, claims, results, counts)
         for queue, jobs in Counter(queues).items():
             counts.move(queue, RUNNING, SUCCEEDED, jobs)
         return others
@@ -127,6 +138,7 @@ class Settling(Connection):
             return _refuse(db, job, verdict)
         state = self._apply(db, now, job, verdict)
         counts.move(job.queue, RUNNING, NUMBER[state])
+        counts.end(job.claim)
         return None if state == verdict.state else Settled(verdict.job, verdict.token, "cancelled", state)
 
     def _apply(self, db: sqlite3.Connection, now: int, job: _Job, verdict: Verdict) -> Any:
@@ -144,10 +156,29 @@ class Settling(Connection):
             values.update(_returning(now, job, verdict))
             if verdict.state == "blocked" and verdict.line:
                 values["line"] = self._names.line(db, self._ns, verdict.line, job.queue)
-        values["state"] = NUMBER[state]
+        values["state"], result = NUMBER[state], values["result"]
+        values["has_result"] = _RESULTS.get(result, 1)
         db.execute(sql("settle", "move"), values)
         db.execute(sql("settle", "details"), values)
+        batches.write(db, "settle", "results", (), [(job.seq, result)] if values["has_result"] else [])
         return state
+
+
+def _is_short(verdict: Verdict) -> bool:
+    return verdict.plain and verdict.keep is None and verdict.log is None
+
+
+def _write_plain(
+    db: sqlite3.Connection, claims: dict[int, list[tuple[Any, ...]]], results: list[tuple[int, str]], counts: Counts
+) -> None:
+    for claim, rows in claims.items():
+        changed, _ = batches.write(db, "settle", "plain", (claim,), rows)
+        if changed != len(rows):
+            raise _NotAll
+        counts.end(claim, len(rows))
+    if db.execute(_STRAYS).fetchone()[0]:
+        raise _NotAll
+    batches.write(db, "settle", "results", (), results)
 
 
 def _common(ns: int, job: _Job, verdict: Verdict, started_at: int | None) -> dict[str, Any]:

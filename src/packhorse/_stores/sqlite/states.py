@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ..._record import State
 
-NAMES: tuple[State, ...] = (
+#: In the order of the counters of a queue.
+ORDER: tuple[State, ...] = (
     "queued",
     "running",
     "scheduled",
@@ -14,9 +15,15 @@ NAMES: tuple[State, ...] = (
     "failed",
     "cancelled",
 )
-NUMBER: dict[State, int] = {name: number for number, name in enumerate(NAMES)}
+#: SQLite stores 0 and 1 without a byte of their own: a job's row would change its size.
+FIRST = 2
+NUMBER: dict[State, int] = {name: number for number, name in enumerate(ORDER, FIRST)}
+NAMES: dict[int, State] = {number: name for name, number in NUMBER.items()}
 
-QUEUED, RUNNING, SCHEDULED, RETRYING, BLOCKED, SUCCEEDED, FAILED, CANCELLED = range(8)
+QUEUED, RUNNING, SCHEDULED, RETRYING, BLOCKED, SUCCEEDED, FAILED, CANCELLED = NAMES
+
+#: What stands in a job's row for a time that there is not, as wide as one that there is.
+NO_TIME = -(1 << 60)
 
 
 def micros(seconds: float) -> int:

@@ -6,9 +6,10 @@ import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 
-from ..._record import BeatReply, Orphan, Report, State, WorkerRecord
+from ..._record import FINAL, BeatReply, Orphan, Report, State, WorkerRecord
 from ..._store import BATCH
 from ...errors import NameTaken
+from .claim import leave_claims
 from .connection import Connection
 from .counts import Counts
 from .queries import sql
@@ -73,10 +74,12 @@ class Upkeep(Connection):
             return BeatReply(False, now, [], [], [], [])
         counts, holding, ghosts = Counts(), set(held), []
         mine: dict[tuple[str, str], str | None] = {}
-        for seq, id, token, number, cancel_at, reason, queue in db.execute(sql("beat", "mine"), values).fetchall():
+        rows = db.execute(sql("beat", "mine"), values).fetchall()
+        for seq, id, token, number, cancel_at, reason, queue, claim in rows:
             if (id, token) not in holding and number <= claim_no:
                 ghosts.append(id)
                 _release(db, now, seq, queue, cancel_at is not None, counts)
+                counts.end(claim)
             else:
                 mine[id, token] = None if cancel_at is None else reason or ""
         counts.write(db)
@@ -182,6 +185,8 @@ class Upkeep(Connection):
         counts, done = Counts(), 0
         kinds = db.execute(sql("upkeep", "kinds"), {"ns": self._ns}).fetchall()
         for state, age in keep.items():
+            if state not in FINAL:
+                continue
             before = now - micros(max(age, _HOUR))
             values = {"state": NUMBER[state], "before": before, "last": _last_before(db, before)}
             for kind, queue in kinds:
@@ -201,12 +206,14 @@ class Upkeep(Connection):
         if rows:
             db.execute(sql("upkeep", "drop_results"), {"seqs": seqs})
             db.execute(sql("upkeep", "dropped_results"), {"seqs": seqs})
+            db.execute(sql("delete", "results"), {"seqs": seqs})
 
 
 def delete_jobs(db: sqlite3.Connection, seqs: list[int]) -> None:
     """Delete jobs with all that belongs to them. Whoever calls counts."""
     if seqs:
-        for table in ("logs", "attempts", "details", "jobs"):
+        leave_claims(db, json.dumps(seqs))
+        for table in ("logs", "attempts", "details", "results", "jobs"):
             db.execute(sql("delete", table), {"seqs": json.dumps(seqs)})
 
 

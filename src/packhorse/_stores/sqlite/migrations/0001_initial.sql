@@ -38,10 +38,12 @@ CREATE TABLE packhorse_kinds (
 CREATE UNIQUE INDEX packhorse_kinds_name ON packhorse_kinds (queue, task);
 CREATE INDEX packhorse_kinds_task ON packhorse_kinds (ns, task);
 
--- What every job has, kept narrow: each job's row is rewritten by claim and by settle.
--- state: 0 queued, 1 running, 2 scheduled, 3 retrying, 4 blocked, 5 succeeded, 6 failed, 7 cancelled.
+-- What every job has, kept narrow, and never of another size than at first: what changes later holds a number of the same
+-- width from the beginning, so that claim and settle write it in place. -(1 << 60) stands for "no time".
+-- state: 2 queued, 3 running, 4 scheduled, 5 retrying, 6 blocked, 7 succeeded, 8 failed, 9 cancelled (0 and 1 take no byte).
 -- odd: 0 nothing in packhorse_details, never claimed; 1 details that a success leaves alone; 2 details of any kind;
 --      3 the same, and it is never claimed ahead of a free slot.
+-- result: 0 is the JSON text null, 1 says that it stands in packhorse_results.
 CREATE TABLE packhorse_jobs (
     seq         INTEGER PRIMARY KEY,
     ns          INTEGER NOT NULL,
@@ -53,21 +55,42 @@ CREATE TABLE packhorse_jobs (
     priority    INTEGER NOT NULL,
     rank        INTEGER NOT NULL,
     created_at  INTEGER NOT NULL,
-    fence       INTEGER NOT NULL DEFAULT 0,
-    claim_no    INTEGER,
-    token       TEXT,
-    worker      TEXT,
-    started_at  INTEGER,
-    finished_at INTEGER,
-    result      TEXT,
+    claim       INTEGER NOT NULL DEFAULT 16777216,
+    started_at  INTEGER NOT NULL DEFAULT -1152921504606846976,
+    finished_at INTEGER NOT NULL DEFAULT -1152921504606846976,
+    result      INTEGER,
     made_by     TEXT,
     payload     TEXT NOT NULL
 );
 CREATE UNIQUE INDEX packhorse_jobs_id ON packhorse_jobs (ns, id);
-CREATE INDEX packhorse_jobs_ready ON packhorse_jobs (line, priority, rank) WHERE state = 0;
-CREATE INDEX packhorse_jobs_running ON packhorse_jobs (worker) WHERE state = 1;
-CREATE INDEX packhorse_jobs_blocked ON packhorse_jobs (line) WHERE state = 4;
-CREATE INDEX packhorse_jobs_resting ON packhorse_jobs (kind, state) WHERE state NOT IN (0, 1);
+CREATE INDEX packhorse_jobs_ready ON packhorse_jobs (line, priority, rank) WHERE state = 2;
+CREATE INDEX packhorse_jobs_blocked ON packhorse_jobs (line) WHERE state = 6;
+CREATE INDEX packhorse_jobs_resting ON packhorse_jobs (kind, state) WHERE state NOT IN (2, 3);
+
+CREATE TABLE packhorse_results (
+    seq    INTEGER PRIMARY KEY,
+    result TEXT NOT NULL
+);
+
+-- What the jobs of one claim share, until their next. jobs counts those that name it; running those that run, which are
+-- found by it: all from first to last, or the members (JSON) if those are not theirs alone. The newest row is never deleted,
+-- since it keeps the numbers from being given twice; the first one is that of jobs that were never claimed.
+CREATE TABLE packhorse_claims (
+    no       INTEGER PRIMARY KEY,
+    ns       INTEGER NOT NULL,
+    worker   TEXT,
+    token    TEXT,
+    claim_no INTEGER,
+    fence    INTEGER NOT NULL,
+    jobs     INTEGER NOT NULL,
+    running  INTEGER NOT NULL,
+    first    INTEGER NOT NULL,
+    last     INTEGER NOT NULL,
+    members  TEXT
+);
+INSERT INTO packhorse_claims VALUES (16777216, 0, NULL, NULL, NULL, 0, 1, 0, 0, 0, NULL);
+CREATE INDEX packhorse_claims_running ON packhorse_claims (worker) WHERE running > 0;
+CREATE INDEX packhorse_claims_unused ON packhorse_claims (jobs) WHERE jobs = 0;
 
 -- What only some jobs have. waits_until is expires_at until the job ends, due_at is kept while scheduled or
 -- retrying, drop_at is result_until as long as the result is there.
@@ -151,17 +174,31 @@ CREATE TABLE packhorse_workers (
 );
 CREATE UNIQUE INDEX packhorse_workers_name ON packhorse_workers (ns, name) WHERE state <> 'dead';
 
+-- The jobs that run, by the claims they belong to.
+CREATE VIEW packhorse_running AS
+SELECT j.seq, c.ns, j.id, j.kind, c.no, c.worker, c.token, c.claim_no
+  FROM packhorse_claims c CROSS JOIN packhorse_jobs j ON j.seq BETWEEN c.first AND c.last
+ WHERE c.running > 0 AND c.members IS NULL AND +j.claim = c.no AND +j.state = 3
+UNION ALL
+SELECT j.seq, c.ns, j.id, j.kind, c.no, c.worker, c.token, c.claim_no
+  FROM packhorse_claims c CROSS JOIN json_each(c.members) AS e CROSS JOIN packhorse_jobs j ON j.seq = e.value
+ WHERE c.running > 0 AND c.members IS NOT NULL AND +j.claim = c.no AND +j.state = 3;
+
 -- One wide row per job, for everything that reads and is not in a hurry.
 CREATE VIEW packhorse_records AS
 SELECT j.seq, j.ns, j.id, k.task, q.name AS queue, j.state, j.payload, j.priority, j.rank, j.created_at,
-       d.scheduled_at, d.due_at, j.started_at, j.finished_at, d.expires_at, d.options,
+       d.scheduled_at, d.due_at, nullif(j.started_at, -1152921504606846976) AS started_at,
+       nullif(j.finished_at, -1152921504606846976) AS finished_at, d.expires_at, d.options,
        coalesce(d.crash_fails, 0) AS crash_fails, coalesce(d.suspect, 0) AS suspect,
        coalesce(d.failures, 0) AS failures, coalesce(d.crashes, 0) AS crashes, coalesce(d.losses, 0) AS losses,
-       coalesce(d.snoozes, 0) AS snoozes, coalesce(d.generation, 0) AS generation, j.fence, j.token, j.worker,
-       l.name AS line, d.tags, d.meta, j.made_by, d.parent, j.result, d.result_until, d.error, d.reason, d.progress,
-       d.cancel_at, d.cancel_by, j.kind, j.line AS line_id, k.queue AS queue_id, j.odd, d.cancel_reason, j.claim_no
+       coalesce(d.snoozes, 0) AS snoozes, coalesce(d.generation, 0) AS generation, c.fence, c.token, c.worker,
+       l.name AS line, d.tags, d.meta, j.made_by, d.parent,
+       CASE j.result WHEN 0 THEN 'null' WHEN 1 THEN (SELECT t.result FROM packhorse_results t WHERE t.seq = j.seq) END AS result,
+       d.result_until, d.error, d.reason, d.progress,
+       d.cancel_at, d.cancel_by, j.kind, j.line AS line_id, k.queue AS queue_id, j.odd, d.cancel_reason, c.claim_no, j.claim
   FROM packhorse_jobs j
   JOIN packhorse_kinds k ON k.id = j.kind
   JOIN packhorse_lines q ON q.id = k.queue
   JOIN packhorse_lines l ON l.id = j.line
+  JOIN packhorse_claims c ON c.no = j.claim
   LEFT JOIN packhorse_details d ON d.seq = j.seq;

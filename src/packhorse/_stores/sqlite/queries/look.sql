@@ -35,7 +35,7 @@ SELECT r.id, r.token, r.generation, 1 + r.failures + r.crashes + r.losses, r.wor
        (SELECT host FROM packhorse_workers w WHERE w.id = r.worker), r.started_at, r.finished_at, 'succeeded', NULL,
        r.reason, NULL, NULL
   FROM packhorse_records r
- WHERE r.ns = :ns AND r.id = :id AND r.state = 5 AND r.token IS NOT NULL
+ WHERE r.ns = :ns AND r.id = :id AND r.state = 7 AND r.token IS NOT NULL
    AND NOT EXISTS (SELECT 1 FROM packhorse_attempts a WHERE a.job = r.seq AND a.token = r.token)
 
 -- name: log
@@ -54,12 +54,12 @@ SELECT id, name, paused_at, paused_by, paused_reason, step,
 SELECT id FROM packhorse_lines WHERE id = :queue OR side_of = :queue
 
 -- name: place
-SELECT line, rank, seq FROM packhorse_jobs WHERE ns = :ns AND id = :id AND state = 0
+SELECT line, rank, seq FROM packhorse_jobs WHERE ns = :ns AND id = :id AND state = 2
 
 -- name: before (of one priority)
 SELECT count(*) FROM (
     SELECT 1 FROM packhorse_jobs j
-     WHERE line = :line AND priority = :priority AND state = 0 AND (rank, seq) < (:rank, :seq)
+     WHERE line = :line AND priority = :priority AND state = 2 AND (rank, seq) < (:rank, :seq)
        AND (odd < 2 OR NOT EXISTS (SELECT 1 FROM packhorse_details d WHERE d.seq = j.seq AND d.expires_at <= :now))
      LIMIT :limit)
 

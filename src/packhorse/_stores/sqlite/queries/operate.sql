@@ -8,7 +8,7 @@ ON CONFLICT (seq) DO UPDATE
 UPDATE packhorse_jobs SET odd = max(odd, 2) WHERE seq = :seq
 
 -- name: cancel
-UPDATE packhorse_jobs SET state = 7, finished_at = :now, odd = max(odd, 2) WHERE seq = :seq
+UPDATE packhorse_jobs SET state = 9, finished_at = :now, odd = max(odd, 2) WHERE seq = :seq
 
 -- name: cancel_details
 INSERT INTO packhorse_details (seq, ns, cancel_by, reason) VALUES (:seq, :ns, :by, :reason)
@@ -25,7 +25,8 @@ SELECT r.seq, r.token, r.generation, 1 + r.failures + r.crashes + r.losses, r.wo
 
 -- name: renew
 UPDATE packhorse_jobs
-   SET state = :state, line = :line, rank = :rank, odd = :odd, started_at = NULL, finished_at = NULL, result = NULL
+   SET state = :state, line = :line, rank = :rank, odd = :odd, result = NULL,
+       started_at = -1152921504606846976, finished_at = -1152921504606846976
  WHERE seq = :seq
 
 -- name: renew_details

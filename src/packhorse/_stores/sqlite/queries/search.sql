@@ -4,21 +4,21 @@ SELECT k.id, k.queue FROM packhorse_kinds k JOIN packhorse_lines q ON q.id = k.q
 
 -- name: resting_down (the index is used only by a statement that repeats its condition)
 SELECT seq FROM packhorse_jobs
- WHERE kind = :kind AND state = :state AND state NOT IN (0, 1) AND seq < :from
+ WHERE kind = :kind AND state = :state AND state NOT IN (2, 3) AND seq < :from
  ORDER BY seq DESC LIMIT :limit
 
 -- name: resting_up
 SELECT seq FROM packhorse_jobs
- WHERE kind = :kind AND state = :state AND state NOT IN (0, 1) AND seq > :from
+ WHERE kind = :kind AND state = :state AND state NOT IN (2, 3) AND seq > :from
  ORDER BY seq LIMIT :limit
 
 -- name: running
-SELECT seq FROM packhorse_jobs INDEXED BY packhorse_jobs_running
- WHERE state = 1 AND ns = :ns AND kind IN (SELECT value FROM json_each(:kinds)) ORDER BY seq
+SELECT seq FROM packhorse_running
+ WHERE ns = :ns AND kind IN (SELECT value FROM json_each(:kinds)) ORDER BY seq
 
 -- name: queued (for a line that is not long: they stand in the order of their ranks)
 SELECT seq FROM packhorse_jobs
- WHERE line IN (SELECT id FROM packhorse_lines WHERE id = :queue OR side_of = :queue) AND state = 0
+ WHERE line IN (SELECT id FROM packhorse_lines WHERE id = :queue OR side_of = :queue) AND state = 2
    AND kind IN (SELECT value FROM json_each(:kinds))
  ORDER BY seq
 

@@ -1,19 +1,30 @@
--- name: plain (successes of which nothing but the job's own row has to be touched; the caller checks that all were.
--- The token is set to what it is, so that the parameter which all rows share comes first.)
-UPDATE packhorse_jobs
-   SET token = ?1, state = 5, started_at = coalesce(v.column2, started_at), finished_at = v.column3, result = v.column4
-  FROM (VALUES (?, ?, ?, ?)) AS v
- WHERE packhorse_jobs.seq = v.column1 AND state = 1 AND token = ?1
+-- name: plain (successes of which nothing but the job's own row has to be touched. As an insert that meets the job's row: so
+-- SQLite finds the row once, where UPDATE ... FROM finds it twice. A job that is not there leaves a row in namespace 0.)
+INSERT INTO packhorse_jobs (claim, ns, seq, started_at, finished_at, result, id, kind, line, state, odd, priority, rank,
+                            created_at, payload)
+SELECT ?1, 0, v.column1, v.column2, v.column3, v.column4, '', 0, 0, 0, 0, 0, 0, 0, ''
+  FROM (VALUES (?, ?, ?, ?)) AS v WHERE true
+ON CONFLICT (seq) DO UPDATE
+   SET state = 7, finished_at = excluded.finished_at, result = excluded.result,
+       started_at = iif(excluded.started_at = -1152921504606846976, started_at, excluded.started_at)
+ WHERE state = 3 AND claim = ?1
+
+-- name: strays
+SELECT EXISTS (SELECT 1 FROM packhorse_jobs WHERE ns = 0)
+
+-- name: results
+INSERT OR REPLACE INTO packhorse_results (seq, result) SELECT v.column1, v.column2 FROM (VALUES (?, ?)) AS v
 
 -- name: job
 SELECT r.seq, state, token, started_at, failures, crashes, losses, snoozes, generation, worker, cancel_at, cancel_reason,
-       error, rank, line_id, queue_id, scheduled_at, due_at, priority, crash_fails, expires_at, result_until
+       error, rank, line_id, queue_id, scheduled_at, due_at, priority, crash_fails, expires_at, result_until,
+       claim
   FROM packhorse_records r WHERE ns = :ns AND id = :id
 
 -- name: move
 UPDATE packhorse_jobs
-   SET state = :state, line = :line, odd = :odd, rank = :rank, started_at = :started_at, finished_at = :finished_at,
-       result = :result
+   SET state = :state, line = :line, odd = :odd, rank = :rank, result = :has_result,
+       started_at = coalesce(:started_at, -1152921504606846976), finished_at = coalesce(:finished_at, -1152921504606846976)
  WHERE seq = :seq
 
 -- name: details

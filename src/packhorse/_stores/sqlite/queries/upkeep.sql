@@ -5,7 +5,7 @@ SELECT d.seq, j.state, k.queue
  ORDER BY d.due_at, d.seq LIMIT :limit
 
 -- name: promote
-UPDATE packhorse_jobs SET state = 0 WHERE seq IN (SELECT value FROM json_each(:seqs)) AND state IN (2, 3)
+UPDATE packhorse_jobs SET state = 2 WHERE seq IN (SELECT value FROM json_each(:seqs)) AND state IN (4, 5)
 
 -- name: promoted
 UPDATE packhorse_details SET due_at = NULL WHERE seq IN (SELECT value FROM json_each(:seqs))
@@ -14,7 +14,7 @@ UPDATE packhorse_details SET due_at = NULL WHERE seq IN (SELECT value FROM json_
 SELECT min(due_at) FROM packhorse_details WHERE ns = :ns AND due_at IS NOT NULL
 
 -- name: running
-SELECT seq, meta FROM packhorse_records WHERE ns = :ns AND id = :id AND state = 1 AND token = :token
+SELECT seq, meta FROM packhorse_records WHERE ns = :ns AND id = :id AND state = 3 AND token = :token
 
 -- name: started
 UPDATE packhorse_jobs SET started_at = :started_at WHERE seq = :seq
@@ -30,11 +30,11 @@ UPDATE packhorse_jobs SET odd = 1 WHERE seq = :seq AND odd = 0
 -- name: expired
 SELECT d.seq, j.id, j.state, k.queue
   FROM packhorse_details d JOIN packhorse_jobs j ON j.seq = d.seq JOIN packhorse_kinds k ON k.id = j.kind
- WHERE d.ns = :ns AND d.waits_until <= :now AND j.state IN (0, 2, 3, 4)
+ WHERE d.ns = :ns AND d.waits_until <= :now AND j.state IN (2, 4, 5, 6)
  ORDER BY d.waits_until, d.seq LIMIT :limit
 
 -- name: expire
-UPDATE packhorse_jobs SET state = 7, finished_at = :now WHERE seq IN (SELECT value FROM json_each(:seqs))
+UPDATE packhorse_jobs SET state = 9, finished_at = :now WHERE seq IN (SELECT value FROM json_each(:seqs))
 
 -- name: expire_details
 UPDATE packhorse_details SET due_at = NULL, waits_until = NULL, suspect = 0, reason = 'expired'
@@ -43,19 +43,19 @@ UPDATE packhorse_details SET due_at = NULL, waits_until = NULL, suspect = 0, rea
 -- name: orphans
 SELECT r.id, r.token, r.task, r.worker, w.host, r.started_at IS NOT NULL, r.crash_fails, r.failures, r.crashes, r.losses,
        r.generation, r.snoozes
-  FROM (SELECT DISTINCT worker AS gone FROM packhorse_jobs WHERE state = 1) AS g
-  LEFT JOIN packhorse_workers w ON w.id = g.gone
-  JOIN packhorse_records r ON r.worker = g.gone AND r.state = 1
- WHERE (w.id IS NULL OR w.state = 'dead') AND r.ns = :ns
- ORDER BY r.seq LIMIT :limit
+  FROM packhorse_running u
+  LEFT JOIN packhorse_workers w ON w.id = u.worker
+  CROSS JOIN packhorse_records r ON r.seq = u.seq
+ WHERE (w.id IS NULL OR w.state = 'dead') AND u.ns = :ns
+ ORDER BY u.seq LIMIT :limit
 
 -- name: blocked
 SELECT j.seq, k.queue
   FROM packhorse_jobs j JOIN packhorse_kinds k ON k.id = j.kind
- WHERE j.line = :line AND j.state = 4
+ WHERE j.line = :line AND j.state = 6
 
 -- name: resolve
-UPDATE packhorse_jobs SET state = 0 WHERE line = :line AND state = 4
+UPDATE packhorse_jobs SET state = 2 WHERE line = :line AND state = 6
 
 -- name: resolved
 UPDATE packhorse_details SET reason = NULL WHERE seq IN (SELECT value FROM json_each(:seqs))
@@ -71,7 +71,7 @@ SELECT (SELECT min(seq) FROM packhorse_jobs), (SELECT max(seq) FROM packhorse_jo
 
 -- name: ended
 SELECT seq FROM packhorse_jobs
- WHERE kind = :kind AND state = :state AND state NOT IN (0, 1) AND seq <= :last AND finished_at < :before
+ WHERE kind = :kind AND state = :state AND state NOT IN (2, 3) AND seq <= :last AND finished_at < :before
  ORDER BY seq LIMIT :limit
 
 -- name: over
