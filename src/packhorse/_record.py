@@ -295,8 +295,8 @@ class Parcel(NamedTuple):
     """A job with all that belongs to it, on its way from one store to another."""
 
     job: JobRecord
-    cancel_reason: str | None = None  #: of the request in ``job.cancel_at``
-    claim_no: int | None = None
+    cancel_reason: str | None = None  #: of the request in ``job.cancel_at``, while it runs
+    claim_no: int | None = None  #: while it runs
     attempts: tuple[AttemptRecord, ...] = ()  #: stored ones, oldest first
     logs: tuple[tuple[str, str, int], ...] = ()  #: (token, text, dropped), oldest first
 

@@ -301,21 +301,26 @@ class Store(Protocol):
 
     # -- moving ------------------------------------------------------------------------------------------------------
     def freeze(self, to: str) -> None:
-        """Close this namespace: from now on ``enqueue`` and ``claim`` (and ``Inside.enqueue``) raise ``StoreMoved``, which
-        names ``to`` (a URL, secrets masked). Everything else goes on. Repeating it is harmless."""
+        """Close this namespace: from now on ``enqueue`` and ``claim`` (and ``Inside.enqueue``) raise ``StoreMoved``, as made
+        by ``_closed.refusal``, which names ``to`` (a URL, secrets masked; more of it is ``_closed``'s). ``promote``, ``expire``
+        and ``prune`` rest: they find nothing to do. Everything else goes on. Frozen again, the last ``to`` holds."""
 
     def thaw(self) -> None:
-        """Undo ``freeze``."""
+        """Undo ``freeze``; waiting workers are hinted. Harmless on an open one."""
 
     def frozen(self) -> str | None:
-        """Return where the jobs are going, None if this namespace is open."""
+        """Return what ``freeze`` was told, None if this namespace is open."""
 
     def export(self, after: int, limit: int = BATCH) -> list[Parcel]:
-        """Return jobs with all that belongs to them, oldest (smallest ``seq``) first, those with a ``seq`` above ``after``."""
+        """Return jobs with all that belongs to them, oldest (smallest ``seq``) first, those with a ``seq`` above ``after``.
+
+        ``attempts`` are the rows that were written (no success is made up); ``claim_no`` and ``cancel_reason`` are None
+        unless the job is running."""
 
     def import_jobs(self, parcels: Sequence[Parcel]) -> int:
         """Store jobs exactly as they were elsewhere, under a ``seq`` of this store's in the order given; return how many
-        were new. A job whose id is stored already is replaced, and keeps its ``seq``. All or none. Works on a frozen store.
+        were new. A job whose id is stored already is replaced with all that belongs to it, and keeps its ``seq``; of an id
+        that is given twice the last holds. All or none. Works on a frozen store.
         """
 
     # -- waiting --------------------------------------------------------------------------------------------------

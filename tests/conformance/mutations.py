@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from packhorse._store import JobFilter
-from packhorse._stores.memory import _claim, _enqueue, _operate, _settle
+from packhorse._stores.memory import _claim, _enqueue, _moving, _operate, _settle
 
 Seed = tuple[str, list[Any], str, Callable[..., Any]]
 
@@ -118,6 +118,19 @@ BUGS: dict[str, Seed] = {
         [JobFilter],
         "fits",
         lambda which, job, right=JobFilter.fits: right(which._replace(until=None), job),
+    ),
+    "upkeep goes on in a closed store": ("moving", [_moving], "rests", lambda tables: False),
+    "logs stay behind": (
+        "moving",
+        [_moving],
+        "_parcel",
+        lambda tables, job, right=_moving._parcel: right(tables, job)._replace(logs=()),
+    ),
+    "a moved job keeps what it had there": (
+        "moving",
+        [_moving],
+        "_place",
+        lambda tables, parcel, right=_moving._place: None if parcel.job.id in tables.jobs else right(tables, parcel),
     ),
     "everything counts as applied": (
         "settle",

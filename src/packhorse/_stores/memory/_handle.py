@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from weakref import WeakValueDictionary
 
+from ..._closed import refusal
 from ..._record import (
     AttemptRecord,
     BeatReply,
@@ -17,6 +18,7 @@ from ..._record import (
     JobRecord,
     NewJob,
     Orphan,
+    Parcel,
     QueueRecord,
     Report,
     Settled,
@@ -26,7 +28,7 @@ from ..._record import (
 )
 from ..._store import BATCH, Capabilities, Changed, Clock, JobFilter, Page
 from ...errors import StoreUnavailable
-from . import _claim, _enqueue, _find, _operate, _settle
+from . import _claim, _enqueue, _find, _moving, _operate, _settle
 from ._tables import Tables
 
 #: Tables by (name, namespace), as long as a handle on them is left.
@@ -87,10 +89,15 @@ class MemoryStore:
                     self._seen = tables.version
                 tables.changes.notify_all()
 
+    def _refuse_closed(self, tables: Tables) -> None:
+        if tables.closed is not None:
+            raise refusal(self.url, self.namespace, tables.closed)
+
     # -- producing ------------------------------------------------------------------------------------------------
     def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
         """Store jobs, all or none."""
         with self._call() as (tables, now):
+            self._refuse_closed(tables)
             return _enqueue.enqueue(tables, now, jobs)
 
     # -- working --------------------------------------------------------------------------------------------------
@@ -107,7 +114,7 @@ class MemoryStore:
     def promote(self, limit: int = BATCH) -> tuple[int, float | None]:
         """Make due jobs queued."""
         with self._call() as (tables, now):
-            return _enqueue.promote(tables, now, limit)
+            return (0, None) if _moving.rests(tables) else _enqueue.promote(tables, now, limit)
 
     def claim(
         self,
@@ -122,6 +129,7 @@ class MemoryStore:
     ) -> Claim:
         """Take queued jobs for a live worker."""
         with self._call() as (tables, now):
+            self._refuse_closed(tables)
             return _claim.claim(tables, now, queues, free, ahead, worker, claim_no, lines, turn)
 
     def report(self, worker: str, reports: Sequence[Report]) -> None:
@@ -137,12 +145,12 @@ class MemoryStore:
     def expire(self, limit: int = BATCH) -> list[str]:
         """Cancel waiting jobs whose time is over."""
         with self._call() as (tables, now):
-            return _enqueue.expire(tables, now, limit)
+            return [] if _moving.rests(tables) else _enqueue.expire(tables, now, limit)
 
     def prune(self, keep: Mapping[State, float], limit: int = BATCH) -> int:
         """Delete what ended long ago."""
         with self._call() as (tables, now):
-            return _enqueue.prune(tables, now, keep, limit)
+            return 0 if _moving.rests(tables) else _enqueue.prune(tables, now, keep, limit)
 
     def beat(self, worker: str, claim_no: int, held: Sequence[tuple[str, str]]) -> BeatReply:
         """Count one beat and bring back orders."""
@@ -237,6 +245,32 @@ class MemoryStore:
         """Undo ``pause``."""
         with self._call() as (tables, _):
             return _operate.resume(tables, queue)
+
+    # -- moving ------------------------------------------------------------------------------------------------------
+    def freeze(self, to: str) -> None:
+        """Close this namespace: its jobs are going elsewhere."""
+        with self._call() as (tables, _):
+            _moving.freeze(tables, to)
+
+    def thaw(self) -> None:
+        """Open it again."""
+        with self._call() as (tables, _):
+            _moving.thaw(tables)
+
+    def frozen(self) -> str | None:
+        """Return where the jobs are going, None if this namespace is open."""
+        with self._call() as (tables, _):
+            return tables.closed
+
+    def export(self, after: int, limit: int = BATCH) -> list[Parcel]:
+        """Return jobs with all that belongs to them, oldest first."""
+        with self._call() as (tables, _):
+            return _moving.export(tables, after, limit)
+
+    def import_jobs(self, parcels: Sequence[Parcel]) -> int:
+        """Store jobs as they were elsewhere."""
+        with self._call() as (tables, _):
+            return _moving.import_jobs(tables, parcels)
 
     # -- waiting --------------------------------------------------------------------------------------------------
     def wait(self, timeout: float) -> bool:

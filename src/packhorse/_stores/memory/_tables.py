@@ -46,6 +46,7 @@ class Tables:
     #: running job → number of the claim call it went out with
     claim_numbers: dict[str, int] = field(default_factory=dict)
     cancel_reasons: dict[str, str] = field(default_factory=dict)  #: running job → reason of the cancel asked for
+    closed: str | None = None  #: where the jobs are going, once this namespace is frozen
 
     def __post_init__(self) -> None:
         """Make what is derived from the above."""
