@@ -14,6 +14,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from ._inside import Inside
 from ._record import (
     AttemptRecord,
     BeatReply,
@@ -298,6 +299,12 @@ class Store(Protocol):
 
     def resume(self, queue: str) -> bool:
         """Undo ``pause``. Return False if it was not paused."""
+
+    # -- in transactions of the caller's own -------------------------------------------------------------------------
+    @property
+    def inside(self) -> Inside | None:
+        """What this store does on a connection of the caller's, as generators (``_inside``); None where ``dialect`` is None.
+        The object may be used from any thread and outlives the connection of this one."""
 
     # -- moving ------------------------------------------------------------------------------------------------------
     def freeze(self, to: str) -> None:
