@@ -11,6 +11,7 @@ from itertools import repeat
 from typing import Any, NamedTuple
 
 from ..._record import Claim, Claimed
+from . import closed
 from .connection import Connection
 from .counts import Counts
 from .produce import ODD_LIVE, ODD_SOLO, ODD_STILL
@@ -82,6 +83,7 @@ class Claiming(Connection):
         lines: Sequence[str],
         turn: int,
     ) -> Claim:
+        closed.refuse(db, self._ns, self)
         live = db.execute(sql("claim", "live"), {"worker": worker, "ns": self._ns}).fetchone()
         if live is None or not live[0]:
             return Claim([], now, False)

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..._record import Enqueued, NewJob, rank
 from ...errors import IdConflict
-from . import batches
+from . import batches, closed
 from .connection import Connection
 from .counts import Counts
 from .queries import sql
@@ -60,6 +60,7 @@ class Producing(Connection):
         }
 
     def _insert(self, db: sqlite3.Connection, now: int, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        closed.refuse(db, self._ns, self)
         if len(jobs) == 1:
             return [self._insert_one(db, now, jobs[0])]
         rows, details, answers = [], [], []

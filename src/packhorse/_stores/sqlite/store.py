@@ -5,13 +5,14 @@ from __future__ import annotations
 from .claim import Claiming
 from .hints import Waiting
 from .look import Looking
+from .moving import Moving
 from .operate import Operating
 from .produce import Producing
 from .settle import Settling
 from .upkeep import Upkeep
 
 
-class SqliteStore(Producing, Claiming, Settling, Upkeep, Operating, Looking, Waiting):
+class SqliteStore(Producing, Claiming, Settling, Upkeep, Operating, Looking, Moving, Waiting):
     """Jobs in one SQLite file, for one host.
 
     ``sqlite:///relative.db`` or ``sqlite:////absolute.db``; ``?synchronous=normal`` gives up the last moments before a power

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from ..._record import FINAL, BeatReply, Orphan, Report, State, WorkerRecord
 from ..._store import BATCH
 from ...errors import NameTaken
+from . import closed
 from .claim import leave_claims
 from .connection import Connection
 from .counts import Counts
@@ -113,16 +114,20 @@ class Upkeep(Connection):
     # -- time ---------------------------------------------------------------------------------------------------
     def promote(self, limit: int = BATCH) -> tuple[int, float | None]:
         """Make due jobs queued; return how many, and the seconds until the next one is due."""
-        due = self._read(self._next_due)
+        due = self._read(self._next_due)  # also None while the namespace is closed
         if due is None or due > self.now():
             return 0, None if due is None else (due - self.now()) / 1_000_000
         return self._write(self._promote, limit)
 
     def _next_due(self, db: sqlite3.Connection) -> int | None:
+        if closed.target(db, self._ns) is not None:
+            return None
         row: tuple[int | None] = db.execute(sql("upkeep", "next_due"), {"ns": self._ns}).fetchone()
         return row[0]
 
     def _promote(self, db: sqlite3.Connection, now: int, limit: int) -> tuple[int, float | None]:
+        if closed.target(db, self._ns) is not None:
+            return 0, None
         rows = db.execute(sql("upkeep", "due"), {"ns": self._ns, "now": now, "limit": limit}).fetchall()
         seqs = _as_json(row[0] for row in rows)
         counts = Counts()
@@ -141,6 +146,8 @@ class Upkeep(Connection):
         return self._write(self._expire, limit) if found else []
 
     def _expire(self, db: sqlite3.Connection, now: int, limit: int) -> list[str]:
+        if closed.target(db, self._ns) is not None:
+            return []
         rows = db.execute(sql("upkeep", "expired"), {"ns": self._ns, "now": now, "limit": limit}).fetchall()
         seqs = _as_json(row[0] for row in rows)
         counts = Counts()
@@ -182,6 +189,8 @@ class Upkeep(Connection):
         return self._write(self._prune, keep, limit)
 
     def _prune(self, db: sqlite3.Connection, now: int, keep: Mapping[State, float], limit: int) -> int:
+        if closed.target(db, self._ns) is not None:
+            return 0
         counts, done = Counts(), 0
         kinds = db.execute(sql("upkeep", "kinds"), {"ns": self._ns}).fetchall()
         for state, age in keep.items():
