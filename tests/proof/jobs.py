@@ -5,17 +5,23 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from typing import TypeVar
 
 from packhorse import Queue, Retry, Snooze
 from packhorse._current import running
+from packhorse.errors import BatchFailed, EnqueueUnknown, StoreUnavailable
 
 from . import ledger
 
 QUEUE = "proof"
 CHILDREN = 2
+T = TypeVar("T")
+#: No outage of the run lasts so long (seconds).
+_PATIENCE = 60.0
 _NAMES = uuid.UUID("8b9a1f5c-6c84-4e0e-9d9e-8f6f3a9e0b11")
 
 
@@ -31,6 +37,20 @@ def on_record() -> Iterator[None]:
     writer().start(run.job.id, run.job.token, run.job.fence)
     yield
     writer().end(run.job.id, run.job.token)
+
+
+def surely(enqueue: Callable[[], T], troubles: Counter[str] | None = None) -> T:
+    """Enqueue until the store has confirmed it; the ids are the same each time."""
+    give_up = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return enqueue()
+        except (StoreUnavailable, BatchFailed) as error:
+            cause = error.__cause__ if isinstance(error, BatchFailed) else error
+            if not isinstance(cause, StoreUnavailable) or time.monotonic() > give_up:
+                raise
+            if troubles is not None:
+                troubles["unknown" if isinstance(cause, EnqueueUnknown) else "unavailable"] += 1
 
 
 def nothing() -> None:
@@ -83,6 +103,7 @@ def parent() -> list[str]:
         ids = [str(uuid.uuid5(_NAMES, f"{run.job.id} {n}")) for n in range(CHILDREN)]
         for each in ids:
             writer().intend(each, "nothing")
-            Queue(QUEUE).using(id=each).enqueue(nothing)
+            queue = Queue(QUEUE).using(id=each)
+            surely(lambda: queue.enqueue(nothing))  # noqa: B023 - called at once
             writer().acked(each)
     return ids

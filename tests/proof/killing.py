@@ -6,31 +6,40 @@ import os
 import random
 import signal
 import threading
+import time
 from collections import Counter
+from collections.abc import Sequence
 
 from packhorse._store import Store
 from packhorse.errors import StoreUnavailable
 
 from . import jobs
+from .producers import Producer
 from .workers import Worker, continue_later, send
 
 #: What it does, and how often of a hundred strikes.
 STRIKES = {"child": 80, "worker": 15, "both": 5}
-#: Besides, after so many kills each: a pause (SIGSTOP), a live worker declared dead, a claim whose answer is lost.
-_PAUSE_EVERY, _CONDEMN_EVERY, _GHOST_EVERY = 5, 12, 10
+#: Besides, after so many kills each: a pause (SIGSTOP), a live worker declared dead, a claim whose answer is lost, a producer
+#: killed.
+_PAUSE_EVERY, _CONDEMN_EVERY, _GHOST_EVERY, _PRODUCER_EVERY = 5, 12, 10, 8
 #: A pause in which others surely take the jobs back (seconds).
 _PAST_DEATH = 2.5
+#: A worker that was killed is there again after so long, at the latest, on a busy host.
+_START = 3.0
 
 
 class Killer:
-    """Kills children and workers, pauses them, declares live workers dead, loses the answers of claims."""
+    """Kills children, workers and producers, pauses workers, declares live ones dead, loses the answers of claims."""
 
-    def __init__(self, workers: list[Worker], store: Store, rng: random.Random) -> None:
+    def __init__(self, workers: list[Worker], producers: Sequence[Producer], store: Store, rng: random.Random) -> None:
         self._workers = workers
+        self._producers = producers
         self._store = store
         self._rng = rng
         self.kills = 0
         self.did: Counter[str] = Counter()
+        #: When something was done to a worker: for so long it may have been unable to claim (seconds since the epoch).
+        self.troubled: list[tuple[float, float]] = []
         self.condemned: set[str] = set()
         self.ghosts: list[str] = []
         self._timers: list[threading.Timer] = []
@@ -48,6 +57,7 @@ class Killer:
         if what in ("worker", "both"):
             worker.kill()
             self._count("worker")
+            self._trouble(_START)
         self._besides()
 
     def _count(self, what: str) -> None:
@@ -61,6 +71,8 @@ class Killer:
             self._condemn()
         if self.kills % _GHOST_EVERY == 3:
             self._lose_claim()
+        if self.kills % _PRODUCER_EVERY == 4:
+            self._rng.choice(self._producers).kill()
 
     def _pause(self) -> None:
         """Stop a process for a while, as a debugger, a full host or a suspended machine would."""
@@ -71,10 +83,15 @@ class Killer:
     def _pause_for(self, pid: int, seconds: float) -> None:
         if send(pid, signal.SIGSTOP):
             self.did["pause"] += 1
+            self._trouble(seconds)
             timer = threading.Timer(seconds, continue_later, (pid,))
             timer.daemon = True
             timer.start()
             self._timers.append(timer)
+
+    def _trouble(self, seconds: float) -> None:
+        now = time.time()
+        self.troubled.append((now, now + seconds))
 
     def _live(self) -> dict[int, tuple[str, int]]:
         pids = {worker.pid for worker in self._workers}

@@ -2,11 +2,13 @@
 
 A line is written by one ``write`` on a descriptor opened with ``O_APPEND``, so lines of many processes do not mix, and what was
 written stays when its writer is killed the moment after. The order of the lines in a file is the order of what they tell.
+Times are microseconds since the epoch, of this host.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +25,7 @@ class Start(NamedTuple):
     token: str
     fence: int
     pid: int
+    at: int = 0
 
 
 @dataclass(slots=True)
@@ -30,9 +33,9 @@ class Ledger:
     """All that was written."""
 
     intended: dict[str, str] = field(default_factory=dict)  #: job → kind; written before the enqueue
-    acked: set[str] = field(default_factory=set)  #: the enqueue returned
+    acked: dict[str, int] = field(default_factory=dict)  #: job → when the enqueue had returned
     starts: list[Start] = field(default_factory=list)  #: in the order in which they happened
-    ends: set[tuple[str, str]] = field(default_factory=set)  #: (job, token): the function came to its end
+    ends: dict[tuple[str, str], int] = field(default_factory=dict)  #: (job, token) → when the function came to its end
 
 
 class Writer:
@@ -48,15 +51,19 @@ class Writer:
 
     def acked(self, *jobs: str) -> None:
         """The enqueue has returned."""
-        os.write(self._produced, "".join(f"acked {job}\n" for job in jobs).encode())
+        os.write(self._produced, "".join(f"acked {job} {now()}\n" for job in jobs).encode())
 
     def start(self, job: str, token: str, fence: int) -> None:
         """The job's function begins."""
-        os.write(self._runs, f"start {job} {token} {fence} {os.getpid()}\n".encode())
+        os.write(self._runs, f"start {job} {token} {fence} {os.getpid()} {now()}\n".encode())
 
     def end(self, job: str, token: str) -> None:
         """The job's function has come to its end."""
-        os.write(self._runs, f"end {job} {token}\n".encode())
+        os.write(self._runs, f"end {job} {token} {now()}\n".encode())
+
+
+def now() -> int:
+    return time.time_ns() // 1000
 
 
 def _append_only(directory: str, name: str) -> int:
@@ -70,12 +77,12 @@ def read(directory: Path) -> Ledger:
         if what == "intend":
             found.intended[words[0]] = words[1]
         else:
-            found.acked.add(words[0])
+            found.acked[words[0]] = int(words[1])
     for what, words in _lines(directory / "runs"):
         if what == "start":
-            found.starts.append(Start(words[0], words[1], int(words[2]), int(words[3])))
+            found.starts.append(Start(words[0], words[1], int(words[2]), int(words[3]), int(words[4])))
         else:
-            found.ends.add((words[0], words[1]))
+            found.ends[words[0], words[1]] = int(words[2])
     return found
 
 

@@ -1,21 +1,25 @@
-"""Producers: threads that enqueue the jobs of the run, as far as the killing has come."""
+"""Who enqueues: ``python -m tests.proof.producing URL DIRECTORY SEED``, a process that may be killed like any other.
+
+It reads lines of kinds (``short short parent``), enqueues these jobs, alone or as one batch, and answers each line with how
+often the store was away or left it in doubt meanwhile. What it is not sure of it enqueues again, under the same ids.
+"""
 
 from __future__ import annotations
 
 import random
-import threading
+import sys
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 from packhorse import Backoff, Queue
-from packhorse.errors import StoreUnavailable
 
 from . import jobs, ledger
+from .jobs import surely
 
 #: kind → how many of a thousand
 MIX = {"nothing": 410, "short": 390, "long": 40, "retrying": 50, "snoozing": 40, "once": 50, "parent": 20}
-_BATCH = 20
 
 
 def plan(count: int, rng: random.Random) -> list[str]:
@@ -26,47 +30,24 @@ def plan(count: int, rng: random.Random) -> list[str]:
     return kinds
 
 
-class Producer(threading.Thread):
-    """Enqueues one by one and in batches; what it is told stays within what it may."""
+class Enqueuer:
+    """Enqueues jobs of given kinds, and tells the ledger before and after."""
 
-    def __init__(self, store: str, kinds: list[str], directory: str, allowed: Callable[[], float], seed: int) -> None:
-        super().__init__(name="producer", daemon=True)
-        self.done = 0
-        self.unknown = 0  #: enqueues whose answer was lost
+    def __init__(self, store: str, directory: str, seed: int) -> None:
+        self.troubles: Counter[str] = Counter()
         self._queue = Queue(jobs.QUEUE, store=store)
-        self._kinds = kinds
         self._writer = ledger.Writer(directory)
-        self._allowed = allowed
         self._rng = random.Random(seed)
-        self._pause = threading.Event()
 
-    def run(self) -> None:
-        while self.done < len(self._kinds):
-            may = int(len(self._kinds) * self._allowed()) - self.done
-            if may <= 0:
-                self._pause.wait(0.02)
-                continue
-            part = self._kinds[self.done : self.done + min(may, self._rng.randint(1, _BATCH))]
-            self._enqueue(part)
-            self.done += len(part)
-
-    def _enqueue(self, kinds: list[str]) -> None:
+    def enqueue(self, kinds: list[str]) -> None:
         drafts = [self._draft(kind) for kind in kinds]
-        try:
-            if len(drafts) == 1:
-                stored = [self._one(*drafts[0])]
-            else:
-                stored = [
-                    job.id for job in self._queue.enqueue_many(queue.draft(fn, *args) for queue, fn, args in drafts)
-                ]
-        except StoreUnavailable:
-            self.unknown += len(kinds)
-            return
-        self._writer.acked(*stored)
-
-    @staticmethod
-    def _one(queue: Queue, fn: Callable[..., Any], args: tuple[Any, ...]) -> str:
-        return queue.enqueue(fn, *args).id
+        if len(drafts) == 1:
+            ((queue, fn, args),) = drafts
+            stored = [surely(lambda: queue.enqueue(fn, *args), self.troubles)]
+        else:
+            batch = [queue.draft(fn, *args) for queue, fn, args in drafts]
+            stored = surely(lambda: self._queue.enqueue_many(batch), self.troubles)
+        self._writer.acked(*(job.id for job in stored))
 
     def _draft(self, kind: str) -> tuple[Queue, Callable[..., Any], tuple[Any, ...]]:
         job = str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
@@ -82,3 +63,15 @@ class Producer(threading.Thread):
         if kind == "once":
             return queue.using(on_crash="fail"), jobs.once, ()
         return queue, getattr(jobs, kind), ()
+
+
+def main(store: str, directory: str, seed: str) -> None:
+    enqueuer = Enqueuer(store, directory, int(seed))
+    for line in sys.stdin:
+        enqueuer.troubles.clear()
+        enqueuer.enqueue(line.split())
+        print(enqueuer.troubles["unavailable"], enqueuer.troubles["unknown"], flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

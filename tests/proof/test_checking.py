@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +15,11 @@ from packhorse import _outcome
 from packhorse._record import Claimed, NewJob, WorkerRecord
 from packhorse._store import Store
 from packhorse._stores import open_store
-from tests.proof.checking import Judgement, judge
-from tests.proof.ledger import Ledger, Start, Writer, read
+from tests.proof.checking import Judgement, Tail, judge
+from tests.proof.ledger import Ledger, Start, Writer, now, read
+from tests.proof.outages import Outage
+from tests.proof.worker_logs import AWAY, BACK, tell
+from tests.proof.workers import Life
 
 ERROR = json.dumps({"type": "ProcessDied", "message": "killed"})
 
@@ -31,7 +36,7 @@ class World:
         job = str(uuid.uuid4())
         self.ledger.intended[job] = kind
         self.store.enqueue([NewJob(job, "m:f", "q", "[[],{}]", **more)])
-        self.ledger.acked.add(job)
+        self.ledger.acked[job] = 1
         return job
 
     def start(self) -> Claimed:
@@ -40,7 +45,7 @@ class World:
         return job
 
     def succeed(self, job: Claimed) -> None:
-        self.ledger.ends.add((job.id, job.token))
+        self.ledger.ends[job.id, job.token] = 2
         self.store.settle("w", [_outcome.succeeded(job, "null")._replace(started=0.0)])
 
     def crash(self, job: Claimed) -> None:
@@ -69,7 +74,7 @@ def test_a_run_as_promised_has_no_violation(world: World) -> None:
 
 
 def lose(world: World) -> None:
-    world.ledger.acked.add("gone")
+    world.ledger.acked["gone"] = 5
 
 
 def invent(world: World) -> None:
@@ -164,6 +169,73 @@ def test_the_ledger_reads_what_was_written(tmp_path: Any) -> None:
     writer.start("a", "t", 7)
     writer.end("a", "t")
     found = read(tmp_path)
-    assert (found.intended, found.acked, found.ends) == ({"a": "short"}, {"a", "b"}, {("a", "t")})
-    ((job, token, fence, _),) = found.starts
-    assert (job, token, fence) == ("a", "t", 7)
+    assert (found.intended, found.acked.keys(), found.ends.keys()) == ({"a": "short"}, {"a", "b"}, {("a", "t")})
+    (start,) = found.starts
+    assert start[:3] == ("a", "t", 7)
+    assert found.acked["a"] <= start.at <= found.ends["a", "t"] <= now()
+
+
+# -- a server that was killed -----------------------------------------------------------------------------------------
+def test_what_a_server_forgot_is_forgiven_within_its_tail_and_nowhere_else(world: World) -> None:
+    lose(world)
+    assert judge(world.store, world.ledger, "q", set(), Tail([(6, 9)])).violations
+    result = judge(world.store, world.ledger, "q", set(), Tail([(4, 9)]))
+    assert (result.violations, result.counts["lost with a tail"]) == ([], 1)
+
+
+def test_an_intent_that_was_never_acknowledged_may_be_stored_or_not(world: World) -> None:
+    (job,) = world.ledger.intended
+    del world.ledger.acked[job]
+    world.ledger.intended["never stored"] = "nothing"
+    result = world.judged()
+    assert result.violations == []
+    assert (result.counts["never acknowledged"], result.counts["never acknowledged, stored"]) == (2, 1)
+
+
+OUTAGE = Outage(began=1100.0, ready=1101.0, killed=True)
+
+
+def life(path: Path, *lines: tuple[float, str], began: float = 1000.0, ended: float | None = None) -> Life:
+    """A worker's log with these messages."""
+    log = path / "worker-0-0.log"
+    with log.open("w") as file:
+        print("packhorse worker serves", file=file)
+        for at, message in lines:
+            print(
+                json.dumps({"timestamp": f"{datetime.fromtimestamp(at, UTC):%FT%T.%fZ}", "message": message}), file=file
+            )
+    return Life(log, began, ended)
+
+
+GONE = (1100.1, f"no answer\n  retrying … {AWAY}")
+THERE = (1101.4, f"{BACK} 1.3 s")
+
+
+def test_a_worker_that_says_once_that_the_server_went_and_once_that_it_came_is_right(tmp_path: Path) -> None:
+    told = tell([life(tmp_path, GONE, THERE)], [OUTAGE])
+    assert (told.wrong, told.away, told.back) == ([], 1, 1)
+    assert told.seconds == [pytest.approx(0.4)]
+
+
+@pytest.mark.parametrize(
+    "lines, more, what",
+    [
+        ([], {}, "says nothing of the outage"),
+        ([GONE], {}, "and never that it is back"),
+        ([GONE, GONE, THERE], {}, "says twice"),
+        ([THERE, GONE, THERE], {}, "had not said that it was away"),
+        ([GONE, THERE, (1150.0, GONE[1]), (1151.0, THERE[1])], {}, "and it was not"),
+    ],
+)
+def test_a_worker_that_says_too_little_or_too_much_is_found(
+    tmp_path: Path, lines: list[tuple[float, str]], more: dict[str, Any], what: str
+) -> None:
+    told = tell([life(tmp_path, *lines, **more)], [OUTAGE])
+    assert [wrong for wrong in told.wrong if what in wrong], told.wrong
+
+
+@pytest.mark.parametrize("lines, began, ended", [([], 1099.0, None), ([], 1000.0, 1101.5), ([GONE], 1000.0, 1100.5)])
+def test_who_did_not_live_through_it_need_not_say_so(
+    tmp_path: Path, lines: list[tuple[float, str]], began: float, ended: float | None
+) -> None:
+    assert tell([life(tmp_path, *lines, began=began, ended=ended)], [OUTAGE]).wrong == []

@@ -6,9 +6,20 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+
+
+@dataclass(slots=True)
+class Life:
+    """One process of a worker, from its start to its end (seconds since the epoch), and where it wrote its log."""
+
+    log: Path
+    began: float
+    ended: float | None = None
 
 
 class Worker:
@@ -16,19 +27,21 @@ class Worker:
 
     def __init__(self, number: int, store: str, ledger: Path, arguments: list[str]) -> None:
         self._number = number
-        self._log = (ledger / f"worker-{number}.log").open("ab")
+        self._ledger = ledger
         self._command = [sys.executable, "-m", "packhorse", "worker", "tests.proof.jobs", "--store", store, *arguments]
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         self._environ = {**os.environ, "PACKHORSE_PROOF_LEDGER": str(ledger), "PYTHONPATH": os.pathsep.join(paths)}
-        self.starts = 0
+        self.lives: list[Life] = []
         self.deaths: list[int] = []  #: exit codes of those that ended by themselves
         self.start()
 
     def start(self) -> None:
-        self.starts += 1
-        self.process = subprocess.Popen(
-            self._command, cwd=ROOT, env=self._environ, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log
-        )
+        log = self._ledger / f"worker-{self._number}-{len(self.lives)}.log"
+        self.lives.append(Life(log, time.time()))
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                self._command, cwd=ROOT, env=self._environ, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
 
     @property
     def pid(self) -> int:
@@ -38,6 +51,7 @@ class Worker:
         """Restart one that has ended by itself, which it must not."""
         code = self.process.poll()
         if code is not None:
+            self.lives[-1].ended = time.time()
             self.deaths.append(code)
             self.start()
 
@@ -45,6 +59,7 @@ class Worker:
         """Kill the supervisor and start another at once."""
         os.kill(self.pid, signal.SIGKILL)
         self.process.wait()
+        self.lives[-1].ended = time.time()
         self.start()
 
     def children(self) -> list[int]:
@@ -61,10 +76,9 @@ class Worker:
     def stop(self) -> int:
         """Stop it as a service manager would; return its exit code."""
         self.process.terminate()
-        try:
-            return self.process.wait(40)
-        finally:
-            self._log.close()
+        code = self.process.wait(40)
+        self.lives[-1].ended = time.time()
+        return code
 
 
 def send(pid: int, number: int) -> bool:
