@@ -310,7 +310,10 @@ class Store(Protocol):
     def freeze(self, to: str) -> None:
         """Close this namespace: from now on ``enqueue`` and ``claim`` (and ``Inside.enqueue``) raise ``StoreMoved``, as made
         by ``_closed.refusal``, which names ``to`` (a URL, secrets masked; more of it is ``_closed``'s). ``promote``, ``expire``
-        and ``prune`` rest: they find nothing to do. Everything else goes on. Frozen again, the last ``to`` holds."""
+        and ``prune`` rest: they find nothing to do. Everything else goes on. Frozen again, the last ``to`` holds.
+
+        Calls under way are waited for: once this has returned, no job is stored or claimed that ``export`` and ``queues`` did
+        not show. That includes transactions of users' own in which ``Inside.enqueue`` stored something."""
 
     def thaw(self) -> None:
         """Undo ``freeze``; waiting workers are hinted. Harmless on an open one."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -298,6 +301,59 @@ def test_a_frozen_store_is_frozen_for_who_comes_later(store: Store, open_another
     assert later.frozen() == TO
     with pytest.raises(StoreMoved):
         put(later)
+
+
+def test_an_enqueue_under_way_is_in_before_or_refused(store: Store, open_another: Open) -> None:
+    """What was acknowledged is seen by whoever froze the store, from the moment it is frozen."""
+    acknowledged: list[str] = []
+    begun = threading.Barrier(5)
+
+    def produce(mine: Store) -> None:
+        begun.wait(20)
+        with pytest.raises(StoreMoved):
+            while True:
+                acknowledged.extend(each.id for each in mine.enqueue([new_job(), new_job()]))
+
+    with ThreadPoolExecutor(4) as pool:
+        ended = [pool.submit(produce, open_another()) for _ in range(4)]
+        begun.wait(20)
+        wait_until(lambda: len(acknowledged) > 20)
+        store.freeze(TO)
+        seen = {parcel.job.id for parcel in everything(store)}
+        for each in ended:
+            each.result(20)
+    assert set(acknowledged) == seen == {parcel.job.id for parcel in everything(store)}
+
+
+def test_a_claim_under_way_is_in_before_or_refused(store: Store, open_another: Open) -> None:
+    store.enqueue([new_job() for _ in range(2000)])
+    claimed: list[str] = []
+    begun = threading.Barrier(4)
+
+    def work(mine: Store, worker: str) -> None:
+        begun.wait(20)
+        with pytest.raises(StoreMoved):
+            for number in range(1, 10_000):
+                claimed.extend(job.id for job in take(mine, worker, 2, claim_no=number))
+
+    with ThreadPoolExecutor(3) as pool:
+        workers = [join(store, f"w{number}") for number in range(3)]
+        ended = [pool.submit(work, open_another(), worker) for worker in workers]
+        begun.wait(20)
+        wait_until(lambda: len(claimed) > 20)
+        store.freeze(TO)
+        running_then = sum(queue.counts.get("running", 0) for queue in store.queues())
+        for each in ended:
+            each.result(20)
+    assert len(claimed) == running_then == counted(store)["mail"]["running"]
+
+
+def wait_until(there: Callable[[], bool]) -> None:
+    """Wait until something is the case, 20 s at most."""
+    deadline = time.monotonic() + 20
+    while not there():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
 
 
 def test_namespaces_are_frozen_apart(store: Store, elsewhere: Store) -> None:
