@@ -6,6 +6,7 @@ VENV  := .venv
 BIN   := $(VENV)/bin
 PY    := $(BIN)/python
 STAMP := $(VENV)/.ready
+PEERS := .venv-bench
 
 # DIR=…  a folder of Python packages for the demo     JOBS, KILLS  the size of the random-kill run
 DIR   ?=
@@ -59,8 +60,13 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(STAMP) ## measure the speed, side by side with a peer
+bench: $(PEERS)/.ready ## measure the speed, side by side with peers (ARGS='--store redis -k 3', …)
 	$(PY) -m benchmarks $(ARGS)
+
+$(PEERS)/.ready: $(STAMP) pyproject.toml
+	$(PY) -m venv --clear --without-pip $(PEERS)
+	$(PY) -m pip --python $(PEERS)/bin/python install --quiet --disable-pip-version-check --group bench
+	touch $@
 
 docs: $(STAMP) ## execute every example of the docs, and check that every link resolves
 	$(PY) -m pytest tests/docs
@@ -69,5 +75,5 @@ prove: $(STAMP) ## many jobs, random kills of children and workers: none lost, n
 	$(PY) -m tests.proof.kill_run --jobs $(JOBS) --kills $(KILLS)
 
 clean: ## remove everything made here
-	rm -rf $(VENV) build dist demo-out benchmarks/results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PEERS) build dist demo-out benchmarks/results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

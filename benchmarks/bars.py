@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from benchmarks.report import Line
+from benchmarks.report import TITLES, Line
 
-WIDTH, LEFT, TOP, ROW = 860.0, 250.0, 78.0, 52.0
+WIDTH, LEFT, TOP, ROW = 1000.0, 250.0, 78.0, 52.0
 LONGEST = 400.0
 STYLE = """
   svg { font: 12px ui-sans-serif, system-ui, "DejaVu Sans", sans-serif; }
@@ -20,15 +20,16 @@ STYLE = """
 """
 
 
-def draw(lines: Sequence[Line], note: str) -> str:
+def draw(store: str, lines: Sequence[Line], note: str) -> str:
     """Return the picture: for each measure the two values, scaled to the larger one."""
+    title = f"Packhorse and the fastest peer on {TITLES[store]}, equally durable"
     height = TOP + len(lines) * ROW + 16
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH:g} {height:g}" role="img"',
-        ' aria-label="Packhorse and huey on SQLite">',
+        f' aria-label="{title}">',
         f"<style>{STYLE}</style>",
         f'<rect class="page" width="{WIDTH:g}" height="{height:g}"/>',
-        '<text class="ink title" x="20" y="30">Packhorse and huey on SQLite, equally durable</text>',
+        f'<text class="ink title" x="20" y="30">{title}</text>',
         f'<text class="soft" x="20" y="50">{escape(note)}</text>',
         *(part for number, line in enumerate(lines) for part in pair(line, TOP + number * ROW)),
         "</svg>",
@@ -45,7 +46,7 @@ def pair(line: Line, y: float) -> list[str]:
         *bar("ours", "packhorse", line.ours, top, y, line.measure.digits),
     ]
     if line.peer is not None:
-        parts += bar("peer", f"huey, {line.peer_variant}".rstrip(", "), line.peer, top, y + 19, line.measure.digits)
+        parts += bar("peer", line.peer_name, line.peer, top, y + 19, line.measure.digits)
     return parts
 
 

@@ -1,4 +1,4 @@
-"""Turn figures into one table: ours, the peer's, the ratio, the goal, and what SQLite itself does here."""
+"""Turn figures into one table a store: ours, the fastest peer's, the ratio, the goal, and what the bare store does here."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-#: (measurement, system, variant, figure) → the values of all repetitions
-Results = dict[tuple[str, str, str, str], list[float]]
+#: (store, measurement, figure) → (system, variant) → the values of all repetitions
+Results = dict[tuple[str, str, str], dict[tuple[str, str], list[float]]]
+
+OURS, BARE = "packhorse", "bare"
+TITLES = {"sqlite": "SQLite", "postgres": "PostgreSQL", "redis": "Redis"}
 
 
 @dataclass(frozen=True)
 class Goal:
-    """What ours has to be, given the peer's and SQLite's own."""
+    """What ours has to be, given the fastest peer's and the bare store's."""
 
     words: str
     met: Callable[[float, float, float], bool]
@@ -27,12 +30,9 @@ class Measure:
     words: str
     measurement: str
     figure: str
-    ours: str  #: our variant
-    peers: tuple[str, ...]  #: the peer's variants; the best of them counts
     goal: Goal
     less: bool = False  #: smaller is better
     digits: int = 0
-    bare: str | None = None
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Line:
     ours: float
     ours_range: tuple[float, float]
     peer: float | None
-    peer_variant: str
+    peer_name: str  #: system and variant
     bare: float | None
 
     @property
@@ -73,92 +73,71 @@ def from_on(limit: float) -> Goal:
     return Goal(f"{limit:,.0f}", lambda ours, peer, bare: ours >= limit, relative=False)
 
 
-ENQUEUE = Goal("1.2 x the peer, or 0.9 x SQLite", lambda ours, peer, bare: ours >= 1.2 * peer or ours >= 0.9 * bare)
+ENQUEUE = Goal("1.2 x the peer, or 0.9 x bare", lambda ours, peer, bare: ours >= 1.2 * peer or ours >= 0.9 * bare)
 NO_WORSE = Goal("no worse", lambda ours, peer, bare: ours <= peer)
-POLLING = ("defaults", "polling each 5 ms")
-MEASURES = (
-    Measure(
-        "drain, 2 children, jobs/s",
-        "drain",
-        "per second",
-        "2 children",
-        ("1 thread", "2 processes"),
-        at_least(15),
-        bare="drain",
-    ),
-    Measure(
-        "enqueue one by one, jobs/s", "enqueue one by one", "per second", "", ("",), ENQUEUE, bare="enqueue one by one"
-    ),
-    Measure(
-        "enqueue in bulk, jobs/s", "enqueue in bulk", "per second", "", (), from_on(100_000), bare="enqueue in bulk"
-    ),
-    Measure("idle latency p50, ms", "latency", "p50 ms", "1 child", POLLING, below(0.8), less=True, digits=2),
-    Measure("idle latency p99, ms", "latency", "p99 ms", "1 child", POLLING, below(2.4), less=True, digits=2),
-    Measure(
-        "10 ms jobs, 32 slots, jobs/s", "naps", "per second", "2 children x 16 threads", ("32 threads",), from_on(3_100)
-    ),
-    Measure(
-        "start to first job, 1 slot, s", "start", "seconds", "1 child", ("1 process",), NO_WORSE, less=True, digits=3
-    ),
-    Measure(
-        "start to first job, 2 slots, s",
-        "start",
-        "seconds",
-        "2 children",
-        ("2 processes",),
-        NO_WORSE,
-        less=True,
-        digits=3,
-    ),
-    Measure("idle memory, 1 slot, MiB PSS", "start", "MiB", "1 child", ("1 process",), NO_WORSE, less=True, digits=1),
-    Measure(
-        "idle memory, 2 slots, MiB PSS", "start", "MiB", "2 children", ("2 processes",), NO_WORSE, less=True, digits=1
-    ),
-)
+
+
+def measures(drain: Goal, bulk: Goal) -> tuple[Measure, ...]:
+    """Return the lines of a store's table."""
+    return (
+        Measure("drain, 2 children, jobs/s", "drain", "per second", drain),
+        Measure("enqueue one by one, jobs/s", "enqueue one by one", "per second", ENQUEUE),
+        Measure("enqueue in bulk, jobs/s", "enqueue in bulk", "per second", bulk),
+        Measure("idle latency p50, ms", "latency", "p50 ms", below(0.8), less=True, digits=2),
+        Measure("idle latency p99, ms", "latency", "p99 ms", below(2.4), less=True, digits=2),
+        Measure("10 ms jobs, 32 slots, jobs/s", "naps", "per second", from_on(3_100)),
+        Measure("start to first job, 1 slot, s", "start, 1 slot", "seconds", NO_WORSE, less=True, digits=3),
+        Measure("start to first job, 2 slots, s", "start, 2 slots", "seconds", NO_WORSE, less=True, digits=3),
+        Measure("idle memory, 1 slot, MiB PSS", "start, 1 slot", "MiB", NO_WORSE, less=True, digits=1),
+        Measure("idle memory, 2 slots, MiB PSS", "start, 2 slots", "MiB", NO_WORSE, less=True, digits=1),
+    )
+
+
+MEASURES = {
+    "sqlite": measures(drain=at_least(15), bulk=from_on(100_000)),
+    "postgres": measures(drain=at_least(1.5), bulk=at_least(1.5)),
+    "redis": measures(drain=at_least(5), bulk=at_least(8)),
+}
 
 
 def gather(rows: Iterable[dict[str, object]]) -> Results:
     """Collect the repetitions of each figure from the lines of a results file."""
-    results: Results = defaultdict(list)
+    results: Results = defaultdict(lambda: defaultdict(list))
     for row in rows:
         if "figures" not in row:
             continue
-        key = (str(row["measurement"]), str(row["system"]), str(row["variant"]))
+        place, who = (str(row["store"]), str(row["measurement"])), (str(row["system"]), str(row["variant"]))
         for figure, value in dict(row["figures"]).items():  # type: ignore[call-overload]
-            results[*key, figure].append(float(value))
+            results[*place, figure][who].append(float(value))
     return results
 
 
-def lines(results: Results) -> list[Line]:
-    """Return the lines of the table for what was measured."""
-    return [
-        line(measure, results)
-        for measure in MEASURES
-        if (measure.measurement, "packhorse", measure.ours, measure.figure) in results
-    ]
+def lines(results: Results, store: str) -> list[Line]:
+    """Return the lines of a store's table for what was measured of ours."""
+    every = [line(measure, results[store, measure.measurement, measure.figure]) for measure in MEASURES[store]]
+    return [found for found in every if found is not None]
 
 
-def line(measure: Measure, results: Results) -> Line:
-    ours = results[measure.measurement, "packhorse", measure.ours, measure.figure]
-    keys = {name: (measure.measurement, "huey", name, measure.figure) for name in measure.peers}
-    peers = {name: statistics.median(results[key]) for name, key in keys.items() if key in results}
-    best = (min if measure.less else max)(peers, key=lambda name: peers[name]) if peers else ""
-    bare = results.get((measure.bare or "", "sqlite", "", "per second"))
+def line(measure: Measure, found: dict[tuple[str, str], list[float]]) -> Line | None:
+    ours = [value for (system, _), values in found.items() if system == OURS for value in values]
+    if not ours:
+        return None
+    medians = {who: statistics.median(values) for who, values in found.items()}
+    peers = {who: value for who, value in medians.items() if who[0] not in (OURS, BARE)}
+    best = (min if measure.less else max)(peers, key=lambda who: peers[who]) if peers else ("", "")
     return Line(
         measure,
         statistics.median(ours),
         (min(ours), max(ours)),
         peers.get(best),
-        best,
-        statistics.median(bare) if bare else None,
+        ", ".join(filter(None, best)),
+        medians.get((BARE, "")),
     )
 
 
+HEAD = ("measured", "packhorse", "(range)", "fastest peer", "which, and how", "ratio", "goal", "met", "bare store")
 #: The columns that are text, and begin at the left.
 TEXT = {0, 4, 6, 7}
-#: Between these lines of a page stands what was measured.
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
-HEAD = ("measured", "packhorse", "(range)", "huey", "its best way", "ratio", "goal", "met", "bare SQLite")
 
 
 def table(found: Iterable[Line]) -> str:
@@ -184,7 +163,7 @@ def cells(line: Line) -> tuple[str, ...]:
         number(line.ours),
         f"{number(low)}..{number(high)}",
         number(line.peer),
-        line.peer_variant,
+        line.peer_name,
         "-" if line.ratio is None else f"{line.ratio:.1f}",
         line.measure.goal.words,
         {True: "yes", False: "NO", None: "-"}[line.met],
@@ -192,13 +171,20 @@ def cells(line: Line) -> tuple[str, ...]:
     )
 
 
-def put_into(page: str, note: str, found: Iterable[Line]) -> str:
-    """Return the page with the table between its two marks replaced."""
-    before, _, rest = page.partition(BEGIN)
-    _, mark, after = rest.partition(END)
+def marks(store: str) -> tuple[str, str]:
+    """Return the lines of a page between which a store's table stands."""
+    return f"<!-- measured on {store}: begin -->", f"<!-- measured on {store}: end -->"
+
+
+def put_into(page: str, store: str, note: str, found: Iterable[Line], picture: str) -> str:
+    """Return the page with what stands between the store's two marks replaced by the table and its picture."""
+    begin, end = marks(store)
+    before, _, rest = page.partition(begin)
+    _, mark, after = rest.partition(end)
     if not mark:
-        raise ValueError(f"the page has no lines {BEGIN} and {END} to put the table between")
+        raise ValueError(f"the page has no lines {begin} and {end} to put the table between")
     rule = ["---" if number in TEXT else "--:" for number in range(len(HEAD))]
     rows = [HEAD, rule, *(cells(line) for line in found)]
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    return f"{before}{BEGIN}\n{note}.\n\n{table}\n{END}{after}"
+    image = f"![The same as bars: Packhorse beside the fastest peer on {TITLES[store]}]({picture})"
+    return f"{before}{begin}\n{note}.\n\n{table}\n\n{image}\n{end}{after}"

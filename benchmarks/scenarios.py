@@ -1,4 +1,4 @@
-"""Measure one setup once. Every run has a new database, a new record, and a worker of its own."""
+"""Measure one setup once. Every run has a new store, a new record, and workers of its own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -17,12 +16,12 @@ from pathlib import Path
 import psutil
 
 from benchmarks import record
+from benchmarks.servers import Place
+from benchmarks.settled import settling
 from benchmarks.systems import Setup
-from packhorse import Queue
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 120.0
-UNSETTLED = ("scheduled", "blocked", "queued", "running", "retrying")
 
 Figures = dict[str, float]
 
@@ -32,36 +31,40 @@ class Run:
     """One measurement under way."""
 
     setup: Setup
+    programs: Path  #: the folder of the system's programs
     folder: Path
+    store: str  #: URL
     view: memoryview[float]
     env: dict[str, str]
+    scale: float  #: 1.0: at full size, and with all the time it takes to come to rest
     seen: int = 0  #: jobs known to have ended, counted from the first number
     started: float = 0.0
-    worker: subprocess.Popen[bytes] | None = field(default=None)
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    def give(self, mode: str, task: str, first: int, count: int, rate: float = 0.0) -> float:
+    def give(self, mode: str, task: str = "noop", first: int = 0, count: int = 0, rate: float = 0.0) -> float:
         """Enqueue in another process and return the seconds it says."""
         words = [self.setup.system, mode, task, str(first), str(count), str(rate)]
-        command = [sys.executable, "-m", "benchmarks.give", *words]
+        command = [str(self.programs / "python"), "-m", "benchmarks.give", *words]
         done = subprocess.run(command, cwd=ROOT, env=self.env, capture_output=True, text=True, timeout=PATIENCE)
         if done.returncode:
-            raise RuntimeError(f"{self.setup.system} could not enqueue:\n{done.stderr[-3000:]}")
+            raise RuntimeError(f"{self.setup.system} could not {mode} on {self.setup.store}:\n{done.stderr[-3000:]}")
         return float(done.stdout)
 
     def start(self) -> None:
-        """Start the worker."""
-        log = (self.folder / "worker.log").open("wb")
-        self.started = time.time()
-        self.worker = subprocess.Popen(
-            self.setup.worker, cwd=ROOT, env=self.env, stdout=log, stderr=log, start_new_session=True
-        )
-        log.close()
+        """Start the workers."""
+        with (self.folder / "worker.log").open("wb") as log:
+            self.started = time.time()
+            for words in map(str.split, self.setup.workers):
+                command = [str(self.programs / words[0]), *words[1:]]
+                self.workers.append(
+                    subprocess.Popen(command, cwd=ROOT, env=self.env, stdout=log, stderr=log, start_new_session=True)
+                )
 
     def wait(self, upto: int) -> None:
         """Wait until the jobs with smaller numbers have ended."""
         deadline = time.monotonic() + PATIENCE
         while not self._ended(upto):
-            if time.monotonic() > deadline or (self.worker and self.worker.poll() is not None):
+            if time.monotonic() > deadline or any(worker.poll() is not None for worker in self.workers):
                 raise RuntimeError(f"{self.setup}: {self.seen} of {upto} ended\n{self._log()}")
             time.sleep(0.004)
 
@@ -74,48 +77,61 @@ class Run:
     def _log(self) -> str:
         return (self.folder / "worker.log").read_text(errors="replace")[-3000:]
 
+    def rest(self, seconds: float) -> None:
+        """Let the workers come to rest."""
+        time.sleep(seconds if self.scale == 1.0 else seconds / 5)
+
     def column(self, which: int, first: int, count: int) -> list[float]:
         """Return one number of each job."""
         return [self.view[number * record.WIDTH + which] for number in range(first, first + count)]
 
     def memory(self) -> tuple[float, int]:
-        """Return the proportional set size of the worker's processes in MiB, and how many they are."""
+        """Return the proportional set size of the workers' processes in MiB, and how many they are."""
         processes = self._processes()
         infos = [process.memory_full_info() for process in processes]  # where there is no PSS, USS is next best
         return sum(getattr(info, "pss", info.uss) for info in infos) / 2**20, len(processes)
 
     def _processes(self) -> list[psutil.Process]:
-        if self.worker is None:
-            return []
-        process = psutil.Process(self.worker.pid)
-        return [process, *process.children(recursive=True)]
+        heads = [psutil.Process(worker.pid) for worker in self.workers if worker.poll() is None]
+        return [process for head in heads for process in (head, *head.children(recursive=True))]
 
     def stop(self) -> None:
-        """Kill the worker and all below it: how it stops is not measured."""
-        if self.worker is None:
-            return
-        below = self._processes() if self.worker.poll() is None else []
+        """Kill the workers and all below them: how they stop is not measured."""
+        below = self._processes()
         for process in below:
             try:
                 process.send_signal(signal.SIGKILL)
             except psutil.NoSuchProcess:
                 continue
-        self.worker.wait()
-        psutil.wait_procs(below, timeout=5)
+        for worker in self.workers:
+            worker.wait()
+        deadline = time.monotonic() + 5
+        while any(map(_alive, below)) and time.monotonic() < deadline:
+            time.sleep(0.002)
+
+
+def _alive(process: psutil.Process) -> bool:
+    """Tell whether a process runs; who has nobody to bury it has ended, too."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 @contextmanager
-def running(setup: Setup, folder: Path) -> Iterator[Run]:
-    """Give a run with a folder, a database and a record of its own, and stop its worker whatever happens."""
+def running(setup: Setup, programs: Path, place: Place, folder: Path, scale: float) -> Iterator[Run]:
+    """Give a run with a folder, a store and a record of its own, and stop its workers whatever happens."""
     folder = Path(tempfile.mkdtemp(dir=folder))
     shared = Path("/dev/shm")
     path = (shared if shared.is_dir() else folder) / f"packhorse-benchmark-{os.getpid()}.record"
+    store = place.fresh(folder)
     # PYTHONDONTWRITEBYTECODE and the like would slow the start of whatever is not installed.
     env = {key: value for key, value in os.environ.items() if not key.startswith(("PACKHORSE", "PYTHON"))}
-    store = folder / "jobs.db"
-    env |= {"BENCHMARK_RECORD": str(path), "BENCHMARK_STORE": str(store), "PACKHORSE_URL": f"sqlite:///{store}"}
-    run = Run(setup, folder, record.create(path), env)
+    env |= {"BENCHMARK_RECORD": str(path), "BENCHMARK_STORE": store, "PACKHORSE_URL": store, **setup.env}
+    run = Run(setup, programs, folder, store, record.create(path), env, scale)
     try:
+        if setup.store != "sqlite":
+            run.give("prepare")
         yield run
     finally:
         run.stop()
@@ -134,31 +150,13 @@ def enqueue_in_bulk(run: Run, count: int) -> Figures:
 def drain(run: Run, count: int) -> Figures:
     """Jobs per second from the first start until every outcome is settled (until the last end, where none is kept)."""
     run.give("bulk", "noop", 0, count)
-    settled = settling(run)
-    run.start()
-    run.wait(count)
-    ended = max(settled(), *run.column(2, 0, count))
+    with settling(run.setup.system, run.store) as settled:
+        run.start()
+        run.wait(count)
+        ended = max(settled(), *run.column(2, 0, count))
     starts = run.column(1, 0, count)
     twice = sum(run.column(3, 0, count)) - count
     return {"per second": count / (ended - min(starts)), "started twice": twice}
-
-
-def settling(run: Run) -> Callable[[], float]:
-    """Return what waits until the store holds no unsettled job. It is connected now: that must not count."""
-    if run.setup.system != "packhorse":
-        return lambda: 0.0  # a job is forgotten before it runs: there is nothing to settle
-    queue = Queue("bench", store=run.env["PACKHORSE_URL"])
-    queue.counts()
-
-    def settled() -> float:
-        deadline = time.monotonic() + PATIENCE
-        while any(queue.counts()[state] for state in UNSETTLED):
-            if time.monotonic() > deadline:
-                raise RuntimeError("all jobs ran, but not all were settled")
-            time.sleep(0.002)
-        return time.time()
-
-    return settled
 
 
 def latency(run: Run, count: int) -> Figures:
@@ -167,7 +165,7 @@ def latency(run: Run, count: int) -> Figures:
     run.start()
     run.give("one", "noop", 0, warm)
     run.wait(warm)
-    time.sleep(1.5)
+    run.rest(1.5)
     run.give("pace", "noop", warm, count, rate=50)
     run.wait(warm + count)
     given, began = run.column(0, warm, count), run.column(1, warm, count)
@@ -189,7 +187,7 @@ def start(run: Run, count: int) -> Figures:
     run.start()
     run.wait(count)
     seconds = run.view[1] - run.started
-    time.sleep(2.0)
+    run.rest(2.0)
     mib, processes = run.memory()
     return {"seconds": seconds, "MiB": mib, "processes": processes}
 
@@ -200,5 +198,6 @@ MEASURE: dict[str, Callable[[Run, int], Figures]] = {
     "drain": drain,
     "latency": latency,
     "naps": naps,
-    "start": start,
+    "start, 1 slot": start,
+    "start, 2 slots": start,
 }

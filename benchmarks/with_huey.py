@@ -1,4 +1,4 @@
-"""Give jobs to huey on SQLite, as durable as ours: WAL and synchronous=FULL."""
+"""Give jobs to huey, on SQLite as durable as ours (WAL and synchronous=FULL), or on Redis."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ import huey as peer
 
 from benchmarks import tasks
 
-huey = peer.SqliteHuey("bench", filename=os.environ["BENCHMARK_STORE"], results=False, fsync=True)
+_url = os.environ["BENCHMARK_STORE"]
+if _url.startswith("sqlite"):
+    huey = peer.SqliteHuey("bench", filename=_url.removeprefix("sqlite:///"), results=False, fsync=True)
+else:
+    huey = peer.RedisHuey("bench", url=_url, results=False)
 TASKS = {"noop": huey.task()(tasks.noop), "nap": huey.task()(tasks.nap)}
 
 

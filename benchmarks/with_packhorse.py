@@ -9,7 +9,16 @@ from benchmarks import tasks
 from packhorse import Queue
 
 TASKS = {"noop": tasks.noop, "nap": tasks.nap}
-_queue = Queue("bench", store=f"sqlite:///{os.environ['BENCHMARK_STORE']}")
+_queue = Queue("bench", store=os.environ["BENCHMARK_STORE"])
+
+
+def prepare() -> None:
+    """Make its tables."""
+    from packhorse._stores import open_store
+
+    store = open_store(os.environ["BENCHMARK_STORE"])
+    store.migrate()
+    store.close()
 
 
 def one(task: str, number: int) -> None:

@@ -18,6 +18,7 @@ class BareStore:
     """One table in the database of the URL."""
 
     batch = 500
+    processes = 2
 
     def __init__(self, url: str) -> None:
         place = url.partition("?")[0]

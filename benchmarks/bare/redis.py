@@ -17,6 +17,7 @@ class BareStore:
     """One stream in the database of the URL."""
 
     batch = 200
+    processes = 2
 
     def __init__(self, url: str) -> None:
         place = url.partition("?")[0].replace("valkey", "redis", 1)

@@ -11,6 +11,7 @@ class BareStore:
     """A database of its own beside the queue's, as durable as the URL's ``synchronous`` says (FULL)."""
 
     batch = 200
+    processes = 1
 
     def __init__(self, url: str) -> None:
         place, _, query = url.removeprefix("sqlite:///").partition("?")
