@@ -7,18 +7,19 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import repeat
+from itertools import compress, repeat
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from ..._record import Claim, Claimed
 from . import closed
 from .connection import Connection
 from .counts import Counts
+from .plain import Taken
 from .produce import ODD_LIVE, ODD_SOLO, ODD_STILL
 from .queries import sql
 from .states import QUEUED, RUNNING
 
-_REMEMBERED = 100_000
 _SEPARATOR = "\x1e"
 _FIRST, _THESE = sql("claim", "first"), sql("claim", "these")
 _ADD, _TAKE, _TAKE_RUN = sql("claim", "add"), sql("claim", "take"), sql("claim", "take_run")
@@ -26,6 +27,7 @@ _ADD, _TAKE, _TAKE_RUN = sql("claim", "add"), sql("claim", "take"), sql("claim",
 
 #: ``Claimed._make`` without its check of the length, for columns whose number is known.
 _CLAIMED: Callable[[Iterable[Any]], Claimed] = partial(tuple.__new__, Claimed)
+_ID = itemgetter(0)
 
 
 class _Rows(NamedTuple):
@@ -148,16 +150,10 @@ class Claiming(Connection):
             jobs = self._plain_jobs(db, call, rows, seqs, kinds, names, heads[0][1])
         else:
             jobs = _detailed_jobs(db, seqs)
-        if len(self._plain) > _REMEMBERED:  # of jobs that others settled
-            self._plain.clear()
-        # Only of these may a success leave the details alone.
-        owners = (names[kind][2] for kind in kinds) if len(names) > 1 else repeat(names[kinds[0]][2])
-        known = zip(
-            (job[0] for job in jobs), zip(seqs, owners, repeat(no), repeat(call.token), strict=False), strict=False
-        )
-        self._plain.update(
-            known if not any(odd) else (pair for pair, o in zip(known, odd, strict=False) if o <= ODD_STILL)
-        )
+        known: Iterable[tuple[str, int]] = zip(map(_ID, jobs), seqs, strict=True)
+        if rows.oddest > ODD_STILL:  # only of the others may a success leave the details alone
+            known = compress(known, map(ODD_STILL.__ge__, odd))
+        self._plain.add(call.token, Taken(no, names[kinds[0]][2], dict(known)))
         return jobs
 
     def _plain_jobs(

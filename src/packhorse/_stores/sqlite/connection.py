@@ -19,6 +19,7 @@ from .checkpoint import HUGE, Checkpoints
 from .failures import BUSY, code_of, is_the_stores, translated
 from .location import inspect, locate
 from .names import Names
+from .plain import Plain
 
 T = TypeVar("T")
 
@@ -40,8 +41,7 @@ class Connection:
         self._path = self._location.path
         self._clock = clock
         self._names = Names()
-        #: id → (seq, queue, claim, token) of jobs claimed here whose success needs no look at their details.
-        self._plain: dict[str, tuple[int, int, int, str]] = {}
+        self._plain = Plain()
         self._db: sqlite3.Connection | None = None
         self._pid = 0
         self._closed = False

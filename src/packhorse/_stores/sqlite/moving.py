@@ -115,8 +115,8 @@ class Moving(Connection):
         ids = json.dumps([parcel.job.id for parcel in parcels])
         rows = db.execute(sql("moving", "stored"), {"ns": self._ns, "ids": ids}).fetchall()
         stored = {row[0]: _Stored(*row[1:]) for row in rows}
-        for id, job in stored.items():
-            self._plain.pop(id, None)
+        self._plain.clear()
+        for job in stored.values():
             counts.move(job.queue, job.state, None)
             if job.state == RUNNING:
                 counts.end(job.claim)

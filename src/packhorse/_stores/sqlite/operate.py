@@ -47,7 +47,7 @@ class Operating(Searching):
             if job.state == "running":
                 db.execute(sql("operate", "ask"), values)
                 db.execute(sql("operate", "make_live"), values)
-                self._plain.pop(job.id, None)
+                self._plain.clear()
                 continue
             db.execute(sql("operate", "cancel"), values)
             db.execute(sql("operate", "cancel_details"), values)

@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 from ..._record import Enqueued, NewJob, rank
@@ -18,7 +19,8 @@ from .states import NAMES, QUEUED, SCHEDULED, micros
 
 #: Values of ``odd``: what a claim has to know before it looks at the details.
 ODD_STILL, ODD_LIVE, ODD_SOLO = 1, 2, 3
-
+#: Values a job in ``enqueue.jobs``.
+_WIDTH = 9
 
 _JOB, _COUNT_QUEUED = sql("enqueue", "job"), sql("enqueue", "count_queued")
 
@@ -63,19 +65,20 @@ class Producing(Connection):
         closed.refuse(db, self._ns, self)
         if len(jobs) == 1:
             return [self._insert_one(db, now, jobs[0])]
-        rows, details, answers = [], [], []
+        values: list[Any] = []
+        details, answers = [], []
         for place, job in enumerate(jobs):
             row, detail, answer = self._row(db, now, job)
-            rows.append(row)
+            values += row
             answers.append(answer)
             if detail is not None:
                 details.append((place, detail))
-        _, last = batches.write(db, "enqueue", "jobs", (self._ns, now), rows)
+        _, last = batches.write(db, "enqueue", "jobs", (self._ns, now), values, _WIDTH)
         # The rows of one insert are numbered one after the other, in order.
-        first = last - len(rows) + 1
-        batches.write(db, "enqueue", "details", (self._ns,), [(first + place, *detail) for place, detail in details])
+        first = last - len(jobs) + 1
+        self._insert_details(db, [(first + place, *detail) for place, detail in details])
         counts = Counts()
-        for (line, state), number in Counter((row[2], row[3]) for row in rows).items():
+        for (line, state), number in Counter(zip(values[2::_WIDTH], values[3::_WIDTH], strict=True)).items():
             counts.move(line, None, state, number)
         counts.write(db)
         return answers
@@ -84,7 +87,7 @@ class Producing(Connection):
         row, detail, answer = self._row(db, now, job)
         seq = db.execute(_JOB, (self._ns, now, *row)).lastrowid
         if detail is not None:
-            batches.write(db, "enqueue", "details", (self._ns,), [(seq, *detail)])
+            self._insert_details(db, [(seq, *detail)])
         if row[3] == QUEUED:
             db.execute(_COUNT_QUEUED, (row[2],))
         else:
@@ -92,6 +95,10 @@ class Producing(Connection):
             counts.move(row[2], None, row[3])
             counts.write(db)
         return answer
+
+    def _insert_details(self, db: sqlite3.Connection, rows: list[tuple[Any, ...]]) -> None:
+        if rows:
+            batches.write(db, "enqueue", "details", (self._ns,), list(chain.from_iterable(rows)), len(rows[0]))
 
     def _row(
         self, db: sqlite3.Connection, now: int, job: NewJob

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -14,17 +13,10 @@ from . import batches
 from .connection import Connection
 from .counts import Counts
 from .failures import TRANSIENT, code_of
+from .plain import RESULTS, NotAll
 from .produce import ODD_LIVE, ODD_SOLO
 from .queries import sql
-from .states import NAMES, NO_TIME, NUMBER, RUNNING, SUCCEEDED, micros
-
-#: What a job's row says of a result; 1 is any that is kept beside it.
-_RESULTS: dict[str | None, int | None] = {None: None, "null": 0}
-_STRAYS = sql("settle", "strays")
-
-
-class _NotAll(Exception):
-    """Some of the verdicts that looked plain are not: look at each."""
+from .states import NAMES, NUMBER, RUNNING, micros
 
 
 class _Job(NamedTuple):
@@ -64,7 +56,7 @@ class Settling(Connection):
             return []
         try:
             return self._write(self._settle, verdicts)
-        except _NotAll:
+        except NotAll:
             return self._write(self._settle, verdicts)
         except Exception as error:
             if not _is_the_verdicts(error):
@@ -86,48 +78,12 @@ class Settling(Connection):
 
     def _settle(self, db: sqlite3.Connection, now: int, verdicts: Sequence[Verdict]) -> list[Settled]:
         counts, answers = Counts(), []
-        for verdict in self._settle_plain(db, now, verdicts, counts):
+        for verdict in self._plain.settle(db, now, verdicts, counts):
             answer = self._settle_one(db, now, verdict, counts)
             if answer is not None:
                 answers.append(answer)
         counts.write(db)
         return answers
-
-    def _settle_plain(
-        self, db: sqlite3.Connection, now: int, verdicts: Sequence[Verdict], counts: Counts
-    ) -> list[Verdict]:
-        """Apply those that change nothing but the job's own row, which are nearly all; return the others.
-
-        What is known of a job is used once: whatever happens now, a repeated call looks at the job itself.
-        """
-        known = self._plain
-        claims: dict[int, list[tuple[Any, ...]]] = {}
-        others, queues, results = [], [], []
-        for verdict in verdicts:
-            job = known.pop(verdict.job, None)
-            if job is None or job[3] != verdict.token or not _is_short(verdict):
-                others.append(verdict)
-                continue
-            seq, queue, claim, _ = job
-            started, result = verdict.started, verdict.result
-            if result is not None and result != "null":
-                results.append((seq, result))
-            row = (
-                seq,
-                NO_TIME if started is None else now - round(started * 1e6),
-                now - round(verdict.ended * 1e6),
-                _RESULTS.get(result, 1),
-            )
-            if claim in claims:
-                claims[claim].append(row)
-            else:
-                claims[claim] = [row]
-            queues.append(queue)
-        if queues:
-            _write_plain(db, claims, results, counts)
-        for queue, jobs in Counter(queues).items():
-            counts.move(queue, RUNNING, SUCCEEDED, jobs)
-        return others
 
     def _settle_one(self, db: sqlite3.Connection, now: int, verdict: Verdict, counts: Counts) -> Settled | None:
         row = db.execute(sql("settle", "job"), {"ns": self._ns, "id": verdict.job}).fetchone()
@@ -157,28 +113,11 @@ class Settling(Connection):
             if verdict.state == "blocked" and verdict.line:
                 values["line"] = self._names.line(db, self._ns, verdict.line, job.queue)
         values["state"], result = NUMBER[state], values["result"]
-        values["has_result"] = _RESULTS.get(result, 1)
+        values["has_result"] = RESULTS.get(result, 1)
         db.execute(sql("settle", "move"), values)
         db.execute(sql("settle", "details"), values)
-        batches.write(db, "settle", "results", (), [(job.seq, result)] if values["has_result"] else [])
+        batches.write(db, "settle", "results", (), [job.seq, result] if values["has_result"] else [], 2)
         return state
-
-
-def _is_short(verdict: Verdict) -> bool:
-    return verdict.plain and verdict.keep is None and verdict.log is None
-
-
-def _write_plain(
-    db: sqlite3.Connection, claims: dict[int, list[tuple[Any, ...]]], results: list[tuple[int, str]], counts: Counts
-) -> None:
-    for claim, rows in claims.items():
-        changed, _ = batches.write(db, "settle", "plain", (claim,), rows)
-        if changed != len(rows):
-            raise _NotAll
-        counts.end(claim, len(rows))
-    if db.execute(_STRAYS).fetchone()[0]:
-        raise _NotAll
-    batches.write(db, "settle", "results", (), results)
 
 
 def _common(ns: int, job: _Job, verdict: Verdict, started_at: int | None) -> dict[str, Any]:
