@@ -7,28 +7,43 @@ behind by a fork. Nothing is opened, and no environment read, before the first u
 from __future__ import annotations
 
 import atexit
+import logging
 import os
-import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import RLock
 from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
 from . import _settings
+from ._enqueuing import PATIENCE, asked_at, described, plain
+from ._enqueuing import enqueue as enqueue
+from ._enqueuing import unreachable as unreachable
+from ._guessing import Candidate, Finding, no_store
 from ._ids import new_id
-from ._record import Enqueued, NewJob
+from ._inside import Inside
 from ._settings import Settings
 from ._store import Store
-from .errors import EnqueueUnknown, NoStore, StoreError, StoreUnavailable
+from ._url import kind_of
+from .errors import (
+    BadSchema,
+    PackhorseError,
+    SchemaGone,
+    StoreError,
+    StoreMoved,
+    StoreRefused,
+    StoreUnavailable,
+)  # fmt: skip
 
 T = TypeVar("T")
 
-#: An enqueue gives up after so many seconds.
-PATIENCE = 3.0
+_log = logging.getLogger("packhorse.store")
+
 #: Connections kept for the next one who waits.
 _KEEP_IDLE = 2
+#: A place that is only guessed to be the store has so many seconds to answer.
+_PROBE = 1.0
 
 
 class Source(NamedTuple):
@@ -45,7 +60,7 @@ class Connection:
     Whatever shows that the connection is broken drops it; the next use opens another.
     """
 
-    __slots__ = ("_idle", "_lock", "_open", "_store", "run", "settings", "test")
+    __slots__ = ("_idle", "_lock", "_open", "_store", "failed", "run", "settings", "test")
 
     def __init__(self, settings: Settings, open_store: Callable[[], Store], *, test: bool = False) -> None:
         """Note how to open it. ``test``: jobs here run only when a test says so."""
@@ -53,10 +68,14 @@ class Connection:
         self.test = test
         #: In a test that runs jobs as they are enqueued: called with their ids.
         self.run: Callable[[list[str]], None] | None = None
+        #: In a test: what looks after transactions that jobs were enqueued in; looked at before each use.
+        self.follow: Callable[[], None] | None = None
+        self._inside: tuple[Inside | None, str | None] | None = None
         self._open = open_store
         self._store: Store | None = None
         self._idle: list[Store] = []
         self._lock = RLock()
+        self.failed: tuple[float, StoreUnavailable] | None = None  #: when it last did not answer, and how that was said
 
     def __enter__(self) -> Store:
         """Wait for the connection, at most as long as an enqueue may take, and open it if need be."""
@@ -65,10 +84,21 @@ class Connection:
         if self._store is None:
             try:
                 self._store = self._opened()
-            except BaseException:
+            except BaseException as error:
+                if isinstance(error, StoreUnavailable):
+                    self.failed = time.monotonic(), error
                 self._lock.release()
                 raise
+        if self.follow is not None:
+            self.follow()
         return self._store
+
+    def inside(self) -> tuple[Inside | None, str | None]:
+        """Return what the store does inside a caller's transaction, and the dialect it needs; opened at the first time."""
+        if self._inside is None:
+            with self as store:
+                self._inside = store.inside, store.capabilities.dialect
+        return self._inside
 
     def _opened(self) -> Store:
         store = self._open()
@@ -81,13 +111,15 @@ class Connection:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Give it back."""
-        if kind is not None and issubclass(kind, StoreUnavailable):
+        if isinstance(error, StoreUnavailable):
+            self.failed = time.monotonic(), error
+        if isinstance(error, _BROKEN):
             self._drop()
         self._lock.release()
 
     def describe(self) -> str:
         """Return URL (secrets masked) and where it came from."""
-        return f"{_settings.mask(self.settings.url)}  ({self.settings.source})"
+        return described(self.settings)
 
     def has_waiter(self) -> bool:
         """Tell whether ``waiter`` would open nothing."""
@@ -132,7 +164,7 @@ class Connection:
     def fresh(self) -> Connection:
         """Return the same with nothing open and a lock that nobody holds: for a process that was just forked."""
         other = Connection(self.settings, self._open, test=self.test)
-        other.run = self.run
+        other.run, other.follow = self.run, self.follow
         return other
 
     def abandon(self) -> list[Store]:
@@ -140,9 +172,13 @@ class Connection:
         return [*self._idle, *([self._store] if self._store is not None else [])]
 
     def _drop(self) -> None:
-        store, self._store = self._store, None
+        store, self._store, self._inside = self._store, None, None
         if store is not None:
             store.close()
+
+
+#: After these a connection is not used again: the next one finds what has become of the store.
+_BROKEN = (StoreUnavailable, StoreRefused, SchemaGone)
 
 
 class Override(NamedTuple):
@@ -170,9 +206,43 @@ def _connect(source: Source) -> Connection:
         if source.store is None and _override is not None:
             found = _override.connection
         else:
-            found = at(_settings.resolve(source.store, source.app_store, namespace=source.namespace))
+            found = at(resolve(source.store, source.app_store, namespace=source.namespace))
         _by_source[source] = found
         return found
+
+
+def resolve(store: str | None = None, app_store: str | None = None, *, namespace: str | None = None) -> Settings:
+    """Find the store and the namespace, as ``_settings.resolve`` does; where several might be meant, look which is ours."""
+    found = _settings.resolve(store, app_store, namespace=namespace, probe=probe)
+    if found.guessed:
+        _log.info("using the job store %s", described(found))
+    return found
+
+
+def probe(place: Settings) -> Finding:
+    """Look whether a Packhorse store stands at a place that might be meant. Nothing is made, and the wait is short."""
+    from ._stores import open_store as opened
+
+    try:
+        store = opened(_hurried(place.url), namespace=place.namespace, create=False)
+    except BadSchema as error:
+        return Finding(error.found > 0, plain(error))
+    except PackhorseError as error:
+        return Finding(False, f"cannot be used: {plain(error)}")
+    try:
+        store.workers()  # tables that are not there are missed here at the latest
+    except PackhorseError as error:
+        return Finding(False, plain(error))
+    finally:
+        store.close()
+    return Finding(True, "is a job store")
+
+
+def _hurried(url: str) -> str:
+    """Return the URL of a server with a short time to connect, unless it says itself how long that may take."""
+    if kind_of(url) in ("SQLite", "memory") or "connect_timeout=" in url:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}connect_timeout={_PROBE:g}"
 
 
 def at(settings: Settings) -> Connection:
@@ -204,75 +274,35 @@ def open_store(settings: Settings, *, create: bool | None = None) -> Store:
         create = not settings.guessed
     try:
         return opened(settings.url, namespace=settings.namespace, clock=None, create=create)
-    except StoreUnavailable:
+    except StoreUnavailable as error:
+        if settings.guessed and kind_of(settings.url) == "SQLite":
+            raise _not_ours(settings, error) from error
         raise
     except StoreError as error:
         if settings.guessed:
             raise _not_ours(settings, error) from error
-        raise type(error)(f"{_short(error)}\n  {_settings.mask(settings.url)}  ({settings.source})") from error
+        raise _sourced(error, settings) from error
 
 
-def _not_ours(settings: Settings, error: StoreError) -> NoStore:
-    path = settings.source.removeprefix("found ")
-    first = _settings.Candidate(path, "not used", _short(error), f"export PACKHORSE_URL={settings.url}")
-    return _settings.no_store((first, *settings.candidates), os.path.dirname(path))
+def _sourced(error: StoreError, settings: Settings) -> StoreError:
+    """Return the same error, telling where the URL came from."""
+    if isinstance(error, StoreMoved):
+        return error
+    told = type(error)(f"{plain(error)}\n  {described(settings)}")
+    told.__dict__.update(error.__dict__)
+    return told
 
 
-# -- enqueue ------------------------------------------------------------------------------------------------------------
-def enqueue(where: Connection, jobs: Sequence[NewJob]) -> list[Enqueued]:
-    """Store jobs, all or none, trying again under the same ids for about 3 s when the store does not answer.
-
-    Raises ``StoreUnavailable`` when nothing was stored, ``EnqueueUnknown`` when the last word is missing.
-    """
-    started = time.monotonic()
-    try:
-        with where as store:
-            return store.enqueue(jobs)
-    except StoreUnavailable as error:
-        return _enqueue_again(where, jobs, error, started + PATIENCE)
+def _not_ours(settings: Settings, error: StoreError) -> PackhorseError:
+    """Return what to say of a guess that cannot be used: it is no store of ours, or it is and something is wrong with it."""
+    if isinstance(error, BadSchema) and error.found:
+        return _sourced(error, settings)
+    places = [place._replace(remark=plain(error)) if _is(place, settings) else place for place in settings.candidates]
+    return no_store(places, os.getcwd())
 
 
-def _enqueue_again(
-    where: Connection, jobs: Sequence[NewJob], error: StoreUnavailable, give_up: float
-) -> list[Enqueued]:
-    unknown = isinstance(error, EnqueueUnknown)
-    pause = 0.02
-    while time.monotonic() + pause < give_up:
-        time.sleep(pause * random.uniform(0.5, 1.0))
-        try:
-            with where as store:
-                return store.enqueue(jobs)
-        except StoreUnavailable as later:
-            error, unknown = later, unknown or isinstance(later, EnqueueUnknown)
-        pause = min(pause * 2, 0.5)
-    raise (_unknown if unknown else _not_enqueued)(where, jobs, error) from error
-
-
-def _not_enqueued(where: Connection, jobs: Sequence[NewJob], error: StoreUnavailable) -> StoreUnavailable:
-    what = "the job was NOT enqueued" if len(jobs) == 1 else f"these {len(jobs)} jobs were NOT enqueued"
-    return StoreUnavailable(
-        f"cannot reach the job store, {what}.\n  {where.describe()}  →  {_short(error)}\n  {_remedy(where)}"
-    )
-
-
-def _unknown(where: Connection, jobs: Sequence[NewJob], error: StoreUnavailable) -> EnqueueUnknown:
-    return EnqueueUnknown(
-        f"the job store did not confirm: job {jobs[0].id} may or may not be stored.\n  {where.describe()}  →  {_short(error)}\n"
-        f'  Enqueue it again with  using(id="{jobs[0].id}"): the same id is never stored twice.',
-        jobs[0].id,
-    )
-
-
-def _short(error: StoreError) -> str:
-    return str(error).removesuffix(f"  [{error.code}]").rstrip()
-
-
-def _remedy(where: Connection) -> str:
-    url = where.settings.url
-    if not url.startswith("sqlite:"):
-        return "Try again; nothing of it was stored."
-    path = url.removeprefix("sqlite:///").partition("?")[0]
-    return f"Try:  ls -l {path}     or another file:  PACKHORSE_URL=sqlite:///jobs.db"
+def _is(place: Candidate, settings: Settings) -> bool:
+    return settings.source.endswith(place.source)
 
 
 # -- the process --------------------------------------------------------------------------------------------------------
@@ -368,6 +398,7 @@ async def aside(call: Callable[..., T], *args: Any) -> T:
     import contextvars
 
     context = contextvars.copy_context()
+    context.run(asked_at.set, time.monotonic())
     return await asyncio.get_running_loop().run_in_executor(_pool(), context.run, call, *args)
 
 

@@ -1,29 +1,34 @@
 """Which store, which namespace, and where each setting came from.
 
 Explicit wins: argument, ``PACKHORSE_URL``, ``store`` in ``packhorse.toml`` or ``[tool.packhorse]`` of ``pyproject.toml``. Else a
-store is *guessed*, and a guess is used only by who finds that it is a Packhorse store already (``Settings.guessed``).
+store is *guessed* (``_guessing``), and a guess is used only if it is a Packhorse store already (``Settings.guessed``).
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from ._url import mask
-from .errors import BadName, ConfigError, NoStore
+from ._guessing import Candidate, Finding, candidates, choose, file_url
+from ._url import driver_of, kind_of, mask, password_source, scheme_of
+from .errors import BadName, ConfigError
 
 SCHEMES = ("memory", "postgres", "postgresql", "redis", "rediss", "sqlite", "unix", "valkey", "valkeys")
-_POSTGRES = ("postgres", "postgresql")
-_SERVERS = tuple(scheme for scheme in SCHEMES if scheme not in ("memory", "sqlite"))
 _KNOWN_KEYS = ("app", "namespace", "store", "worker")
 _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,200}\Z")
 _DEFAULT_NAMESPACE = "default"
-_FILE = "packhorse.db"
+_NAMESPACE = "namespace="
 _OWN_FILE, _SHARED_FILE = "packhorse.toml", "pyproject.toml"
 
+
+_SPEAKS = {
+    "PostgreSQL": "Packhorse speaks psycopg 3",
+    "Redis": "Packhorse speaks redis-py",
+    "Valkey": "Packhorse speaks redis-py",
+}
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -36,15 +41,6 @@ class Setting(NamedTuple):
     source: str
 
 
-class Candidate(NamedTuple):
-    """A place that might be the store, but was not named as such."""
-
-    source: str
-    value: str  #: masked
-    remark: str  #: why it is not used
-    settle: str = ""  #: the line that would settle it
-
-
 class Settings(NamedTuple):
     """Where the jobs are, and what else was configured."""
 
@@ -53,22 +49,32 @@ class Settings(NamedTuple):
     namespace: str = _DEFAULT_NAMESPACE
     namespace_source: str = "the default"
     guessed: bool = False  #: use it only if it is a Packhorse store already
+    makeable: bool = False  #: a worker, and nobody else, may make this guess a store
     config_file: str | None = None
     app: tuple[str, ...] = ()  #: APP of the worker, from PACKHORSE_APP or the config file
     app_source: str = "not set"
     worker: Mapping[str, Any] = _NOTHING  #: table ``[worker]`` of the config file
-    candidates: tuple[Candidate, ...] = ()  #: what else there was, when this one is a guess
+    candidates: tuple[Candidate, ...] = ()  #: all that might have been meant, when this one is a guess
+
+    def __repr__(self) -> str:
+        """Show it without the password."""
+        return f"<Settings {mask(self.url)} ({self.source}), namespace {self.namespace} ({self.namespace_source})>"
 
     def items(self) -> list[Setting]:
         """Return every setting with its value (secrets masked) and where it came from."""
         found = [
             Setting("store", mask(self.url), self.source),
+            *_about_server(self.url),
             Setting("namespace", self.namespace, self.namespace_source),
             Setting("config file", self.config_file or "-", "found" if self.config_file else "none found"),
             Setting("app", " ".join(self.app) or "-", self.app_source),
         ]
         found.extend(Setting(f"worker.{k}", str(v), f"from {self.config_file}") for k, v in self.worker.items())
         return found
+
+
+#: Looks what stands at a place that might be meant, making nothing.
+Probe = Callable[[Settings], Finding]
 
 
 class Config(NamedTuple):
@@ -92,95 +98,72 @@ def resolve(
     namespace: str | None = None,
     environ: Mapping[str, str] | None = None,
     cwd: str | os.PathLike[str] | None = None,
+    probe: Probe | None = None,
 ) -> Settings:
     """Find the store and the namespace.
 
     ``argument`` is what a caller gave as ``store=`` (or ``--store``), ``app_store`` and ``namespace`` what its ``App`` has.
-    ``environ`` and ``cwd`` are the process's own unless given. Raises ``NoStore`` if nothing was named and nothing found, and
-    ``ConfigError`` for a URL or a config file that is wrong.
+    ``environ`` and ``cwd`` are the process's own unless given. ``probe`` looks what stands at a place that might be meant; it is
+    asked only where nothing was named and there are several such places. Raises ``NoStore`` if nothing was named and nothing
+    found, or without ``probe`` more than one thing, and ``ConfigError`` for a URL or a config file that is wrong.
     """
     env = os.environ if environ is None else environ
     here = os.path.abspath(os.fspath(cwd) if cwd is not None else os.getcwd())
     config = read_config(here)
-    url, source, candidates = _which(argument, app_store, env, here, config)
-    url, in_url = _split_namespace(url)
+    named = _named(argument, app_store, env, here, config)
+    url, in_url = _split_namespace(named[0]) if named else ("", None)
     chosen, namespace_source = _which_namespace(in_url, namespace, env, config)
     app, app_source = _which_app(env, config)
-    return Settings(
+    settings = Settings(
         url=url,
-        source=source,
+        source=named[1] if named else "",
         namespace=chosen,
         namespace_source=namespace_source,
-        guessed=candidates is not None,
         config_file=config.path,
         app=app,
         app_source=app_source,
         worker=config.values.get("worker", {}),
-        candidates=candidates or (),
     )
-
-
-def no_store(candidates: tuple[Candidate, ...], searched: str) -> NoStore:
-    """Return the error that lists what might have been meant, each with the line that settles it."""
-    lines = ["no job store was named, and none could be told for sure; nothing was done."]
-    for found in candidates:
-        lines.append(f"  {found.source}: {found.value}  ({found.remark})")
-        if found.settle:
-            lines.append(f"    to use it:  {found.settle}")
-    if not any(found.settle for found in candidates):
-        lines.append(f"  no {_FILE} in {searched} or above.")
-        lines.append(f"  To start one:  export PACKHORSE_URL=sqlite:///{_FILE}")
-    lines.append('  Or say it in the code, Queue(store="sqlite:///jobs.db"), or as  store = "…"  in packhorse.toml.')
-    return NoStore("\n".join(lines))
+    return settings if named else _guess(settings, env, here, probe)
 
 
 # -- the store ----------------------------------------------------------------------------------------------------------
-def _which(
+def _named(
     argument: str | None, app_store: str | None, env: Mapping[str, str], here: str, config: Config
-) -> tuple[str, str, tuple[Candidate, ...] | None]:
-    """Return URL, source, and for a guess the other candidates."""
+) -> tuple[str, str] | None:
+    """Return URL and source of the first that says something; None: nobody does."""
     named = (
         (argument, "from the argument store=", here),
         (app_store, "from App(store=)", here),
         (env.get("PACKHORSE_URL"), "from PACKHORSE_URL", here),
         (config.values.get("store"), config.source, os.path.dirname(config.path) if config.path else here),
     )
-    for value, source, base in named:
-        if value:
-            return normalise(value, source, base), source, None
-    return _guess(env, here)
+    found = ((normalise(value, source, base), source) for value, source, base in named if value)
+    return next(found, None)
 
 
-def _guess(env: Mapping[str, str], here: str) -> tuple[str, str, tuple[Candidate, ...]]:
-    servers = tuple(_servers(env))
-    places = (os.path.join(folder, _FILE) for folder in _upward(here))
-    file = next((place for place in places if os.path.isfile(place)), None)
-    if file is None:
-        raise no_store(servers, here)
-    url = _file_url(file)
-    if os.path.getsize(file) == 0:
-        empty = Candidate(file, "an empty file", "not a job store yet", f"export PACKHORSE_URL={url}")
-        raise no_store((empty, *servers), here)
-    return url, f"found {file}", servers
+def _guess(settings: Settings, env: Mapping[str, str], here: str, probe: Probe | None) -> Settings:
+    """Fill in the one place that is meant. Raises ``NoStore``."""
 
+    def there(url: str) -> Settings:
+        url, in_url = _split_namespace(url)
+        if in_url is None:
+            return settings._replace(url=url)
+        name = _check_namespace(in_url, "from the guessed URL")
+        return settings._replace(url=url, namespace=name, namespace_source="from the guessed URL")
 
-def _servers(env: Mapping[str, str]) -> list[Candidate]:
-    """Return the servers that the environment names for something, perhaps for something else."""
-    found = []
-    for name in ("REDIS_URL", "DATABASE_URL"):
-        scheme = _scheme(env.get(name, ""))
-        if scheme in _SERVERS and (name == "REDIS_URL") is (scheme not in _POSTGRES):
-            found.append(
-                Candidate(name, mask(env[name]), "not named as the job store", f'export PACKHORSE_URL="${name}"')
-            )
-    return found
+    places = candidates(env, upward(here))
+    chosen = choose(places, here, None if probe is None else lambda url: probe(there(url)))
+    return there(chosen.url)._replace(
+        source=f"guessed: {chosen.source}", guessed=True, makeable=chosen.makeable, candidates=places
+    )
 
 
 def normalise(url: str, source: str, base: str) -> str:
     """Return ``url`` checked and with an absolute path; relative ones begin at ``base``. Raises ``ConfigError``."""
     if not isinstance(url, str):
         raise ConfigError(f"the store must be a URL such as sqlite:///jobs.db, not {url!r} ({source}).")
-    scheme = _scheme(url)
+    scheme = scheme_of(url)
     if scheme not in SCHEMES:
         raise ConfigError(_bad_scheme(url, scheme, source))
     if scheme != "sqlite":
@@ -192,7 +175,7 @@ def normalise(url: str, source: str, base: str) -> str:
             f"{mask(url)} ({source}) names no file. Write sqlite:///jobs.db for one beside the config file or in the "
             "working directory, sqlite:////var/lib/jobs.db for an absolute path."
         )
-    return _file_url(os.path.abspath(os.path.join(base, os.path.expanduser(_unquoted(path))))) + mark + query
+    return file_url(os.path.abspath(os.path.join(base, os.path.expanduser(_unquoted(path))))) + mark + query
 
 
 def _unquoted(path: str) -> str:
@@ -203,20 +186,10 @@ def _unquoted(path: str) -> str:
     return unquote(path)
 
 
-def _file_url(path: str) -> str:
-    """Return the URL of a file; characters that mean something in a URL are escaped."""
-    return "sqlite:///" + path.replace("%", "%25").replace("?", "%3F")
-
-
-def _scheme(url: str) -> str:
-    scheme, separator, _ = url.partition("://")
-    return scheme.partition("+")[0].lower() if separator else ""
-
-
 def _bad_scheme(url: str, scheme: str, source: str) -> str:
     schemes = ", ".join(f"{known}://" for known in SCHEMES)
     if not scheme:
-        what = f"that is no URL; a file is written sqlite:///{url}"
+        what = f"that is no URL; a file is written sqlite:///{mask(url)}"
     else:
         from difflib import get_close_matches
 
@@ -224,6 +197,18 @@ def _bad_scheme(url: str, scheme: str, source: str) -> str:
         what = f"unknown scheme '{scheme}'" + (f"; did you mean '{near[0]}'?" if near else "")
     stop = "" if what.endswith("?") else "."
     return f"cannot use the job store {mask(url)} ({source}): {what}{stop} There are {schemes}."
+
+
+def _about_server(url: str) -> list[Setting]:
+    """Return what else is to be known of a server's URL: where its password comes from, and a driver that means nothing."""
+    kind = kind_of(url)
+    if kind in ("SQLite", "memory"):
+        return []
+    found = []
+    if driver_of(url):
+        found.append(Setting("driver", driver_of(url), f"of the store's URL; accepted, and not used: {_SPEAKS[kind]}"))
+    source = password_source(url, os.environ)
+    return [*found, *([Setting("password", "***", source)] if source else [])]
 
 
 # -- the namespace and the app ------------------------------------------------------------------------------------------
@@ -243,13 +228,14 @@ def _which_namespace(in_url: str | None, given: str | None, env: Mapping[str, st
 def _split_namespace(url: str) -> tuple[str, str | None]:
     """Take ``?namespace=`` out of a URL: the rest is the store's."""
     head, _, query = url.partition("?")
-    if not query:
-        return head, None
-    from urllib.parse import parse_qsl, urlencode
+    if "namespace=" not in query:
+        return url.rstrip("?"), None
+    from urllib.parse import unquote_plus
 
-    options = parse_qsl(query, keep_blank_values=True)
-    rest = urlencode([pair for pair in options if pair[0] != "namespace"])
-    found = [value for name, value in options if name == "namespace"]
+    # The rest stays as it was written: who unescapes a URL twice may find another password in it.
+    options = query.split("&")
+    rest = "&".join(option for option in options if not option.startswith(_NAMESPACE))
+    found = [unquote_plus(option.removeprefix(_NAMESPACE)) for option in options if option.startswith(_NAMESPACE)]
     return (f"{head}?{rest}" if rest else head), (found[-1] if found else None)
 
 
@@ -271,7 +257,7 @@ def _which_app(env: Mapping[str, str], config: Config) -> tuple[tuple[str, ...],
 # -- the config file ----------------------------------------------------------------------------------------------------
 def read_config(here: str) -> Config:
     """Return the nearest ``packhorse.toml`` or ``[tool.packhorse]``, from ``here`` up to the project's root."""
-    for folder in _upward(here):
+    for folder in upward(here):
         own = os.path.join(folder, _OWN_FILE)
         if os.path.isfile(own):
             return Config(own, _checked(_load(own), own))
@@ -282,7 +268,7 @@ def read_config(here: str) -> Config:
     return Config()
 
 
-def _upward(here: str) -> list[str]:
+def upward(here: str) -> list[str]:
     """Return ``here`` and the folders above it, up to the project's root (``.git`` or ``pyproject.toml``)."""
     found = [here]
     while not any(os.path.exists(os.path.join(found[-1], mark)) for mark in (".git", _SHARED_FILE)):

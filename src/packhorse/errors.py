@@ -31,6 +31,7 @@
     ├── PayloadTooLarge       E126 (ValueError)
     ├── IdConflict            E119 (ValueError)
     ├── BatchFailed           E116
+    ├── MoveRefused           E134
     ├── JobNotFound           E114 (LookupError)
     ├── AmbiguousId           E117 (LookupError)
     ├── BadState              E118
@@ -81,9 +82,15 @@ class EnqueueUnknown(StoreUnavailable):
 
 
 class BadSchema(StoreError):
-    """The store's schema is older or newer than this version understands."""
+    """The store's schema is older or newer than this version understands, or there is none. ``found`` is the version that
+    stands there, 0 for none."""
 
     code = "E102"
+
+    def __init__(self, message: str, found: int = 0) -> None:
+        """Keep the version."""
+        super().__init__(message)
+        self.found = found
 
 
 class BadStore(StoreError):
@@ -241,6 +248,12 @@ class BatchFailed(PackhorseError):
         super().__init__(message)
         self.stored = stored
         self.index = index
+
+
+class MoveRefused(PackhorseError):
+    """A move between two stores cannot be done, or not go on; the message says what state both stores are in."""
+
+    code = "E134"
 
 
 class JobNotFound(PackhorseError, LookupError):

@@ -19,7 +19,7 @@ from unittest import mock
 
 import pytest
 
-from packhorse import Draft, Queue, _runtime, task
+from packhorse import Draft, Queue, _enqueuing, _runtime, task
 from packhorse._record import Enqueued, NewJob
 from packhorse._settings import Settings
 from packhorse._store import JobFilter
@@ -272,7 +272,7 @@ def test_enqueue_many_reads_lazily_and_stores_whole_batches(store: Kit) -> None:
 
 
 def test_a_batch_that_cannot_be_stored_says_how_far_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_runtime, "PATIENCE", 0.0)
+    monkeypatch.setattr(_enqueuing, "PATIENCE", 0.0)
     silent = Silent()
     with _runtime.override(silent):  # type: ignore[arg-type]
 
@@ -465,7 +465,7 @@ def test_a_transient_error_is_tried_again_with_the_same_id() -> None:
 
 
 def test_after_three_seconds_it_says_that_nothing_was_enqueued(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_runtime, "PATIENCE", 0.1)
+    monkeypatch.setattr(_enqueuing, "PATIENCE", 0.1)
     silent = Silent(*[StoreUnavailable("stayed locked")] * 100)
     with _runtime.override(silent), pytest.raises(StoreUnavailable) as caught:  # type: ignore[arg-type]
         mail.enqueue(send, "ada")
@@ -478,12 +478,28 @@ def test_after_three_seconds_it_says_that_nothing_was_enqueued(monkeypatch: pyte
 
 
 def test_a_lost_reply_is_said_to_be_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_runtime, "PATIENCE", 0.1)
+    monkeypatch.setattr(_enqueuing, "PATIENCE", 0.1)
     silent = Silent(EnqueueUnknown("reply lost", "?"), *[StoreUnavailable("gone")] * 100)
     with _runtime.override(silent), pytest.raises(EnqueueUnknown) as caught:  # type: ignore[arg-type]
         mail.enqueue(send, "ada")
     assert caught.value.job_id == silent.seen[0][0].id
     assert caught.value.job_id in str(caught.value)
+
+
+def test_who_waited_for_others_that_failed_does_not_wait_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty coroutines share four threads; none of them waits much longer than one would."""
+    monkeypatch.setattr(_enqueuing, "PATIENCE", 0.3)
+
+    async def main() -> list[Any]:
+        return await asyncio.gather(*(mail.aenqueue(send, "ada") for _ in range(20)), return_exceptions=True)
+
+    silent = Silent(*[StoreUnavailable("stayed locked")] * 10_000)
+    started = time.monotonic()
+    with _runtime.override(silent):  # type: ignore[arg-type]
+        answers = asyncio.run(main())
+    assert time.monotonic() - started < 1.2  # one after the other would take 1.5
+    assert {type(answer) for answer in answers} == {StoreUnavailable}
+    assert all("NOT enqueued" in str(answer) for answer in answers)
 
 
 @pytest.mark.slow

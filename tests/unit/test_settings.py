@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from packhorse import Queue, _runtime, _settings
-from packhorse._settings import Settings, mask, resolve
+from packhorse import Queue, _runtime
+from packhorse._guessing import Finding, no_store
+from packhorse._settings import Settings, resolve
 from packhorse._store import JobFilter
 from packhorse.errors import BadName, ConfigError, NoStore, PackhorseError
 
@@ -101,14 +102,13 @@ def test_home_is_expanded(here: Path) -> None:
 @pytest.mark.parametrize(
     "url, says",
     [
-
-        ("postgresql+psycopg://h/db", "no PostgreSQL store"),
-        ("valkey://h", "no Valkey store"),
         ("sqllite:///x.db", "did you mean 'sqlite'"),
         ("jobs.db", "sqlite:///jobs.db"),
         ("sqlite://jobs.db", "names no file"),
         ("sqlite:///", "names no file"),
         ("mysql://u:secret@h/db", "unknown scheme 'mysql'"),
+        ("postgress://u:secret@h/db", "did you mean 'postgres'"),
+        ("u:secret@h/db", "that is no URL"),
     ],
 )
 def test_urls_that_cannot_be_used_say_so_with_their_source(here: Path, url: str, says: str) -> None:
@@ -116,6 +116,34 @@ def test_urls_that_cannot_be_used_say_so_with_their_source(here: Path, url: str,
         found(here, PACKHORSE_URL=url)
     assert says in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "scheme", ["redis", "rediss", "valkey", "valkeys", "unix", "postgres", "postgresql", "postgresql+psycopg2"]
+)
+def test_the_url_of_a_server_is_taken_as_it_is(here: Path, scheme: str) -> None:
+    url = f"{scheme}://u:p%40w@h:1/x?schema=a%20b&connect_timeout=1"
+    settings = found(here, PACKHORSE_URL=url)
+    assert (settings.url, settings.source) == (url, "from PACKHORSE_URL")
+
+
+def test_config_says_what_becomes_of_a_driver_and_where_the_password_is_from(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def items(url: str) -> dict[str, tuple[str, str]]:
+        return {item.name: (item.value, item.source) for item in found(here, url).items()}
+
+    shown = items("postgresql+psycopg2://u:hunter2@h/db")
+    assert shown["store"] == ("postgresql+psycopg2://u:***@h/db", "from the argument store=")
+    assert shown["driver"] == ("psycopg2", "of the store's URL; accepted, and not used: Packhorse speaks psycopg 3")
+    assert shown["password"] == ("***", "from the store's URL")
+    assert items("redis://h?password_file=/run/pw")["password"] == ("***", "from the file /run/pw")
+    assert "driver" not in items("redis://h")
+    monkeypatch.setenv("PACKHORSE_PASSWORD", "hunter2")
+    assert items("redis://h")["password"] == ("***", "from PACKHORSE_PASSWORD")
+    assert "password" not in items("sqlite:///jobs.db")
+    monkeypatch.delenv("PACKHORSE_PASSWORD")
+    assert "password" not in items("redis://h")
 
 
 # -- the namespace ----------------------------------------------------------------------------------------------------
@@ -151,19 +179,94 @@ def test_nothing_named_and_nothing_found(here: Path) -> None:
     assert list(here.iterdir()) == [here / ".git"]
 
 
-def test_servers_named_for_something_are_listed_with_secrets_masked(here: Path) -> None:
-    with pytest.raises(NoStore) as caught:
-        found(here, REDIS_URL="redis://:hunter2@10.0.0.5:6379/0", DATABASE_URL="postgres://u:hunter2@db/x")
-    text = str(caught.value)
-    assert "REDIS_URL: redis://:***@10.0.0.5:6379/0" in text
-    assert "DATABASE_URL: postgres://u:***@db/x" in text
-    assert "hunter2" not in text
+BOTH = {"REDIS_URL": "redis://:hunter2@10.0.0.5:6379/0", "DATABASE_URL": "postgres://u:hunter2@db/x"}
 
 
-def test_a_database_of_another_kind_is_no_candidate(here: Path) -> None:
+def answers(*ours: str) -> Callable[[Settings], Finding]:
+    """A look that finds these to be ours (their scheme), and never anything else."""
+    return lambda place: Finding(place.url.partition(":")[0] in ours, f"looked at {place.namespace}")
+
+
+def test_several_places_are_listed_with_what_settles_it_and_secrets_masked(here: Path) -> None:
+    for look in (None, answers(), answers("redis", "postgres")):
+        with pytest.raises(NoStore) as caught:
+            resolve(environ=BOTH, cwd=here, probe=look)
+        text = str(caught.value)
+        assert "REDIS_URL: redis://:***@10.0.0.5:6379/0" in text
+        assert "DATABASE_URL: postgres://u:***@db/x" in text
+        assert ("looked at default" in text) is (look is not None)
+        assert 'to use it:  export PACKHORSE_URL="$REDIS_URL"\n' in text
+        assert 'to use it:  export PACKHORSE_URL="$DATABASE_URL"; packhorse db migrate\n' in text
+        assert "hunter2" not in text + repr(caught.value)
+
+
+@pytest.mark.parametrize("scheme, source", [("redis", "REDIS_URL"), ("postgres", "DATABASE_URL"), ("sqlite", "found")])
+def test_exactly_one_that_is_ours_is_used_and_said(here: Path, scheme: str, source: str) -> None:
+    (here / "packhorse.db").touch()
+    settings = resolve(environ=BOTH, cwd=here, probe=answers(scheme))
+    assert settings.url.startswith(f"{scheme}:")
+    assert settings.source.startswith(f"guessed: {source}")
+    assert settings.guessed
+    assert not settings.makeable
+
+
+@pytest.mark.parametrize("name, makeable", [("REDIS_URL", True), ("DATABASE_URL", False)])
+def test_a_single_place_is_left_to_whoever_opens_it(here: Path, name: str, makeable: bool) -> None:
+    """Tables in a PostgreSQL database are made by ``db migrate`` only."""
+    settings = resolve(environ={name: BOTH[name]}, cwd=here, probe=answers())
+    assert (settings.url, settings.guessed, settings.makeable) == (BOTH[name], True, makeable)
+
+
+def test_the_namespace_of_a_guessed_url_is_looked_into(here: Path) -> None:
+    seen: list[tuple[str, str]] = []
+
+    def look(place: Settings) -> Finding:
+        seen.append((place.url, place.namespace))
+        return Finding(place.namespace == "blue", "")
+
+    env = {"REDIS_URL": "redis://h/1?namespace=blue", "DATABASE_URL": "postgres://h/db", "PACKHORSE_NAMESPACE": "env"}
+    settings = resolve(environ=env, cwd=here, probe=look)
+    assert seen == [("redis://h/1", "blue"), ("postgres://h/db", "env")]
+    assert (settings.url, settings.namespace) == ("redis://h/1", "blue")
+
+
+def test_what_is_named_is_never_looked_at(here: Path) -> None:
+    def look(place: Settings) -> Finding:
+        raise AssertionError(place)
+
+    (here / "packhorse.db").touch()
+    assert resolve("sqlite:///x.db", environ=BOTH, cwd=here, probe=look).url.endswith("/x.db")
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"DATABASE_URL": "mysql://u@db/x"},
+        {"DATABASE_URL": "redis://h"},
+        {"REDIS_URL": "postgres://h/db"},
+        {"REDIS_URL": ""},
+    ],
+)
+def test_a_database_of_another_kind_is_no_candidate(here: Path, env: dict[str, str]) -> None:
     with pytest.raises(NoStore) as caught:
-        found(here, DATABASE_URL="mysql://u@db/x")
-    assert "mysql" not in str(caught.value)
+        found(here, **env)
+    assert "to use it" not in str(caught.value)
+
+
+def test_files_are_looked_at_as_they_are(here: Path) -> None:
+    """With a second candidate: the file's own store is recognised, and nothing of another program's is changed."""
+    env = {"DATABASE_URL": "postgres://nobody@127.0.0.1:1/db"}
+    path = here / "packhorse.db"
+    path.touch()
+    with pytest.raises(NoStore) as caught:
+        resolve(environ=env, cwd=here, probe=_runtime.probe)
+    assert "holds no job store" in str(caught.value)
+    assert "cannot be used" in str(caught.value)
+    assert path.read_bytes() == b""
+    path.unlink()
+    Queue(store=f"sqlite:///{path}").enqueue("x.y")
+    _runtime.forget()
+    assert resolve(environ=env, cwd=here, probe=_runtime.probe).url == f"sqlite:///{path}"
 
 
 def test_a_packhorse_db_of_ours_is_used_from_below(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,24 +349,7 @@ def test_items_lists_every_setting_with_its_source(here: Path) -> None:
     assert items["config file"].value.endswith("packhorse.toml")
 
 
-# -- masking ----------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize(
-    "url, shown",
-    [
-        ("redis://:secret@h:1/0", "redis://:***@h:1/0"),
-        ("postgres://u:se@cret@h/db", "postgres://u:***@h/db"),
-        ("postgres://u@h/db", "postgres://u@h/db"),
-        ("sqlite:////var/lib/jobs.db", "sqlite:////var/lib/jobs.db"),
-        ("postgres://h/db?password=secret&x=1", "postgres://h/db?password=***&x=1"),
-        ("postgres://u:sec/ret@h/db", "postgres://u:***@h/db"),
-        ("no url", "no url"),
-    ],
-)
-def test_passwords_are_masked(url: str, shown: str) -> None:
-    assert mask(url) == shown
-
-
 def test_messages_of_no_store_are_of_the_tree() -> None:
-    error = _settings.no_store((), "/srv")
+    error = no_store((), "/srv")
     assert isinstance(error, PackhorseError)
     assert error.code == "E105"

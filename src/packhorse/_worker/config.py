@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Place:
     """Where a worker's store is, and how to open connections to it."""
 
-    url: str  #: in full, secrets and all: the children need it
+    url: str = field(repr=False)  #: in full, secrets and all: the children need it
     namespace: str
     source: str  #: where the URL came from, for people
     open: Callable[[bool], Store]  #: True: it may be created, if it was named

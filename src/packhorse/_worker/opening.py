@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from .._settings import mask
+from .._url import mask
 
 if TYPE_CHECKING:
     from .supervisor import Supervisor

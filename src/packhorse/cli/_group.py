@@ -26,9 +26,12 @@ from ..errors import (
     JobNotFound,
     JobTimeout,
     LogNotWritable,
+    MoveRefused,
     PackhorseError,
     ResultGone,
+    SchemaGone,
     StoreError,
+    StoreRefused,
 )
 from . import BROKEN_PIPE
 from ._page import PAGE
@@ -40,9 +43,13 @@ INTERRUPTED = 130
 #: The first class that fits decides. What is left (a wrong option, argument, name) is a mistake in what was typed: 2.
 _EXITS: tuple[tuple[tuple[type[PackhorseError], ...], int], ...] = (
     ((LogNotWritable,), 73),
-    ((ConfigError, BadSchema, BadStore), 78),
+    ((ConfigError, BadSchema, SchemaGone, BadStore, StoreRefused), 78),
     ((StoreError,), 69),
-    ((JobFailed, JobCancelled, JobTimeout, ResultGone, JobNotFound, AmbiguousId, BadState, IdConflict, BatchFailed), 1),
+    (
+        (JobFailed, JobCancelled, JobTimeout, ResultGone, JobNotFound, AmbiguousId, BadState, IdConflict, BatchFailed,
+         MoveRefused),
+        1,
+    ),  # fmt: skip
 )
 
 
@@ -151,6 +158,7 @@ _LAZY = {
     "workers": ("packhorse.cli.workers", "workers", "Who is alive, where, doing what."),
     "why": ("packhorse.cli.why", "why", "Why a job is where it is."),
     "config": ("packhorse.cli.config", "config", "Every setting and its source."),
+    "move": ("packhorse.cli.move", "move", "Move all jobs to another store."),
     "db": ("packhorse.cli.db", "db", "The store's own tables."),
     "explain": ("packhorse.cli.explain", "explain", "What an error code means."),
     "completion": ("packhorse.cli.completion", "completion", ""),

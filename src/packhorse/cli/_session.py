@@ -28,6 +28,7 @@ class Session:
     debug: bool = False
     app: Any = None
     command: str = "packhorse"  #: as it was typed: program, group, command
+    _found: tuple[tuple[str | None, ...], Settings] | None = None
 
     @classmethod
     def of(cls, ctx: click.Context) -> Session:
@@ -40,18 +41,33 @@ class Session:
     def settings(self, plain_store: str | None = None, plain_namespace: str | None = None) -> Settings:
         """Return which store is meant, and why; what an App says counts after what was typed.
 
-        Raises ``NoStore`` or ``ConfigError``.
+        A guess, and a password that was typed, are said once. Raises ``NoStore`` or ``ConfigError``.
         """
-        from .._settings import resolve
+        asked = (self.store, plain_store, plain_namespace, self.namespace)
+        if self._found is None or self._found[0] != asked:
+            self._found = asked, self._resolved(plain_store, plain_namespace)
+            self._remark(self._found[1])
+        return self._found[1]
+
+    def _resolved(self, plain_store: str | None, plain_namespace: str | None) -> Settings:
+        from .. import _runtime
 
         store = plain_store or getattr(self.app, "store", None)
         namespace = plain_namespace or getattr(self.app, "namespace", None)
-        found = resolve(self.store, store, namespace=namespace)
+        found = _runtime.resolve(self.store, store, namespace=namespace)
         if self.store is not None:
             found = found._replace(source="from --store")
         if self.namespace is not None:
             found = found._replace(namespace=_namespace(self.namespace), namespace_source="from --namespace")
         return found
+
+    def _remark(self, found: Settings) -> None:
+        from .._url import mask
+
+        if self.store is not None:
+            warn_of_secret(self.store, "--store")
+        if found.guessed and self.command.split()[-1] != "worker":  # whose first lines say it
+            click.echo(f"{self.command}: job store {mask(found.url)}  ({found.source})", err=True)
 
     @contextmanager
     def open(self, *, create: bool = False) -> Iterator[Store]:
@@ -78,21 +94,19 @@ def open_store(settings: Settings, *, create: bool | None = None) -> Store:
     try:
         return _runtime.open_store(settings, create=create)
     except StoreUnavailable as error:
-        raise _unreachable(settings, error) from error
+        raise _runtime.unreachable(settings, error, "; nothing was done") from error
 
 
-def _unreachable(settings: Settings, error: Exception) -> Exception:
-    from .._settings import mask
-    from ..errors import StoreUnavailable
+def warn_of_secret(url: str, where: str) -> None:
+    """Say, in one line, that what stands on a command line can be read by everybody on this machine."""
+    from .._url import mask
 
-    reason = str(error).removesuffix("[E101]").strip()
-    path = settings.url.removeprefix("sqlite:///").partition("?")[0]
-    remedy = f"Try:  ls -l {path}" if settings.url.startswith("sqlite:") else "Try again"
-    return StoreUnavailable(
-        f"cannot reach the job store; nothing was done.\n"
-        f"  {mask(settings.url)}  ({settings.source})  →  {reason}\n"
-        f"  {remedy}     Or name another one:  --store sqlite:///jobs.db    "
-    )
+    if mask(url) != url:
+        click.echo(
+            f"Warning: everybody on this machine can read the password in {where} (ps, /proc); set PACKHORSE_URL or "
+            "PACKHORSE_PASSWORD, or write ?password_file=PATH instead.",
+            err=True,
+        )
 
 
 def _namespace(name: str) -> str:

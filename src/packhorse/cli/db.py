@@ -49,7 +49,7 @@ def migrate(session: Session) -> None:
 @with_session
 def status(session: Session, as_json: bool) -> None:
     """Show the store, its schema and whether that is current."""
-    from .._settings import mask
+    from .._url import mask
 
     settings = session.settings()
     version = len(_steps(_scheme(settings.url)))

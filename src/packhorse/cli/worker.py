@@ -199,7 +199,7 @@ def connector(session: Session) -> Connect:
         settings = session.settings(str(store) if store else None, str(namespace) if namespace else None)
 
         def opened(create: bool) -> Store:
-            return open_store(settings, create=None if create else False)
+            return open_store(settings, create=create and (settings.makeable or not settings.guessed))
 
         return Place(settings.url, settings.namespace, settings.source, opened)
 
