@@ -113,7 +113,7 @@ class Run:
 def _alive(process: psutil.Process) -> bool:
     """Tell whether a process runs; who has nobody to bury it has ended, too."""
     try:
-        return process.status() != psutil.STATUS_ZOMBIE
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
 
