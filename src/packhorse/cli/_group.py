@@ -46,10 +46,20 @@ _EXITS: tuple[tuple[tuple[type[PackhorseError], ...], int], ...] = (
     ((ConfigError, BadSchema, SchemaGone, BadStore, StoreRefused), 78),
     ((StoreError,), 69),
     (
-        (JobFailed, JobCancelled, JobTimeout, ResultGone, JobNotFound, AmbiguousId, BadState, IdConflict, BatchFailed,
-         MoveRefused),
+        (
+            JobFailed,
+            JobCancelled,
+            JobTimeout,
+            ResultGone,
+            JobNotFound,
+            AmbiguousId,
+            BadState,
+            IdConflict,
+            BatchFailed,
+            MoveRefused,
+        ),
         1,
-    ),  # fmt: skip
+    ),
 )
 
 

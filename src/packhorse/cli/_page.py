@@ -18,6 +18,7 @@ Look
 Look after
   config            Every setting, its value and where it came from
   db                migrate | status | sql
+  move FROM TO      Move all jobs to another store
   explain CODE      What an error code means and what to do
 
   The store: --store URL, PACKHORSE_URL, or store = "…" in packhorse.toml.
