@@ -8,10 +8,14 @@ PY    := $(BIN)/python
 STAMP := $(VENV)/.ready
 PEERS := .venv-bench
 
-# DIR=…  a folder of Python packages for the demo     JOBS, KILLS  the size of the random-kill run
-DIR   ?=
-JOBS  ?= 10000
-KILLS ?= 200
+# DIR=…  a folder of Python packages for the demo     URL=…  the store for the demo, when it shall not be a new file
+# STORES, JOBS, KILLS, SERVER_KILLS  the random-kill runs: where, and how large
+DIR    ?=
+URL    ?=
+STORES ?= sqlite postgres redis
+JOBS   ?= 20000
+KILLS  ?= 200
+SERVER_KILLS ?= 20
 
 .PHONY: help setup demo test check bench docs prove clean
 
@@ -43,7 +47,8 @@ $(STAMP): pyproject.toml
 
 setup: $(STAMP) ## make .venv with the package and its tools
 
-demo: $(STAMP) ## see a real worker at work (DIR=… a folder of Python packages of your own)
+demo: export PACKHORSE_URL := $(or $(URL),$(PACKHORSE_URL))
+demo: $(STAMP) ## see a real worker at work (DIR=… packages of your own, URL=… a store of your own)
 	$(PY) -B examples/demo/run.py $(DIR)
 
 test: $(STAMP) lint ## everything, in under 15 minutes on two cores
@@ -71,8 +76,10 @@ $(PEERS)/.ready: $(STAMP) pyproject.toml
 docs: $(STAMP) ## execute every example of the docs, and check that every link resolves
 	$(PY) -m pytest tests/docs
 
-prove: $(STAMP) ## many jobs, random kills of children and workers: none lost, none stuck, every extra run explained
-	$(PY) -m tests.proof.kill_run --jobs $(JOBS) --kills $(KILLS)
+prove: $(STAMP) ## random kills of children, workers and servers: no job lost, none stuck, every extra run explained
+	@set -e; for store in $(STORES); do \
+	  $(PY) -m tests.proof.kill_run --store $$store --jobs $(JOBS) --kills $(KILLS) --server-kills $(SERVER_KILLS); \
+	done
 
 clean: ## remove everything made here
 	rm -rf $(VENV) $(PEERS) build dist demo-out benchmarks/results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

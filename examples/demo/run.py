@@ -1,7 +1,8 @@
 """The demo: real work on real files by a real worker, with a failure, a crash and a run-away among it.
 
 ``make demo`` takes the standard library of the Python it runs with; ``make demo DIR=…`` another folder of packages.
-Everything it makes is in ``demo-out``. The exit status is 0 if every job ended as it should, else 1.
+Everything it makes is in ``demo-out``, the job store too; ``make demo URL=…`` (or PACKHORSE_URL) takes a store that is there
+already, on PostgreSQL, Redis or in a file. The exit status is 0 if every job ended as it should, else 1.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import sysconfig
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import demo_tasks
@@ -28,6 +30,7 @@ from packhorse import Backoff, Queue
 
 HERE = Path(__file__).parent
 OUT = HERE.parents[1] / "demo-out"
+PACKHORSE = (sys.executable, "-m", "packhorse")
 CHILDREN = 2
 PATIENCE = 300.0  #: seconds until the demo gives up
 
@@ -48,14 +51,38 @@ def main() -> int:
         return 2
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
-    jobs = Queue("demo", store=f"sqlite:///{out / 'jobs.db'}")
+    store = Store.of(os.environ.get("PACKHORSE_URL", ""), out)
+    if not store.prepared():
+        return 2
+    jobs = Queue(store.queue, store=store.url)
     expected = enqueue(jobs, packages)
-    print(f"{folder}: {len(packages)} packages; {len(expected)} jobs are stored in {short(out / 'jobs.db')}")
+    print(f"{folder}: {len(packages)} packages; {len(expected)} jobs are stored in {store.told}")
     began = time.time()
-    with worker(out) as process:
+    with worker(out, store) as process:
         Watch(jobs, len(expected), process).until_all_ended(PATIENCE)
         status = stop(process)
     return tell(out, expected, began, status, title(folder, len(expected)))
+
+
+@dataclass(frozen=True)
+class Store:
+    """Where the jobs go: all that changes with it is the URL."""
+
+    url: str
+    told: str  #: what it is called in the output; a URL may hold a password
+    queue: str
+
+    @staticmethod
+    def of(url: str, out: Path) -> Store:
+        """Take the store of this URL, with a queue of its own for this run; without one a new file."""
+        if not url:
+            return Store(f"sqlite:///{out / 'jobs.db'}", short(out / "jobs.db"), "demo")
+        return Store(url, f"the {url.partition(':')[0]} store of PACKHORSE_URL", f"demo-{time.time_ns() // 10**6:x}")
+
+    def prepared(self) -> bool:
+        """Make its tables where there are none, as one would before the first worker."""
+        env = os.environ | {"PACKHORSE_URL": self.url}
+        return subprocess.run([*PACKHORSE, "db", "migrate"], env=env, stdout=subprocess.DEVNULL).returncode == 0
 
 
 def find_packages(folder: Path) -> list[tuple[str, Path, bool]]:
@@ -93,10 +120,10 @@ def enqueue_trouble(jobs: Queue) -> list[Expected]:
 
 
 @contextmanager
-def worker(out: Path) -> Iterator[subprocess.Popen[bytes]]:
+def worker(out: Path, store: Store) -> Iterator[subprocess.Popen[bytes]]:
     """Start a real worker, as one would in a terminal, and make sure that it is gone in the end."""
-    command = [sys.executable, "-m", "packhorse", "worker", "demo_tasks", "--processes", str(CHILDREN)]
-    env = os.environ | {"PACKHORSE_URL": f"sqlite:///{out / 'jobs.db'}", "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [*PACKHORSE, "worker", "demo_tasks", "-q", store.queue, "--processes", str(CHILDREN)]
+    env = os.environ | {"PACKHORSE_URL": store.url, "PYTHONDONTWRITEBYTECODE": "1"}
     print(f"$ packhorse {' '.join(command[3:])}        (its log: {short(out / 'worker.log')})\n")
     with (out / "worker.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=HERE, env=env, stdout=log, stderr=log, start_new_session=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.conformance.stores import FRESH, chosen
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "examples" / "demo"
@@ -39,8 +42,15 @@ def demo(monkeypatch: pytest.MonkeyPatch) -> Any:
         sys.modules.pop(name, None)
 
 
+#: The store that nobody named, and every one that two processes can share.
+STORES = ["a new file", *(name for name in chosen() if name != "memory")]
+
+
 @pytest.mark.slow
-def test_the_demo_does_what_it_says(tmp_path: Path) -> None:
+@pytest.mark.parametrize("store", STORES)
+def test_the_demo_does_what_it_says(tmp_path: Path, store: str) -> None:
+    (tmp_path / "store").mkdir()
+    url = "" if store == "a new file" else FRESH[store](tmp_path / "store")
     package = tmp_path / "library" / "pets"
     package.mkdir(parents=True)
     (package / "cat.py").write_text("def purr(): ...\n\nclass Cat:\n    def meow(self): ...\n", encoding="utf-8")
@@ -48,11 +58,14 @@ def test_the_demo_does_what_it_says(tmp_path: Path) -> None:
     (tmp_path / "library" / "single.py").write_text("async def run(): ...\n", encoding="utf-8")
     before = untracked()
     command = [sys.executable, "-B", str(DEMO / "run.py"), str(tmp_path / "library"), "--out", str(tmp_path / "out")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, cwd=ROOT)
+    environment = {**os.environ, "PACKHORSE_URL": url}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, cwd=ROOT, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "7 jobs: 6 succeeded, 1 failed; 3 further attempts" in done.stdout
     assert "3 files with 3 functions and 1 classes" in done.stdout
-    assert {path.name for path in (tmp_path / "out").iterdir()} >= {"jobs.db", "jobs.txt", "slots.svg", "worker.log"}
+    made = {path.name for path in (tmp_path / "out").iterdir()}
+    assert made >= {"jobs.txt", "slots.svg", "worker.log"}
+    assert ("jobs.db" in made) == (not url)
     assert untracked() == before
 
 

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from .workers import ROOT
@@ -41,6 +42,7 @@ class Producer(threading.Thread):
         self._begin()
 
     def _begin(self) -> None:
+        self._killed = False
         self._process = subprocess.Popen(
             [*self._command, str(self._rng.getrandbits(32))], cwd=ROOT, text=True, stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=self._log,
@@ -63,28 +65,31 @@ class Producer(threading.Thread):
         """Have them enqueued; False if the process died over it: it may have stored them or not, others are enqueued."""
         assert self._process.stdin
         assert self._process.stdout
-        print(*part, file=self._process.stdin, flush=True)
-        killed = self._condemned.is_set() and self._kill()
+        with suppress(OSError):  # it is dead: then there is no answer either
+            print(*part, file=self._process.stdin, flush=True)
+        if self._condemned.is_set():
+            self._kill()
         answer = self._process.stdout.readline()
+        if not answer or self._killed:
+            self._again()
         if not answer:
-            self._again(killed)
             return False
         unavailable, unknown = map(int, answer.split())
         self.troubles.update(unavailable=unavailable, unknown=unknown)
         return True
 
-    def _kill(self) -> bool:
+    def _kill(self) -> None:
         self._condemned.clear()
         self._pause.wait(self._rng.uniform(0, _IN_THE_MIDST))
         os.kill(self._process.pid, signal.SIGKILL)
         self.kills += 1
-        return True
+        self._killed = True
 
-    def _again(self, killed: bool) -> None:
+    def _again(self) -> None:
         code = self._process.wait()
-        if not killed:
+        if not self._killed:
             self.deaths.append(code)
-        self._process.communicate()
+        self._hang_up()
         self._begin()
 
     def kill(self) -> None:
@@ -95,6 +100,10 @@ class Producer(threading.Thread):
         """Give up: the run has failed."""
         self._pause.set()
 
+    def _hang_up(self) -> None:
+        with suppress(OSError):
+            self._process.communicate()
+
     def _end(self) -> None:
-        self._process.communicate()
+        self._hang_up()
         self._log.close()
