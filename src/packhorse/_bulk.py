@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any, NamedTuple
 
@@ -18,6 +18,10 @@ _LOOK = 0.05
 #: What waits for its first run.
 _UNSTARTED = ("scheduled", "blocked", "queued")
 _FRESH = frozenset({"queued", "scheduled"})
+_SWALLOWED = "middleware swallowed its own error; nothing was stored."
+
+#: The hooks of the middleware around an enqueue, outermost first.
+Around = Sequence[Callable[[Draft[Any]], AbstractContextManager[Any]]]
 
 
 class Batch(NamedTuple):
@@ -53,24 +57,43 @@ def put(connection: Connection, drafts: Sequence[Draft[Any]], by: str) -> list[J
 
 
 def put_within(
-    around: Sequence[Callable[[Draft[Any]], AbstractContextManager[Any]]],
-    connection: Connection,
+    around: Around,
+    store: Callable[[Sequence[Draft[Any]], str], list[Job[Any]]],
     drafts: Sequence[Draft[Any]],
     by: str,
 ) -> list[Job[Any]]:
-    """Do the same inside the middleware of each draft. An error that middleware swallowed is raised all the same."""
+    """Store inside the middleware of each draft. An error that middleware swallowed is raised all the same."""
     failure: Exception | None = None
     with ExitStack() as stack:
-        for draft in drafts:
-            for enter in around:
-                stack.enter_context(enter(draft))
+        _enter(stack, around, drafts)
         try:
-            return put(connection, drafts, by)
+            return store(drafts, by)
         except Exception as error:
             failure = error
             raise
     # Only here if middleware swallowed it: the caller must not go on without a job.
-    raise failure or PackhorseError("middleware swallowed its own error; nothing was stored.")
+    raise failure or PackhorseError(_SWALLOWED)
+
+
+async def aput_within(
+    around: Around, store: Callable[[], Awaitable[list[Job[Any]]]], drafts: Sequence[Draft[Any]]
+) -> list[Job[Any]]:
+    """Do the same with what is awaited."""
+    failure: Exception | None = None
+    with ExitStack() as stack:
+        _enter(stack, around, drafts)
+        try:
+            return await store()
+        except Exception as error:
+            failure = error
+            raise
+    raise failure or PackhorseError(_SWALLOWED)
+
+
+def _enter(stack: ExitStack, around: Around, drafts: Sequence[Draft[Any]]) -> None:
+    for draft in drafts:
+        for enter in around:
+            stack.enter_context(enter(draft))
 
 
 def _look_up(connection: Connection, jobs: list[Job[Any]]) -> None:

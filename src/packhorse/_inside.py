@@ -6,15 +6,18 @@ same code serves a connection that blocks and one that is awaited. Nothing here 
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from ._record import Enqueued, NewJob
 
 T = TypeVar("T")
 
-#: Yields (SQL, parameters); is sent all rows of the answer, an empty list if there are none.
-Steps = Generator[tuple[str, Sequence[Any]], list[tuple[Any, ...]], T]
+#: (SQL, parameters), which brings all rows of the answer, an empty list if there are none. On SQLite, where a connection is
+#: always a ``sqlite3.Connection``, also a function of it, which brings what it returns.
+Step = tuple[str, Sequence[Any]] | Callable[[Any], Any]
+#: Yields one step at a time and is sent what it brings; an error of the driver is thrown into it.
+Steps = Generator[Step, Any, T]
 
 
 class Stored(NamedTuple):

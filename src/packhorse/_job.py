@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Generic, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar
 
 from . import _runtime
 from ._by import person
@@ -19,6 +19,9 @@ from ._runtime import Connection
 from ._store import JobFilter
 from ._waiting import Deadline
 from .errors import BadState, JobCancelled, JobFailed, JobNotFound, PackhorseError, ResultGone
+
+if TYPE_CHECKING:
+    from ._within import Uncommitted
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -53,7 +56,7 @@ class Job(Generic[R_co]):
 
     # Values and plain tuples only: the garbage collector looks at every other object again and again.
     __slots__ = (
-        "_codec", "_connection", "_created", "_existing", "_fn", "_id", "_new", "_record", "_scheduled", "_state"
+        "_codec", "_connection", "_created", "_existing", "_fn", "_id", "_new", "_record", "_scheduled", "_state", "_uncommitted"
     )  # fmt: skip
 
     def __init__(
@@ -63,8 +66,11 @@ class Job(Generic[R_co]):
         fn: Callable[..., Any] | None,
         facts: Enqueued | JobRecord,
         new: tuple[Any, ...] | None = None,
+        uncommitted: Uncommitted | None = None,
     ) -> None:
-        """``new`` has the values of the ``NewJob`` that ``facts`` answer; a record needs none."""
+        """``new`` has the values of the ``NewJob`` that ``facts`` answer; a record needs none. ``uncommitted``: it was stored in a
+        transaction of the caller's."""
+        self._uncommitted = uncommitted
         self._connection = connection
         self._codec = codec
         self._fn = fn
@@ -195,7 +201,7 @@ class Job(Generic[R_co]):
 
     def __repr__(self) -> str:
         """Show task, id and the state at the time of the snapshot."""
-        return f"<Job {self.task} {self.id} {self.state}>"
+        return f"<Job {self.task} {self.id} {self.state}{', not committed yet' if self._uncommitted else ''}>"
 
     # -- looking ----------------------------------------------------------------------------------------------------
     def refresh(self) -> Self:
@@ -222,7 +228,10 @@ class Job(Generic[R_co]):
         from . import _why
 
         with self._connection as store:
-            self._take(store.get([self.id]))
+            try:
+                self._take(store.get([self.id]))
+            except BadState as error:
+                return str(error).removesuffix(f"  [{error.code}]")  # not committed yet: all there is to say
             assert self._record is not None
             return _why.explain(store, self._record).text
 
@@ -302,13 +311,28 @@ class Job(Generic[R_co]):
 
     # -- steps ------------------------------------------------------------------------------------------------------
     def _take(self, found: Sequence[JobRecord]) -> Self:
+        if not found and self._uncommitted is not None:
+            found = self._look_again(self._uncommitted)
         if not found:
             raise not_found(self.id, self._connection)
         self._found(found[0])
         return self
 
+    def _look_again(self, uncommitted: Uncommitted) -> Sequence[JobRecord]:
+        """Tell a job that is not committed yet from one that was rolled back."""
+        still_open = uncommitted.is_open(self._connection)
+        with self._connection as store:
+            found = store.get([self.id])  # it may have been committed since the first look
+        if still_open and not found:
+            raise BadState(
+                f"job {self.id} ({self.task}) is not committed yet: the transaction it was enqueued in ({uncommitted.name}) is "
+                "still open. It is stored once that is committed."
+            )
+        return found
+
     def _found(self, record: JobRecord) -> None:
         self._record = record
+        self._uncommitted = None
         self._id, self._state = record.id, record.state
         self._created, self._scheduled = record.created_at, record.scheduled_at
         self._new = None

@@ -23,6 +23,7 @@ from ._signals import Cancel, Retry, Snooze
 
 if TYPE_CHECKING:
     from ._app import App
+    from ._within import Transaction
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -40,7 +41,7 @@ class Queue:
     from any thread, and after a fork. Raises ``BadName`` and ``BadOption``.
     """
 
-    __slots__ = ("_app", "_defaults", "_name", "_plans", "_source", "_targets", "_using")
+    __slots__ = ("_app", "_defaults", "_name", "_plans", "_source", "_targets", "_transaction", "_using")
 
     def __init__(
         self, name: str = "default", *, app: App | None = None, store: str | None = None, **defaults: Unpack[JobOptions]
@@ -50,6 +51,7 @@ class Queue:
         self._source = Source(store) if app is None else Source(store, app.store, app.namespace)
         self._defaults = check(defaults, f"Queue({name!r})", "Queue")
         self._using: Options = NONE
+        self._transaction: Transaction | None = None
         self._plans: dict[object, Plan] = {}
         #: Shared with all that ``using`` makes of this queue, which live for one call most often.
         self._targets: dict[object, Target] = {}
@@ -66,6 +68,29 @@ class Queue:
         """
         return self._with(extend(self._using, check(options, f"{self._name}.using", "using")))
 
+    def within(self, transaction: object, /, *, outbox: bool = False, after_commit: bool = False) -> Self:
+        """Return the same queue for jobs that become visible when the caller's transaction commits, and not at all if it is
+        rolled back: ``mail.within(session).enqueue(f)``.
+
+        ``transaction`` is what the caller works with. For ``enqueue`` and ``enqueue_many``: a sqlite3 or psycopg connection, a
+        SQLAlchemy ``Session`` or ``Connection``, a Django connection or its alias, Zope's ``transaction.manager``. For ``aenqueue``
+        and ``aenqueue_many``: a psycopg ``AsyncConnection``, a SQLAlchemy ``AsyncSession`` or ``AsyncConnection``. It must be
+        open, not in autocommit mode, and belong to the job store's own database. Nothing here commits or rolls back.
+
+        ``outbox=True``, for a store that is another database: the job is written into the table ``packhorse_outbox`` of the
+        caller's database, in the same transaction, and brought to the store by ``packhorse relay``. ``after_commit=True`` is
+        weaker: the job is enqueued after the commit, by the library's own hook; if the process dies in between it is not.
+
+        Until the commit, methods of the returned ``Job`` that need the store raise ``BadState``, "not committed yet"; after a
+        rollback ``JobNotFound``. Raises ``WrongHandle`` at once for what is no such handle; ``enqueue`` raises it for one that is
+        closed, in autocommit mode, failed or of the other colour, and ``WrongDatabase``.
+        """
+        from ._within import Transaction  # whoever does not use it does not load it
+
+        other = self._with(self._using)
+        other._transaction = Transaction(transaction, outbox=outbox, after_commit=after_commit)
+        return other
+
     def _with(self, using: Options) -> Self:
         other = object.__new__(type(self))
         other._name = self._name
@@ -73,6 +98,7 @@ class Queue:
         other._source = self._source
         other._defaults = self._defaults
         other._using = using
+        other._transaction = self._transaction
         other._plans = {}
         other._targets = self._targets
         return other
@@ -112,6 +138,8 @@ class Queue:
         The call is checked and encoded at once, so that later changes to the arguments do not count.
         """
         draft, by = self._draft(fn, args, kwargs), caller()
+        if self._transaction is not None:
+            return self._astore_one(draft, by)
         return _runtime.aside(self._store_one, draft, by)
 
     # -- many jobs --------------------------------------------------------------------------------------------------
@@ -149,7 +177,7 @@ class Queue:
     async def _astore_all(self, drafts: Iterable[Draft[R]], batch: int, by: str) -> list[Job[R]]:
         found: list[Job[R]] = []
         for group in _bulk.batches(drafts, batch, self._source):
-            found += await _runtime.aside(self._store_batch, group, by)
+            found += await self._astore_batch(group, by)
         return found
 
     def enqueue_iter(
@@ -179,7 +207,7 @@ class Queue:
             for pause in room.pauses(group):
                 await asyncio.sleep(pause)
                 await _runtime.aside(room.look, self._connection)
-            for job in await _runtime.aside(self._store_batch, group, by):
+            for job in await self._astore_batch(group, by):
                 yield job.id
 
     # -- looking ----------------------------------------------------------------------------------------------------
@@ -315,6 +343,33 @@ class Queue:
 
     def _store(self, drafts: Sequence[Draft[Any]], by: str) -> list[Job[Any]]:
         around = self._app.around_enqueue if self._app is not None else ()
+        put = self._put
         if not around:
+            return put(drafts, by)
+        return _bulk.put_within(around, put, drafts, by)
+
+    def _put(self, drafts: Sequence[Draft[Any]], by: str) -> list[Job[Any]]:
+        if self._transaction is None:
             return _bulk.put(self._connection, drafts, by)
-        return _bulk.put_within(around, self._connection, drafts, by)
+        self._transaction.must_be(is_async=False, verb="enqueue")
+        return self._transaction.put(self._connection, drafts, by)
+
+    # -- steps, awaited ---------------------------------------------------------------------------------------------
+    async def _astore_one(self, draft: Draft[Any], by: str) -> Job[Any]:
+        return (await self._astore((draft,), by))[0]
+
+    async def _astore_batch(self, group: _bulk.Batch, by: str) -> list[Job[Any]]:
+        if self._transaction is None:
+            return await _runtime.aside(self._store_batch, group, by)
+        try:
+            return await self._astore(group.drafts, by)
+        except Exception as error:
+            raise group.failed(error) from error
+
+    async def _astore(self, drafts: Sequence[Draft[Any]], by: str) -> list[Job[Any]]:
+        """Store inside a transaction that is awaited: on the caller's own connection, in its own loop."""
+        transaction = self._transaction
+        assert transaction is not None
+        transaction.must_be(is_async=True, verb="aenqueue")
+        around = self._app.around_enqueue if self._app is not None else ()
+        return await _bulk.aput_within(around, lambda: transaction.aput(self._connection, drafts, by), drafts)

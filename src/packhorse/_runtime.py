@@ -60,7 +60,7 @@ class Connection:
     Whatever shows that the connection is broken drops it; the next use opens another.
     """
 
-    __slots__ = ("_idle", "_lock", "_open", "_store", "failed", "run", "settings", "test")
+    __slots__ = ("_idle", "_inside", "_lock", "_open", "_store", "failed", "follow", "run", "settings", "test")
 
     def __init__(self, settings: Settings, open_store: Callable[[], Store], *, test: bool = False) -> None:
         """Note how to open it. ``test``: jobs here run only when a test says so."""

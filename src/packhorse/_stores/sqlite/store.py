@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .claim import Claiming
 from .hints import Waiting
+from .inside import Lending
 from .look import Looking
 from .moving import Moving
 from .operate import Operating
@@ -12,7 +13,7 @@ from .settle import Settling
 from .upkeep import Upkeep
 
 
-class SqliteStore(Producing, Claiming, Settling, Upkeep, Operating, Looking, Moving, Waiting):
+class SqliteStore(Producing, Claiming, Settling, Upkeep, Operating, Looking, Moving, Lending, Waiting):
     """Jobs in one SQLite file, for one host.
 
     ``sqlite:///relative.db`` or ``sqlite:////absolute.db``; ``?synchronous=normal`` gives up the last moments before a power

@@ -1,0 +1,70 @@
+"""Running what a store does inside a transaction (``_inside``) on the caller's connection: in this thread, or awaited."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any, TypeVar
+
+from .._inside import Inside, Steps
+from .drivers import Raw
+
+T = TypeVar("T")
+
+#: Connections that lead to the store's own database, by store. Only what can be held weakly is remembered.
+_seen: weakref.WeakKeyDictionary[Inside, weakref.WeakSet[Any]] = weakref.WeakKeyDictionary()
+
+
+def acting(raw: Raw, steps: Steps[T]) -> T:
+    """Run an act to its end, here and now. An error of the driver goes through the act, which may put it into words."""
+    try:
+        step = next(steps)
+        while True:
+            try:
+                answer = step(raw.connection) if callable(step) else raw.driver.execute(raw.connection, *step)
+            except Exception as error:
+                step = steps.throw(error)
+            else:
+                step = steps.send(answer)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+
+
+async def aacting(raw: Raw, steps: Steps[T]) -> T:
+    """Do the same on a connection that is awaited."""
+    try:
+        step = next(steps)
+        while True:
+            try:
+                assert not callable(step)
+                answer = await raw.driver.aexecute(raw.connection, *step)
+            except Exception as error:
+                step = steps.throw(error)
+            else:
+                step = steps.send(answer)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+
+
+def check(raw: Raw, inside: Inside) -> None:
+    """Raise ``WrongDatabase`` unless the connection leads to the store's own database; asked once per connection."""
+    if not _known(raw, inside):
+        acting(raw, inside.check())
+        _remember(raw, inside)
+
+
+async def acheck(raw: Raw, inside: Inside) -> None:
+    """Do the same on a connection that is awaited."""
+    if not _known(raw, inside):
+        await aacting(raw, inside.check())
+        _remember(raw, inside)
+
+
+def _known(raw: Raw, inside: Inside) -> bool:
+    seen = _seen.get(inside)
+    # A SQLite connection cannot be held weakly; asking it is cheap.
+    return seen is not None and raw.driver.dialect != "sqlite" and raw.connection in seen
+
+
+def _remember(raw: Raw, inside: Inside) -> None:
+    if raw.driver.dialect != "sqlite":
+        _seen.setdefault(inside, weakref.WeakSet()).add(raw.connection)
