@@ -10,12 +10,13 @@ from collections.abc import Callable
 from time import monotonic, monotonic_ns
 
 from .. import _rescue
-from .._record import FINAL, Orphan, Verdict
+from .._record import FINAL, Claim, Orphan, Verdict
 from .._store import Store
-from ..errors import PackhorseError, StoreUnavailable
+from ..errors import PackhorseError, StoreMoved, StoreUnavailable
 from . import mailbox as m
 from .held import Held
 from .identity import Identity
+from .moved import Moved
 from .news import Unreported
 from .outage import Outage
 from .shapes import claimed_again, verdicts_of
@@ -79,6 +80,7 @@ class StoreThread(threading.Thread):
         self._next_prune = monotonic() + random.uniform(5, _PRUNE_EVERY)
         self._next_rescue = 0.0
         self._outage = Outage()
+        self._moved = Moved()
 
     # -- the loop -----------------------------------------------------------------------------------------------------
     def run(self) -> None:
@@ -271,9 +273,7 @@ class StoreThread(threading.Thread):
         self._claim_no += 1
         self._turn += 1
         self.armed.clear()
-        claim = store.claim(
-            self._order(), want.free, want.ahead, self._identity.id, self._claim_no, lines=self.lines, turn=self._turn
-        )
+        claim = self._taken_from(store, want)
         self._held.claimed(self._claim_no, claim.jobs)
         if claim.jobs:
             self._want = None
@@ -282,6 +282,16 @@ class StoreThread(threading.Thread):
             self._look = False
             self._main.put(m.Nothing(self._taken if not self._ended else -1))
             self.armed.set()
+
+    def _taken_from(self, store: Store, want: m.Want) -> Claim:
+        me, number = self._identity.id, self._claim_no
+        try:
+            claim = store.claim(self._order(), want.free, want.ahead, me, number, lines=self.lines, turn=self._turn)
+        except StoreMoved as error:
+            self._moved.refused(error)
+            return Claim([], 0, False)
+        self._moved.passed()
+        return claim
 
     def _order(self) -> list[str] | None:
         """Return the queues in the order to be asked: groups in order, within a group in turn."""
