@@ -1,10 +1,11 @@
 """What each verb of a store costs on one connection, beside what the bare store does with a few statements.
 
-    python -m benchmarks.profile_store [URL ...] [--jobs 20000] [--batch 200] [--singles 2000] [-k 3]
+    python -m benchmarks.profile_store [URL ...] [--store postgres ...] [--jobs 20000] [--batch 200] [--singles 2000] [-k 3]
 
-Without a URL: SQLite in a folder of its own. A server's database should be a scratch one: each round works in a new namespace
-and leaves its ended jobs there. *here* is the CPU time of this process, *server* that of the server's processes (where they run
-on this machine and may be looked at), both in microseconds a job. The rounds take turns, ours and the bare store's; medians.
+With ``--store``, on a new file or a server started for it; without that and without a URL, on every store. A URL should
+be that of a scratch database: each round works in a new namespace and leaves its ended jobs there. *here* is the CPU time of
+this process, *server* that of the server's processes (where they run on this machine and may be looked at), both in
+microseconds a job. The rounds take turns, ours and the bare store's; medians.
 """
 
 from __future__ import annotations
@@ -17,10 +18,14 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from itertools import chain
+from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.bare import BULK, Bare, open_bare
+from benchmarks.servers import serving
+from benchmarks.systems import STORES
 from packhorse._record import NewJob, Verdict, WorkerRecord
 from packhorse._store import Store
 from packhorse._stores import open_store
@@ -198,22 +203,25 @@ def show(rows: Sequence[tuple[str, ...]]) -> None:
 
 
 @contextmanager
-def places(given: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Give the URLs asked for, else that of a new SQLite database."""
-    with tempfile.TemporaryDirectory() as folder:
-        yield given or [f"sqlite:///{folder}/profile.db"]
+def places(urls: Sequence[str], stores: Sequence[str]) -> Iterator[Iterator[str]]:
+    """Give the URLs asked for, and those of new stores; a server is started when it is its turn, and stopped in the end."""
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        started = (stack.enter_context(serving(store, folder / store)).fresh(folder) for store in stores)
+        yield chain(urls, started)
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("url", nargs="*", help="sqlite:///…, postgresql://…, redis://… (a scratch database)")
+    parser.add_argument("--store", action="append", choices=STORES, help="a new one of this kind (may be repeated)")
     parser.add_argument("--jobs", type=int, default=20_000)
     parser.add_argument("--batch", type=int, default=200)
     parser.add_argument("--singles", type=int, default=2000)
     parser.add_argument("-k", type=int, default=3, help="rounds, of which the median counts (default 3)")
     given = parser.parse_args()
-    with places(given.url) as urls:
+    with places(given.url, given.store or (() if given.url else STORES)) as urls:
         for url in urls:
             profile(url, Sizes(given.jobs, given.batch, given.singles), given.k)
 
