@@ -27,7 +27,7 @@ T = TypeVar("T")
 class Connection:
     """The part of the store that all verbs stand on."""
 
-    capabilities = Capabilities(scheme="sqlite", durable=True, processes=True, hints=True)
+    capabilities = Capabilities(scheme="sqlite", durable=True, processes=True, hints=True, dialect="sqlite")
     #: A lock held by others is waited for so many seconds; then StoreUnavailable. Who must not wait so long sets less.
     patience = 30.0
 
