@@ -67,6 +67,7 @@ def has_peers(given: argparse.Namespace) -> bool:
 def measure(given: argparse.Namespace, store: str) -> Iterator[Row]:
     """Yield the surroundings, then the figures of each run; the systems take turns, so that a slow minute hits all."""
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=given.out))
+    folder.chmod(0o755)  # PostgreSQL never runs as root, and has to get there
     scale = 0.02 if given.quick else 1.0
     try:
         with serving(store, folder / "server") as place:
@@ -139,7 +140,7 @@ def surroundings(given: argparse.Namespace, store: str, place: Place, folder: Pa
         "store": about,
         "peers": peer_versions(given.peers, VERSIONS[store]) if has_peers(given) else {},
         "cores": len(psutil.Process().cpu_affinity() or ()) if psutil.LINUX else os.cpu_count(),
-        "fdatasync_us": round(disk.fdatasync(folder / "disk") * 1e6),
+        "fdatasync_us": round(disk.fdatasync(place.disk / "probe") * 1e6),
     }
 
 

@@ -15,4 +15,6 @@ def fdatasync(path: Path, times: int = 200) -> float:
         for _ in range(times):
             file.write(b"x" * 4096)
             flush(file.fileno())
-        return (time.perf_counter() - start) / times
+        taken = time.perf_counter() - start
+    path.unlink()
+    return taken / times

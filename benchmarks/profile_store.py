@@ -207,6 +207,7 @@ def places(urls: Sequence[str], stores: Sequence[str]) -> Iterator[Iterator[str]
     """Give the URLs asked for, and those of new stores; a server is started when it is its turn, and stopped in the end."""
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
+        folder.chmod(0o755)  # PostgreSQL never runs as root, and has to get there
         started = (stack.enter_context(serving(store, folder / store)).fresh(folder) for store in stores)
         yield chain(urls, started)
 

@@ -16,12 +16,17 @@ from typing import Any, Protocol
 class Place(Protocol):
     """Where the runs on one store take place."""
 
+    disk: Path  #: a directory on the disk where it keeps the jobs
+
     def fresh(self, folder: Path) -> str:
         """Return the URL of an empty store. That of the run before is gone."""
 
 
 class Files:
     """SQLite needs no server."""
+
+    def __init__(self, disk: Path) -> None:
+        self.disk = disk
 
     def fresh(self, folder: Path) -> str:
         return f"sqlite:///{folder}/jobs.db"
@@ -30,8 +35,8 @@ class Files:
 class Databases:
     """One database after another on one PostgreSQL."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, url: str, disk: Path) -> None:
+        self.url, self.disk = url, disk
 
     def fresh(self, folder: Path) -> str:
         import psycopg
@@ -47,8 +52,8 @@ class Databases:
 class Flushed:
     """One Redis, emptied for each run."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, url: str, disk: Path) -> None:
+        self.url, self.disk = url, disk
 
     def fresh(self, folder: Path) -> str:
         import redis
@@ -59,15 +64,24 @@ class Flushed:
         return self.url
 
 
+#: What the servers of the tests are told: the defaults of PostgreSQL, which they have less of, and the journal of Redis.
+_SETTINGS: dict[str, dict[str, object]] = {
+    "postgres": {"shared_buffers": "128MB", "max_connections": 100, "fsync": "on", "synchronous_commit": "on"},
+    "redis": {"appendonly": "yes", "appendfsync": "everysec"},
+}
+
+
 @contextmanager
 def serving(store: str, directory: Path) -> Iterator[Place]:
-    """Start the server of a kind of store, if it has one, and stop it in the end."""
+    """Start the server of a kind of store, if it has one, with its files in a directory, and stop it in the end."""
+    directory.mkdir()
     if store == "sqlite":
-        yield Files()
+        yield Files(directory)
         return
-    server = importlib.import_module(f"tests.servers.{store}").Server(directory)
+    server = importlib.import_module(f"tests.servers.{store}").Server(directory, **_SETTINGS[store])
     server.start()
     try:
-        yield Databases(server.url) if store == "postgres" else Flushed(server.url)
+        kind = Databases if store == "postgres" else Flushed
+        yield kind(server.url, getattr(server, "home", directory))
     finally:
         server.stop()
