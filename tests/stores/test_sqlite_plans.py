@@ -86,6 +86,35 @@ def test_counts_are_kept_over_batches_of_all_sizes(store: SqliteStore) -> None:
     assert store.queues()[0].counts == {"queued": total - 333, "succeeded": 333}
 
 
+def test_counts_are_kept_although_single_jobs_are_counted_later(store: SqliteStore) -> None:
+    for _ in range(700):
+        store.enqueue([new()])
+    assert store.queues()[0].counts == {"queued": 700}
+    assert store.find(JobFilter(), 1).total == 700
+    assert store._live().execute("SELECT value FROM packhorse_meta WHERE key = 'counted'").fetchone() == (512,)
+    store.enqueue([new(), new(delay=9.0)])
+    store.enqueue([new()])
+    assert store.queues()[0].counts == {"queued": 702, "scheduled": 1}
+    succeeded = succeed(store, 702)
+    assert store.queues()[0].counts == {"succeeded": 702, "scheduled": 1}
+    store.enqueue([new(queue="other")])
+    store.delete(JobFilter(ids=tuple(succeeded[-3:])))
+    assert {queue.name: queue.counts for queue in store.queues()} == {
+        "other": {"queued": 1},
+        "q": {"succeeded": 699, "scheduled": 1},
+    }
+
+
+def test_a_number_that_is_given_again_is_counted_again(store: SqliteStore) -> None:
+    for _ in range(2):
+        jobs = [new() for _ in range(300)]
+        store.enqueue(jobs)
+        store.enqueue([new(queue="q2")])
+        assert {queue.name: sum(queue.counts.values()) for queue in store.queues()} == {"q": 300, "q2": 1}
+        assert len(store.delete(JobFilter(states=("queued",))).done) == 301
+        assert {queue.name: dict(queue.counts) for queue in store.queues()} == {"q": {}, "q2": {}}
+
+
 def test_claims_keep_the_order_of_a_batch(store: SqliteStore) -> None:
     jobs = [new(json.dumps([[n], {}])) for n in range(700)]
     store.enqueue(jobs)

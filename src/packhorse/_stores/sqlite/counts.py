@@ -1,6 +1,8 @@
 """How many jobs each queue has in each state, kept as sums beside the queue.
 
-Changes are added up per transaction and written once per queue: a trigger would do so for every row.
+Changes are added up per transaction and written once per queue: a trigger would do so for every row. Even so the page of the
+sums would be a fourth of what an enqueue of one job writes. So jobs that are stored queued are counted later: by the enqueue
+that reaches a multiple of ``STRETCH``, by one that stores anything else, and by whoever deletes jobs.
 """
 
 from __future__ import annotations
@@ -8,9 +10,23 @@ from __future__ import annotations
 import sqlite3
 
 from .queries import sql
-from .states import FIRST
+from .states import FIRST, QUEUED
 
 _ADD, _ENDED = sql("counts", "add"), sql("counts", "ended")
+_UNCOUNTED, _COUNTED = sql("counts", "uncounted"), sql("counts", "counted")
+#: Fewer jobs than this are not in the sums.
+STRETCH = 256
+_END = 2**63 - 1
+
+
+def uncounted(db: sqlite3.Connection, below: int = _END) -> dict[int, int]:
+    """Return how many queued jobs to add to the sum of each queue: those before a number that are not in it yet."""
+    return dict(db.execute(_UNCOUNTED, (below,)).fetchall())
+
+
+def all_counted(db: sqlite3.Connection) -> None:
+    """Note that every job there is now is in the sums."""
+    db.execute(_COUNTED)
 
 
 class Counts:
@@ -29,6 +45,11 @@ class Counts:
             change[old - FIRST] -= jobs
         if new is not None:
             change[new - FIRST] += jobs
+
+    def catch_up(self, db: sqlite3.Connection, below: int = _END) -> None:
+        """Add the jobs before a number that are not in the sums yet. ``all_counted`` must follow."""
+        for queue, jobs in uncounted(db, below).items():
+            self.move(queue, None, QUEUED, jobs)
 
     def end(self, claim: int, jobs: int = 1) -> None:
         """Note that jobs of a claim do not run any more."""

@@ -12,6 +12,7 @@ from ..._record import AttemptRecord, JobRecord, QueueRecord, WorkerRecord
 from ...errors import AmbiguousId
 from . import records
 from .connection import Connection
+from .counts import uncounted
 from .queries import sql
 from .states import ORDER
 
@@ -93,8 +94,10 @@ class Looking(Connection):
 
     def _queues(self, db: sqlite3.Connection, names: str | None) -> list[QueueRecord]:
         found = []
+        fresh = uncounted(db)
         for row in db.execute(sql("look", "queues"), {"ns": self._ns, "names": names}).fetchall():
             id, name, paused_at, paused_by, reason, step, *counts = row
+            counts[0] += fresh.get(id, 0)
             ready = self._oldest_ready(db, id, step) if counts[0] else None
             by_state = {state: count for state, count in zip(ORDER, counts, strict=True) if count}
             found.append(QueueRecord(name, by_state, ready, paused_at, paused_by, reason, step))

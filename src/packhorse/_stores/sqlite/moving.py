@@ -13,7 +13,7 @@ from ..._store import BATCH
 from . import closed, records
 from .claim import leave_claims
 from .connection import Connection
-from .counts import Counts
+from .counts import Counts, all_counted
 from .produce import ODD_LIVE, ODD_SOLO, ODD_STILL
 from .queries import sql
 from .states import NO_TIME, NUMBER, RUNNING
@@ -99,8 +99,9 @@ class Moving(Connection):
 
     def _import(self, db: sqlite3.Connection, now: int, parcels: Sequence[Parcel]) -> int:
         counts = Counts()
-        stored = self._clear(db, parcels, counts)
+        counts.catch_up(db)
         last = db.execute(sql("moving", "last")).fetchone()[0]
+        stored = self._clear(db, parcels, counts)
         seqs = []
         for parcel in parcels:
             known = stored.get(parcel.job.id)
@@ -108,6 +109,7 @@ class Moving(Connection):
             seqs.append(known.seq if known else last)
         self._place(db, parcels, seqs, counts)
         counts.write(db)
+        all_counted(db)
         return len(parcels) - len(stored)
 
     def _clear(self, db: sqlite3.Connection, parcels: Sequence[Parcel], counts: Counts) -> dict[str, _Stored]:

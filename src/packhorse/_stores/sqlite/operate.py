@@ -116,7 +116,7 @@ class Operating(Searching):
             counts = Counts()
             for job in jobs:
                 counts.move(self._queue_of(db, job), NUMBER[job.state], None)
-            delete_jobs(db, [job.seq for job in jobs])
+            delete_jobs(db, [job.seq for job in jobs], counts)
             counts.write(db)
             return answer
 

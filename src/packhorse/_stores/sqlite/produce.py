@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any
 
@@ -13,7 +13,7 @@ from ..._record import Enqueued, NewJob, rank
 from ...errors import IdConflict
 from . import batches, closed
 from .connection import Connection
-from .counts import Counts
+from .counts import STRETCH, Counts, all_counted
 from .queries import sql
 from .states import NAMES, QUEUED, SCHEDULED, micros
 
@@ -22,7 +22,7 @@ ODD_STILL, ODD_LIVE, ODD_SOLO = 1, 2, 3
 #: Values a job in ``enqueue.jobs``.
 _WIDTH = 9
 
-_JOB, _COUNT_QUEUED = sql("enqueue", "job"), sql("enqueue", "count_queued")
+_JOB = sql("enqueue", "job")
 
 
 class Producing(Connection):
@@ -77,10 +77,7 @@ class Producing(Connection):
         # The rows of one insert are numbered one after the other, in order.
         first = last - len(jobs) + 1
         self._insert_details(db, [(first + place, *detail) for place, detail in details])
-        counts = Counts()
-        for (line, state), number in Counter(zip(values[2::_WIDTH], values[3::_WIDTH], strict=True)).items():
-            counts.move(line, None, state, number)
-        counts.write(db)
+        _count(db, first, last, zip(values[2::_WIDTH], values[3::_WIDTH], strict=True))
         return answers
 
     def _insert_one(self, db: sqlite3.Connection, now: int, job: NewJob) -> Enqueued:
@@ -88,12 +85,9 @@ class Producing(Connection):
         seq = db.execute(_JOB, (self._ns, now, *row)).lastrowid
         if detail is not None:
             self._insert_details(db, [(seq, *detail)])
-        if row[3] == QUEUED:
-            db.execute(_COUNT_QUEUED, (row[2],))
-        else:
-            counts = Counts()
-            counts.move(row[2], None, row[3])
-            counts.write(db)
+        assert seq is not None
+        if row[3] != QUEUED or not seq % STRETCH:
+            _count(db, seq, seq, [row[2:4]])
         return answer
 
     def _insert_details(self, db: sqlite3.Connection, rows: list[tuple[Any, ...]]) -> None:
@@ -112,6 +106,19 @@ class Producing(Connection):
         row = (job.id, kind, line, state, odd, job.priority, rank(later or now, job.priority), job.by, job.payload)
         detail = (later, expires, job.crash_fails, job.parent, job.options, job.tags, job.meta) if odd else None
         return row, detail, Enqueued(job.id, NAMES[state], now, later, False)
+
+
+def _count(db: sqlite3.Connection, first: int, last: int, jobs: Iterable[tuple[int, int]]) -> None:
+    """Count new jobs by queue and state, with those before them; or leave it to others while they are few and queued."""
+    numbers = Counter(jobs)
+    if (first - 1) // STRETCH == last // STRETCH and all(state == QUEUED for _, state in numbers):
+        return
+    counts = Counts()
+    counts.catch_up(db, first)
+    for (queue, state), number in numbers.items():
+        counts.move(queue, None, state, number)
+    counts.write(db)
+    all_counted(db)
 
 
 def _later(job: NewJob, now: int) -> int | None:

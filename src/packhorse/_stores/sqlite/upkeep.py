@@ -12,7 +12,7 @@ from ...errors import NameTaken
 from . import closed
 from .claim import leave_claims
 from .connection import Connection
-from .counts import Counts
+from .counts import Counts, all_counted
 from .queries import sql
 from .settle import write_log
 from .states import BLOCKED, CANCELLED, NUMBER, QUEUED, RUNNING, micros
@@ -201,7 +201,7 @@ class Upkeep(Connection):
             for kind, queue in kinds:
                 rest = limit - done
                 found = db.execute(sql("upkeep", "ended"), {**values, "kind": kind, "limit": rest}).fetchall()
-                delete_jobs(db, [row[0] for row in found])
+                delete_jobs(db, [row[0] for row in found], counts)
                 counts.move(queue, NUMBER[state], None, len(found))
                 done += len(found)
         counts.write(db)
@@ -218,12 +218,14 @@ class Upkeep(Connection):
             db.execute(sql("delete", "results"), {"seqs": seqs})
 
 
-def delete_jobs(db: sqlite3.Connection, seqs: list[int]) -> None:
-    """Delete jobs with all that belongs to them. Whoever calls counts."""
+def delete_jobs(db: sqlite3.Connection, seqs: list[int], counts: Counts) -> None:
+    """Delete jobs with all that belongs to them. Whoever calls counts these; here the others are caught up with."""
     if seqs:
+        counts.catch_up(db)
         leave_claims(db, json.dumps(seqs))
         for table in ("logs", "attempts", "details", "results", "jobs"):
             db.execute(sql("delete", table), {"seqs": json.dumps(seqs)})
+        all_counted(db)
 
 
 def _release(db: sqlite3.Connection, now: int, seq: int, queue: int, cancelled: bool, counts: Counts) -> None:

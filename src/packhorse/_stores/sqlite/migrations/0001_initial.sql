@@ -6,7 +6,9 @@ CREATE TABLE packhorse_namespaces (
     name TEXT NOT NULL UNIQUE
 );
 
--- A queue, or a side line of one (side_of). The n_ columns count the jobs of a queue by state, side lines included.
+-- A queue, or a side line of one (side_of). The n_ columns count the jobs of a queue by state, side lines included; but not
+-- the queued ones that were stored after the job whose number is this: fewer than 256, which whoever reads adds.
+INSERT INTO packhorse_meta (key, value) VALUES ('counted', 0);
 CREATE TABLE packhorse_lines (
     id            INTEGER PRIMARY KEY,
     ns            INTEGER NOT NULL,

@@ -2,8 +2,11 @@
 SELECT state = 'live' FROM packhorse_workers WHERE id = :worker AND ns = :ns
 
 -- name: every
-SELECT id, name FROM packhorse_lines
- WHERE ns = :ns AND side_of IS NULL AND paused_at IS NULL AND n_queued > 0
+SELECT id, name FROM packhorse_lines q
+ WHERE ns = :ns AND side_of IS NULL AND paused_at IS NULL
+   AND (EXISTS (SELECT 1 FROM packhorse_jobs WHERE line = q.id AND state = 2)
+        OR EXISTS (SELECT 1 FROM packhorse_lines s CROSS JOIN packhorse_jobs j ON j.line = s.id
+                    WHERE s.side_of = q.id AND j.state = 2))
  ORDER BY name
 
 -- name: open

@@ -2,9 +2,6 @@
 INSERT INTO packhorse_jobs (ns, created_at, id, kind, line, state, odd, priority, rank, made_by, payload)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
--- name: count_queued
-UPDATE packhorse_lines SET n_queued = n_queued + 1 WHERE id = ?
-
 -- name: jobs
 INSERT INTO packhorse_jobs (ns, created_at, id, kind, line, state, odd, priority, rank, made_by, payload)
 SELECT ?1, ?2, v.column1, v.column2, v.column3, v.column4, v.column5, v.column6, v.column7, v.column8, v.column9

@@ -22,6 +22,8 @@ SELECT id FROM packhorse_jobs WHERE ns = :ns AND (:below IS NULL OR id < :below)
 
 -- name: total
 SELECT coalesce(sum(n_queued + n_running + n_scheduled + n_retrying + n_blocked + n_succeeded + n_failed + n_cancelled), 0)
+       + (SELECT count(*) FROM packhorse_jobs
+           WHERE seq > (SELECT value FROM packhorse_meta WHERE key = 'counted') AND +ns = :ns)
   FROM packhorse_lines WHERE ns = :ns
 
 -- name: attempts
