@@ -83,18 +83,18 @@ def _patience(store: Store, seconds: float) -> Iterator[None]:
 
 def _not_enqueued(where: Connection, jobs: Sequence[NewJob], error: StoreUnavailable) -> StoreUnavailable:
     what = ", the job was NOT enqueued" if len(jobs) == 1 else f", these {len(jobs)} jobs were NOT enqueued"
-    return unreachable(where.settings, error, what)
+    return unreachable(where.settings.url, where.settings.source, error, what)
 
 
-def unreachable(settings: Settings, error: StoreError, consequence: str) -> StoreUnavailable:
+def unreachable(url: str, source: str, error: PackhorseError, consequence: str) -> StoreUnavailable:
     """Return the error of a store that does not answer: what, where and its source, why, and what to do."""
-    kind = kind_of(settings.url)
+    kind = kind_of(url)
     other = f"Or start without {kind}:  PACKHORSE_URL=sqlite:///packhorse.db"
     if kind == "SQLite":
         other = "Or another file:  PACKHORSE_URL=sqlite:///jobs.db"
     return StoreUnavailable(
-        f"cannot reach the job store{consequence}.\n  {described(settings)}  →  {plain(error)}\n"
-        f"  Try:  {remedy(settings.url)}     {other}    "
+        f"cannot reach the job store{consequence}.\n  {mask(url)}  ({source})  →  {plain(error)}\n"
+        f"  Try:  {remedy(url)}     {other}    "
     )
 
 

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .config import WorkerConfig
+from .._url import kind_of
+from .config import Place, WorkerConfig
+from .mailbox import Opened
 
 _SHOWN = 5
 
 
-def banner(config: WorkerConfig, name: str, url: str, source: str, instance: str, catalogue: Mapping[str, Any]) -> str:
-    """Return the lines. ``url`` is masked; tasks that have a time limit only by default are named."""
+def banner(config: WorkerConfig, name: str, place: Place, store: Opened, catalogue: Mapping[str, Any]) -> str:
+    """Return the lines. Tasks that have a time limit only by default are named, and what the store cannot promise."""
     tasks: Mapping[str, Any] = catalogue.get("tasks", {})
+    kind = kind_of(place.url)
     lines = [
-        f"packhorse worker {name}  store {url}  ({source})  instance {instance[:8]}",
+        f"packhorse worker {name}  {kind} store {store.url}  ({place.source})  instance {store.instance[:8]}",
+        *([f"  {kind}: {store.promise}"] if store.promise else []),
         f"  serves {_queues(config)} with {config.processes} × {_kind(config)}; {_tasks(config, catalogue)}",
     ]
     limited = sorted(task for task, about in tasks.items() if about.get("timeout_given") is False)

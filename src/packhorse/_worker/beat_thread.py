@@ -14,11 +14,12 @@ from time import monotonic
 from .. import _rescue
 from .._record import BeatReply, WorkerRecord
 from .._store import Store
-from ..errors import PackhorseError
+from ..errors import PackhorseError, StoreRefused
 from . import mailbox as m
 from .held import Held
 from .identity import Identity
 from .lock import forget, proves_dead
+from .outage import REFUSED_PAUSE, pause_after
 from .store_thread import StoreThread
 
 _log = logging.getLogger("packhorse.worker")
@@ -84,7 +85,7 @@ class BeatThread(threading.Thread):
         self._dropping = threading.Lock()  #: main may want to wake a store that is being closed
         self._next_beat = 0.0
         self._next_watch = 0.0
-        self._not_before = 0.0
+        self._failures = 0
 
     def stop(self) -> None:
         """End soon."""
@@ -106,13 +107,23 @@ class BeatThread(threading.Thread):
             self._check_pulse()
             try:
                 self._turn()
+                self._failures = 0
             except PackhorseError as error:
                 _log.debug("beat: %s", error)
                 self._observer.clear()
                 self._drop()
-                self._not_before = monotonic() + 0.5
-                self._over.wait(0.5)
+                self._next_beat = 0.0  # once it is back, at once: it tells what became of our jobs
+                self._pause(error)
         self._drop()
+
+    def _pause(self, error: PackhorseError) -> None:
+        """Wait before the store is tried again: as long as the store thread would, and no longer than it does."""
+        self._failures += 1
+        self._over.wait(pause_after(self._failures))
+        end = monotonic() + REFUSED_PAUSE
+        while isinstance(error, StoreRefused) and self._store_thread.outage.begun and monotonic() < end:
+            if self._over.wait(0.5):
+                return
 
     def _turn(self) -> None:
         if self._store is None:

@@ -7,6 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from .._enqueuing import unreachable
+from .._url import mask
+from ..errors import PackhorseError, StoreUnavailable
+
 if TYPE_CHECKING:
     from .._store import Store
 
@@ -19,6 +23,15 @@ class Place:
     namespace: str
     source: str  #: where the URL came from, for people
     open: Callable[[bool], Store]  #: True: it may be created, if it was named
+
+    @property
+    def described(self) -> str:
+        """Return the URL, secrets masked, and where it came from."""
+        return f"{mask(self.url)}  ({self.source})"
+
+    def unreachable(self, error: PackhorseError) -> StoreUnavailable:
+        """Return what a worker says that does not wait for its store."""
+        return unreachable(self.url, self.source, error, "; nothing was started")
 
 
 #: Turns the App's plain part into the place of its store. Raises ``ConfigError`` if there is none to be had.

@@ -99,13 +99,17 @@ class Ending:
         self.store_gone([job for job, _ in held])
         self.signed_off = False
 
-    def store_gone(self, left: list[str]) -> None:
+    def store_gone(self, left: list[str], signed_off: bool = True) -> None:
         """The store thread has ended: so do we."""
         if left:
-            shown = ", ".join(left[:20])
-            self._supervisor.say(f"packhorse worker: the store did not answer; left to the rescue: {shown}")
-        self.signed_off = not left
-        self._supervisor.leave(69 if left else 0)
+            shown = ", ".join(left[:20]) + (f" and {len(left) - 20} more" if len(left) > 20 else "")
+            self._supervisor.say(f"packhorse worker: the store did not answer; left to the rescue: {shown}  [E101]")
+        elif not signed_off:
+            self._supervisor.say(
+                "packhorse worker: the store did not answer to the sign-off; no job is left behind  [E101]"
+            )
+        self.signed_off = signed_off and not left
+        self._supervisor.leave(0 if self.signed_off else 69)
 
 
 def bury_all(supervisor: Supervisor, *, patient: bool) -> None:

@@ -89,6 +89,7 @@ class Opened(NamedTuple):
 
     instance: str
     url: str
+    promise: str = ""  #: what the store's own persistence means for an acknowledged job, where that needs to be said
 
 
 class Refused(NamedTuple):
@@ -109,6 +110,7 @@ class Gone(NamedTuple):
     """To main: the store thread has ended; jobs it could not settle are left to the rescue."""
 
     left: list[str]
+    signed_off: bool = True  #: False: the store was away, and has a row of ours still
 
 
 class Final(NamedTuple):

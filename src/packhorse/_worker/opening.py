@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from .._url import mask
+from .._url import kind_of
 
 if TYPE_CHECKING:
     from .supervisor import Supervisor
@@ -34,12 +34,14 @@ class Opening:
         supervisor = self._supervisor
         if self._began is None or supervisor.opened or supervisor.at is None:
             return
+        if supervisor.store is not None and supervisor.store.outage.begun:
+            self._said = True  # it has said so itself, and why
         waited = now - self._began
         if waited >= SAY_AFTER and not self._said:
             self._said = True
             supervisor.say(
-                f"packhorse worker: waiting for the store  {mask(supervisor.at.url)}  ({supervisor.at.source}): no answer for "
-                f"{SAY_AFTER:g} s; another program may hold it locked"
+                f"packhorse worker: waiting for the store  {supervisor.at.described}: no answer for {SAY_AFTER:g} s"
+                + ("; another program may hold it locked" if kind_of(supervisor.at.url) == "SQLite" else "")
             )
         if waited >= END_AFTER and supervisor.config.no_retry:
             supervisor.say(f"packhorse worker: no answer for {END_AFTER:g} s, and --no-retry was given  [E101]")

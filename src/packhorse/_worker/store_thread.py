@@ -9,17 +9,19 @@ import threading
 from collections.abc import Callable
 from time import monotonic, monotonic_ns
 
-from .. import _rescue
-from .._record import FINAL, Claim, Orphan, Verdict
+from .._record import Claim
 from .._store import Store
-from ..errors import PackhorseError, StoreMoved, StoreUnavailable
+from ..errors import PackhorseError, StoreFull, StoreMoved, StoreUnavailable
 from . import mailbox as m
+from .config import Place
 from .held import Held
 from .identity import Identity
 from .moved import Moved
 from .news import Unreported
 from .outage import Outage
-from .shapes import claimed_again, verdicts_of
+from .recheck import recheck
+from .rescuing import rescue
+from .shapes import verdicts_of
 from .signing_on import sign_on
 
 _log = logging.getLogger("packhorse.store")
@@ -49,8 +51,9 @@ class StoreThread(threading.Thread):
         held: Held,
         *,
         no_retry: bool = False,
+        place: Place | None = None,
     ) -> None:
-        """Nothing is opened before the thread runs."""
+        """Nothing is opened before the thread runs. ``place``: where the store is, for messages."""
         super().__init__(name="store", daemon=True)
         self.inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
         self.armed = threading.Event()  #: a claim found nothing: hints are welcome
@@ -79,7 +82,9 @@ class StoreThread(threading.Thread):
         self._next_due = 0.0
         self._next_prune = monotonic() + random.uniform(5, _PRUNE_EVERY)
         self._next_rescue = 0.0
-        self._outage = Outage()
+        self._place = place
+        self.outage = Outage(place.described if place else "")
+        self._rechecked = 0
         self._moved = Moved()
 
     # -- the loop -----------------------------------------------------------------------------------------------------
@@ -96,7 +101,7 @@ class StoreThread(threading.Thread):
         while True:
             self._receive()
             self.turns += 1
-            if monotonic() >= self._outage.not_before:
+            if monotonic() >= self.outage.not_before:
                 self._attempt()
             if self._finish_by is not None and self._finished():
                 return
@@ -106,12 +111,13 @@ class StoreThread(threading.Thread):
             try:
                 self._connect()
                 return True
-            except StoreUnavailable as error:
+            except (StoreUnavailable, StoreFull) as error:
                 if self._finish_by is not None or self._no_retry:
-                    self._main.put(m.Refused(error, 69) if self._finish_by is None else m.Gone([]))
+                    told = error if self._place is None else self._place.unreachable(error)
+                    self._main.put(m.Refused(told, 69) if self._finish_by is None else m.Gone([]))
                     return False
-                self._stumble(error)
-                self._receive(max(0.0, self._outage.not_before - monotonic()))
+                self._stumble(error, at_start=True)
+                self._receive(max(0.0, self.outage.not_before - monotonic()))
             except Exception as error:
                 self._main.put(m.Refused(error, 78 if isinstance(error, PackhorseError) else 70))
                 return False
@@ -120,12 +126,12 @@ class StoreThread(threading.Thread):
         self._store = self._opener()
         self._identity.take_lock(self._store.lock_dir())
         sign_on(self._store, self._identity)
-        self._main.put(m.Opened(self._store.instance, self._store.url))
+        self._main.put(m.Opened(self._store.instance, self._store.url, self._store.capabilities.promise))
 
     def _attempt(self) -> None:
         try:
             self._work()
-            if self._outage.over(monotonic()):
+            if self.outage.over(monotonic(), self._rechecked):
                 self._look = True
         except PackhorseError as error:
             self._stumble(error)
@@ -135,6 +141,8 @@ class StoreThread(threading.Thread):
     def _work(self) -> None:
         store = self._reopen()
         self.calling_since = monotonic()
+        if self.outage.begun:
+            self._rechecked = recheck(store, self._identity.id, self._claim_no, self._held, self._main)
         if self._news:
             self._news.report(store, self._identity.id)  # before the settles: a run's last news bear its token
         if self._slots_wait():
@@ -174,8 +182,8 @@ class StoreThread(threading.Thread):
 
     def _pause(self) -> float:
         now = monotonic()
-        if self._outage.not_before > now:
-            return self._outage.not_before - now
+        if self.outage.not_before > now:
+            return self.outage.not_before - now
         if self._finish_by is not None:
             return 0.0 if self._ended else 0.01
         due = min(self._next_poll, self._next_due, self._next_prune, self._next_rescue)
@@ -245,14 +253,22 @@ class StoreThread(threading.Thread):
         while self._ended:
             batch = self._ended[:SETTLE_MOST]
             now = monotonic_ns()
-            for odd in store.settle(self._identity.id, verdicts_of(batch, now)):
-                self._odd(odd.how, odd.job)
+            odd = store.settle(self._identity.id, verdicts_of(batch, now))
             del self._ended[: len(batch)]
-            self._held.settled(batch)
-            self._expect(batch)
+            settled = self._judge(batch, odd) if odd else batch
+            self._held.settled(settled)
+            self._expect(settled)
             self._look = True  # what ended may have enqueued, or be queued again
             if len(self._ended) < SETTLE_AT:
                 break
+
+    def _judge(self, batch: list[m.Done], odd: list[Settled]) -> list[m.Done]:
+        """Say what was not applied as asked; return the runs that are done with."""
+        for each in odd:
+            self._odd(each.how, each.job)
+        locked = {each.job for each in odd if each.how == "locked"}
+        self._locked.keep([run for run in batch if run[0][0] in locked])
+        return [run for run in batch if run[0][0] not in locked]
 
     def _expect(self, batch: list[m.Done]) -> None:
         """Look for retries and the like when they are due, and not a second later."""
@@ -312,7 +328,7 @@ class StoreThread(threading.Thread):
             self._look = True
         if now >= self._next_rescue:
             self._next_rescue = now + _RESCUE_EVERY
-            self._rescue(store)
+            self._look = rescue(store, self._identity.host, self._main) or self._look
         if now >= self._next_prune:
             more = store.prune(KEEP) >= 1000  # type: ignore[arg-type]
             self._next_prune = now + (0.1 if more else _PRUNE_EVERY)
@@ -322,24 +338,6 @@ class StoreThread(threading.Thread):
         self._next_due = now + min(_POLL, pause if pause is not None else _POLL)
         if count:
             self._look, self._next_due = True, now
-
-    def _rescue(self, store: Store) -> None:
-        orphans = store.orphans()
-        if not orphans:
-            return
-        verdicts = [_rescue.decide(orphan, self._identity.host) for orphan in orphans]
-        refused = {odd.job for odd in store.settle(None, verdicts)}
-        for orphan, verdict in zip(orphans, verdicts, strict=True):
-            if orphan.id not in refused:
-                _log.warning("job %s of the dead worker %s: %s", orphan.id, orphan.worker, verdict.reason)
-                if verdict.state in FINAL:
-                    self._tell_final(store, orphan, verdict)
-        self._look = True
-
-    def _tell_final(self, store: Store, orphan: Orphan, verdict: Verdict) -> None:
-        found = store.get([orphan.id])
-        if found:
-            self._main.put(m.Final(orphan, claimed_again(found[0]), verdict))
 
     def _serve_lines(self, lines: list[str]) -> None:
         self._taken += 1
@@ -367,10 +365,10 @@ class StoreThread(threading.Thread):
         self._identity.renew()
 
     # -- trouble ------------------------------------------------------------------------------------------------------
-    def _stumble(self, error: PackhorseError) -> None:
+    def _stumble(self, error: PackhorseError, *, at_start: bool = False) -> None:
         """Drop the connection (never patch one) and wait a little longer each time."""
         self._drop_store()
-        self._outage.failed(error, monotonic())
+        self.outage.failed(error, monotonic(), at_start=at_start)
 
     def _drop_store(self) -> None:
         store, self._store = self._store, None
@@ -387,12 +385,13 @@ class StoreThread(threading.Thread):
         left = self._held.jobs()
         if left and monotonic() < self._finish_by:
             return False
-        if not left:
+        signed_off = False
+        if not left and self._store is not None:
             try:
-                if self._store is not None:
-                    self._store.leave(self._identity.id)
+                self._store.leave(self._identity.id)
+                signed_off = True
             except PackhorseError as error:
                 _log.error("could not sign off: %s", error)
         self._drop_store()
-        self._main.put(m.Gone(left))
+        self._main.put(m.Gone(left, signed_off))
         return True

@@ -267,8 +267,9 @@ class Supervisor:
             return
         self.access = Access(place)
         self.store = StoreThread(
-            self.access.open, self.identity, self.config.queues, self.mailbox, self.held, no_retry=self.config.no_retry
-        )
+            self.access.open, self.identity, self.config.queues, self.mailbox, self.held,
+            no_retry=self.config.no_retry, place=place,
+        )  # fmt: skip
         self.store.start()
         self.opening.begin()
 
@@ -349,14 +350,14 @@ class Supervisor:
                 self.errands.look_for(reply.lines)
                 if not reply.alive:
                     self._declared_dead()
-            case m.Opened(instance, url):
-                self._store_opened(instance, url)
+            case m.Opened():
+                self._store_opened(item)
             case m.Refused(error, code):
                 self._refuse(error, code)
             case m.Final(_, job, verdict):
                 self.errands.after(job, verdict)
-            case m.Gone(left):
-                self.ending.store_gone(left)
+            case m.Gone(left, signed_off):
+                self.ending.store_gone(left, signed_off)
 
     def _received(self, jobs: list[Claimed]) -> None:
         if self.ending.begun:
@@ -364,7 +365,7 @@ class Supervisor:
         elif not self._reborn:  # else they were claimed by the one that was declared dead
             self.dispatch.received(jobs)
 
-    def _store_opened(self, instance: str, url: str) -> None:
+    def _store_opened(self, store: m.Opened) -> None:
         self._reborn = False
         self.dispatch.forget_asked()
         if self._place is not None:
@@ -381,8 +382,7 @@ class Supervisor:
         pulse = Pulse(lambda: self.turns, self.store)
         self._beat = BeatThread(self.access.open, self.identity, self.store, self.mailbox, self.held, pulse)
         self._beat.start()
-        name, catalogue = self.identity.name, self.identity.catalogue
-        self.say(banner(self.config, name, url, at.source, instance, catalogue))
+        self.say(banner(self.config, self.identity.name, at, store, self.identity.catalogue))
 
     def _declared_dead(self) -> None:
         if self._reborn or self.ending.begun:

@@ -94,7 +94,7 @@ def open_store(settings: Settings, *, create: bool | None = None) -> Store:
     try:
         return _runtime.open_store(settings, create=create)
     except StoreUnavailable as error:
-        raise _runtime.unreachable(settings, error, "; nothing was done") from error
+        raise _runtime.unreachable(settings.url, settings.source, error, "; nothing was done") from error
 
 
 def warn_of_secret(url: str, where: str) -> None:

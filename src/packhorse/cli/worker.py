@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from .._durations import seconds
 from ..errors import BadOption, ConfigError
-from ._session import Session, app_specs, open_store, with_session
+from ._session import Session, app_specs, with_session
 
 if TYPE_CHECKING:
     from .._store import Store
@@ -192,6 +192,7 @@ def _application(session: Session, typed: tuple[str, ...]) -> tuple[tuple[str, .
 
 def connector(session: Session) -> Connect:
     """Return how the worker finds its store from an App's plain part."""
+    from .. import _runtime
     from .._worker.config import Place
 
     def connect(plain: Mapping[str, object]) -> Place:
@@ -199,7 +200,7 @@ def connector(session: Session) -> Connect:
         settings = session.settings(str(store) if store else None, str(namespace) if namespace else None)
 
         def opened(create: bool) -> Store:
-            return open_store(settings, create=create and (settings.makeable or not settings.guessed))
+            return _runtime.open_store(settings, create=create and (settings.makeable or not settings.guessed))
 
         return Place(settings.url, settings.namespace, settings.source, opened)
 
