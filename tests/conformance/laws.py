@@ -3,9 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import NamedTuple
 
 from packhorse._record import FINAL, TRANSITIONS, AttemptRecord, JobRecord
 from packhorse._store import JobFilter, Store
+
+
+class Look(NamedTuple):
+    """All jobs of a store, and their histories."""
+
+    jobs: list[JobRecord]
+    attempts: dict[str, list[AttemptRecord]]
+
+
+def look_at(store: Store) -> Look:
+    """Read them."""
+    jobs = store.find(JobFilter(), 10_000).jobs
+    return Look(jobs, {job.id: store.attempts(job.id) for job in jobs})
 
 
 class Ledger:
@@ -18,10 +32,17 @@ class Ledger:
         self._attempts: dict[str, list[AttemptRecord]] = {}
         self._fences: dict[str, int] = {}
 
-    def check(self, verb: str, acknowledged: set[str]) -> None:
+    def follow(self, store: Store) -> None:
+        """Go on with a store to which all jobs have moved: there they have other numbers, and are the same otherwise."""
+        moved = {job.id: job for job in look_at(store).jobs}
+        assert {id: job._replace(seq=0) for id, job in moved.items()} == {
+            id: job._replace(seq=0) for id, job in self._jobs.items()
+        }
+        self._store, self._jobs = store, moved
+
+    def check(self, verb: str, acknowledged: set[str], look: Look) -> None:
         """Hold the store to the laws after one call of ``verb``; ``acknowledged`` are all ids ever enqueued."""
-        jobs = {job.id: job for job in self._store.find(JobFilter(), 10_000).jobs}
-        attempts = {job: self._store.attempts(job) for job in jobs}
+        jobs, attempts = {job.id: job for job in look.jobs}, look.attempts
         self._nothing_vanished(verb, jobs, acknowledged)
         for job in jobs.values():
             self._moved_lawfully(verb, job)

@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from packhorse._record import BeatReply, Claimed, JobRecord, Orphan, Report, Settled, Verdict
+from packhorse._record import BeatReply, Claimed, JobRecord, Orphan, Parcel, Report, Settled, Verdict
 from packhorse._store import Changed, JobFilter, Store
 from packhorse.errors import PackhorseError
 
-from .laws import Ledger
+from .laws import Ledger, Look, look_at
 
 Decide = Callable[[Any], Verdict]
 
@@ -39,23 +39,31 @@ class Side:
         plain = job._replace(seq=0, token=self.names.get(job.token or ""))._asdict()
         return {**plain, "meta": json.loads(job.meta or "null")}
 
-    def seen(self, ids: Sequence[str]) -> dict[str, Any]:
+    def seen(self, ids: Sequence[str], look: Look) -> dict[str, Any]:
         """Return all that can be seen of the store."""
-        found = self.store.find(JobFilter(), 10_000).jobs
         return {
-            "jobs": [self.job(job) for job in found],
-            "same by get": self.store.get([job.id for job in found]) == found,
+            "jobs": [self.job(job) for job in look.jobs],
+            "same by get": self.store.get([job.id for job in look.jobs]) == look.jobs,
             "stored": [job.id for job in self.store.get(ids)],
-            "attempts": {job.id: self.attempts(job.id) for job in found},
-            "logs": {job.id: [(self.names[t], *rest) for t, *rest in self.store.log(job.id)] for job in found},
+            "attempts": {
+                job: [{**row._asdict(), "token": self.names[row.token]} for row in rows]
+                for job, rows in look.attempts.items()
+            },
+            "logs": {job.id: [(self.names[t], *rest) for t, *rest in self.store.log(job.id)] for job in look.jobs},
             "queues": [self.queue(queue) for queue in self.store.queues()],
             "workers": sorted((row._asdict() for row in self.store.workers(dead=True)), key=lambda row: row["id"]),
-            "ahead": {job.id: self.store.ahead(job.id) for job in found if job.state == "queued"},
+            "ahead": {job.id: self.store.ahead(job.id) for job in look.jobs if job.state == "queued"},
+            "frozen": self.store.frozen(),
         }
 
-    def attempts(self, job: str) -> list[dict[str, Any]]:
-        """Return the history of a job."""
-        return [{**row._asdict(), "token": self.names[row.token]} for row in self.store.attempts(job)]
+    def parcel(self, parcel: Parcel) -> dict[str, Any]:
+        """Return a job with all that belongs to it in a form that can be compared."""
+        return {
+            **parcel._asdict(),
+            "job": self.job(parcel.job),
+            "attempts": [{**row._asdict(), "token": self.names[row.token]} for row in parcel.attempts],
+            "logs": [(self.names[token], *rest) for token, *rest in parcel.logs],
+        }
 
     def queue(self, queue: Any) -> dict[str, Any]:
         """Return a queue without zeros."""
@@ -105,14 +113,18 @@ class Pair:
 
     def check(self, verb: str) -> None:
         """Compare all that can be seen, and hold the store to the laws."""
-        seen, expected = self.real.seen(self.ids), self.model.seen(self.ids)
+        look = look_at(self.real.store)
+        seen, expected = self.real.seen(self.ids, look), self.model.seen(self.ids, look_at(self.model.store))
         for part in expected:
             assert seen[part] == expected[part], f"after {verb}, {part}: {seen[part]}, the model {expected[part]}"
-        self._ledger.check(verb, set(self.ids))
+        self._ledger.check(verb, set(self.ids), look)
 
     # -- verbs with tokens ----------------------------------------------------------------------------------------
     def claim(self, *arguments: Any, ordered: bool = True, **more: Any) -> list[Run]:
         """Claim on both and give the tokens a name."""
+        if self.model.store.frozen() is not None:
+            self.same("claim", *arguments, **more)
+            return []
         real = self.real.store.claim(*arguments, **more)
         model = self.model.store.claim(*arguments, **more)
         if not ordered:
@@ -163,10 +175,33 @@ class Pair:
         dry = self.same(verb, which, dry=True, show=_sorted, **more)
         assert self.same(verb, which, show=_sorted, **more) == dry
 
+    def move(self, real: Store, model: Store, limit: int) -> None:
+        """Go on in two other stores, with the jobs of these. Workers stay behind, so what they run becomes orphans."""
+        self.same("freeze", "elsewhere")
+        for store in (real, model):
+            store.freeze("filling")
+        mine, others = (_exported(side, limit) for side in (self.real, self.model))
+        assert [self.real.parcel(parcel) for parcel in mine] == [self.model.parcel(parcel) for parcel in others]
+        for side, store, parcels in ((self.real, real, mine), (self.model, model, others)):
+            assert sum(store.import_jobs(parcels[n : n + limit]) for n in range(0, len(parcels), limit)) == len(parcels)
+            assert store.import_jobs(parcels[:1]) == 0  # interrupted, and begun again
+            store.thaw()
+            side.store.close()
+            side.store = store
+        self._ledger.follow(real)
+        self.check("move")
+
     def pages(self, which: JobFilter, size: int) -> None:
         """Walk through all pages on both."""
         walked = [list(_walk(side, which, size)) for side in (self.real, self.model)]
         assert walked[0] == walked[1]
+
+
+def _exported(side: Side, limit: int) -> list[Parcel]:
+    found: list[Parcel] = []
+    while batch := side.store.export(found[-1].job.seq if found else 0, limit):
+        found += batch
+    return found
 
 
 def _walk(side: Side, which: JobFilter, size: int) -> Any:
