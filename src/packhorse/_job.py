@@ -18,7 +18,7 @@ from ._record import AttemptRecord, Enqueued, JobRecord, NewJob
 from ._runtime import Connection
 from ._store import JobFilter
 from ._waiting import Deadline
-from .errors import BadState, JobCancelled, JobFailed, JobNotFound, PackhorseError, ResultGone
+from .errors import BadState, JobCancelled, JobFailed, JobNotFound, PackhorseError, ResultGone, StoreUnavailable
 
 if TYPE_CHECKING:
     from ._within import Uncommitted
@@ -214,14 +214,19 @@ class Job(Generic[R_co]):
         """Wait for the end of the job and return what its function returned.
 
         ``timeout`` is seconds, ``"5m"`` or ``timedelta``; None waits for ever. Raises ``JobFailed`` (its ``.error`` is data),
-        ``JobCancelled``, ``JobTimeout`` (the job goes on), ``ResultGone`` when the value is not stored (any more).
+        ``JobCancelled``, ``JobTimeout`` (the job goes on), ``ResultGone`` when the value is not stored (any more). A store that
+        is away meanwhile is waited for too; ``StoreUnavailable`` comes only when the time is over and it still is.
         """
         deadline = Deadline(self, timeout, "result(timeout=)")
-        if not self._connection.has_waiter():
-            self._poll(deadline, _SOON)
-        if not deadline.ended():
-            self._wait_on(deadline)
-        return self._value()
+        while True:
+            try:
+                if not self._connection.has_waiter():
+                    self._poll(deadline, _SOON)
+                if not deadline.ended():
+                    self._wait_on(deadline)
+                return self._value()
+            except StoreUnavailable as error:
+                time.sleep(deadline.missed(error))
 
     def why(self) -> str:
         """Return in words what the job waits for, or why it ended as it did."""
@@ -284,10 +289,14 @@ class Job(Generic[R_co]):
         import asyncio
 
         deadline = Deadline(self, timeout, "aresult(timeout=)")
-        for pause in deadline.looks():
-            await asyncio.sleep(pause)
-            await self.arefresh()
-        return self._value()
+        while True:
+            try:
+                for pause in deadline.looks():
+                    await asyncio.sleep(pause)
+                    await self.arefresh()
+                return self._value()
+            except StoreUnavailable as error:
+                await asyncio.sleep(deadline.missed(error))
 
     async def awhy(self) -> str:
         """Do what ``why`` does."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import time
 from contextlib import ExitStack
 from typing import Any
 
@@ -23,6 +24,8 @@ from ._values import Parameters, from_json, of_function, of_text, words_to_call
 
 #: Looked at again at least so often while waiting, seconds; hints only make it sooner.
 _LOOK = 0.25
+#: Between two looks while the store is away (seconds).
+_PAUSE = 0.5
 
 
 @click.command("run")
@@ -165,9 +168,19 @@ def _stored(record: JobRecord, store: Store, as_json: bool) -> None:
 
 # -- waiting for it ---------------------------------------------------------------------------------------------------
 def _await(store: Store, record: JobRecord) -> JobRecord:
+    """Wait for the end. A store that does not answer for a while does not end the wait: the job is stored."""
+    away = False
     try:
         while record.state not in FINAL:
-            record = _look(store, record)
+            try:
+                record, away = _look(store, record), False
+            except StoreUnavailable as error:
+                if not away:
+                    _show.echo(
+                        f"the store does not answer ({error}); still waiting for job {short(record.id)}", err=True
+                    )
+                away = True
+                time.sleep(_PAUSE)
     except KeyboardInterrupt:
         _show.echo(f"\nthe job goes on:  packhorse why {short(record.id)}", err=True)
         raise
@@ -175,13 +188,8 @@ def _await(store: Store, record: JobRecord) -> JobRecord:
 
 
 def _look(store: Store, record: JobRecord) -> JobRecord:
-    """Look once more. A store that does not answer for a moment does not end the wait: the job is stored."""
-    try:
-        store.wait(_LOOK)
-        return _get(store, record.id)
-    except StoreUnavailable as error:
-        _show.echo(f"the store does not answer ({error}); still waiting for job {short(record.id)}", err=True)
-        return record
+    store.wait(_LOOK)
+    return _get(store, record.id)
 
 
 def _waited(store: Store, record: JobRecord, as_json: bool) -> int:
