@@ -4,6 +4,7 @@ stored from what may have been."""
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -93,14 +94,14 @@ def unreachable(url: str, source: str, error: PackhorseError, consequence: str) 
     if kind == "SQLite":
         other = "Or another file:  PACKHORSE_URL=sqlite:///jobs.db"
     return StoreUnavailable(
-        f"cannot reach the job store{consequence}.\n  {mask(url)}  ({source})  →  {plain(error)}\n"
+        f"cannot reach the job store{consequence}.\n  {mask(url)}  ({source})  →  {reason(error)}\n"
         f"  Try:  {remedy(url)}     {other}    "
     )
 
 
 def _unknown(where: Connection, jobs: Sequence[NewJob], error: StoreError) -> EnqueueUnknown:
     return EnqueueUnknown(
-        f"the job store did not confirm: job {jobs[0].id} may or may not be stored.\n  {where.describe()}  →  {plain(error)}\n"
+        f"the job store did not confirm: job {jobs[0].id} may or may not be stored.\n  {where.describe()}  →  {reason(error)}\n"
         f'  Enqueue it again with  using(id="{jobs[0].id}"): the same id is never stored twice.',
         jobs[0].id,
     )
@@ -109,6 +110,15 @@ def _unknown(where: Connection, jobs: Sequence[NewJob], error: StoreError) -> En
 def described(settings: Settings) -> str:
     """Return URL (secrets masked) and where it came from."""
     return f"{mask(settings.url)}  ({settings.source})"
+
+
+#: What an error of a store says that the message around it says anyway.
+_FRAME = re.compile(r"^(?:cannot reach the job store )?\S+://\S*?: |[.;,]? ?[Nn]othing was stored\.?$")
+
+
+def reason(error: PackhorseError) -> str:
+    """Return why a store did not answer: its message without the URL before it and the consequence after it."""
+    return _FRAME.sub("", plain(error))
 
 
 def plain(error: PackhorseError) -> str:

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from .errors import ConfigError
 
-#: Options whose value is nobody's business.
-_SECRETS = frozenset({"password", "passwd", "secret", "token", "sslpassword"})
+#: Options whose names end so have values that are nobody's business.
+_SECRETS = ("password", "passwd", "passphrase", "secret", "token")
 _HIDDEN = "***"
 _YES = frozenset({"1", "true", "yes", "on"})
 _NO = frozenset({"", "0", "false", "no", "off"})
@@ -74,7 +74,7 @@ class StoreUrl(NamedTuple):
 
     def wrong(self, name: str, rule: str) -> ConfigError:
         """Return the error that says what an option has to be."""
-        value = _HIDDEN if name.lower() in _SECRETS else repr(self.options.get(name))
+        value = _HIDDEN if name.lower().endswith(_SECRETS) else repr(self.options.get(name))
         return ConfigError(f"{self.shown}: the option {name}={value} {rule}; nothing was opened.")
 
     def scrub(self, text: str) -> str:
@@ -85,7 +85,7 @@ class StoreUrl(NamedTuple):
         return text
 
     def _secret_options(self) -> list[str]:
-        return [value for name, value in self.options.items() if name.lower() in _SECRETS]
+        return [value for name, value in self.options.items() if name.lower().endswith(_SECRETS)]
 
 
 def _forms(secret: str) -> set[str]:
@@ -172,7 +172,7 @@ def _hide_option(option: str) -> str:
         return option
     from urllib.parse import unquote_plus
 
-    return f"{name}={_HIDDEN}" if unquote_plus(name).strip().lower() in _SECRETS else option
+    return f"{name}={_HIDDEN}" if unquote_plus(name).strip().lower().endswith(_SECRETS) else option
 
 
 # -- what a URL means to people ---------------------------------------------------------------------------------------------
@@ -209,6 +209,10 @@ def password_source(url: str, environ: Mapping[str, str]) -> str | None:
     return "from PACKHORSE_PASSWORD" if environ.get("PACKHORSE_PASSWORD") else None
 
 
+#: Where these servers listen by themselves.
+_PORTS = (5432, 6379)
+
+
 def remedy(url: str) -> str:
     """Return the command that shows whether the store of a URL can be reached."""
     kind = kind_of(url)
@@ -219,6 +223,7 @@ def remedy(url: str) -> str:
     except ConfigError:
         return "packhorse config"
     host, port = parts.hosts[0] if parts.hosts else ("", None)
+    port = None if port in _PORTS else port
     if kind == "PostgreSQL":
         return " ".join(["pg_isready", *_option("-h", host), *_option("-p", port), *_option("-d", parts.path)])
     if parts.scheme == "unix":

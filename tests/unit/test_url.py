@@ -191,7 +191,8 @@ def test_what_holds_a_url_shows_it_masked() -> None:
 @pytest.mark.parametrize(
     "url, line",
     [
-        ("redis://:pw@10.0.0.5:6379/0", "redis-cli -h 10.0.0.5 -p 6379 ping"),
+        ("redis://:pw@10.0.0.5:6379/0", "redis-cli -h 10.0.0.5 ping"),
+        ("redis://h:6380", "redis-cli -h h -p 6380 ping"),
         ("redis://", "redis-cli -h localhost ping"),
         ("rediss://u:pw@h", "redis-cli --tls -h h ping"),
         ("unix:///run/redis.sock", "redis-cli -s /run/redis.sock ping"),

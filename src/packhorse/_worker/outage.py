@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import random
 
-from .._enqueuing import plain
+from .._enqueuing import reason
 from ..errors import BadSchema, PackhorseError, StoreRefused
 
 _log = logging.getLogger("packhorse.store")
@@ -61,17 +61,17 @@ class Outage:
             _log.error(
                 "unhealthy for %.0f s: the job store refuses this worker; its running jobs go on.\n  %s  →  %s\n"
                 "  trying again every %.0f s  [%s]",
-                *(away, self._where, plain(error), REFUSED_PAUSE, error.code),
+                *(away, self._where, reason(error), REFUSED_PAUSE, error.code),
             )
         elif first:
             goes_on = "nothing is served yet" if at_start else "the running jobs go on"
             until = "exits 69 with --no-retry" if at_start else ""
             _log.error(
                 "cannot reach the job store, %s.  [%s]\n  %s  →  %s\n  retrying … (quiet until it changes%s)",
-                *(goes_on, error.code, self._where, plain(error), f"; {until}" if until else ""),
+                *(goes_on, error.code, self._where, reason(error), f"; {until}" if until else ""),
             )
         else:
-            _log.error("the store has been away for %.0f s: %s", away, error)
+            _log.error("the store has been away for %.0f s: %s  [%s]", away, reason(error), error.code)
 
     def over(self, now: float, rechecked: int = 0) -> bool:
         """Note a success; tell whether it ended an outage. ``rechecked``: jobs in hand that the store was asked about."""
