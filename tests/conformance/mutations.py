@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
+from packhorse._record import FINAL
 from packhorse._store import JobFilter
-from packhorse._stores.memory import _claim, _enqueue, _moving, _operate, _settle
+from packhorse._stores.memory import MemoryStore, _claim, _enqueue, _moving, _operate, _settle
 
 Seed = tuple[str, list[Any], str, Callable[..., Any]]
 
@@ -131,6 +132,37 @@ BUGS: dict[str, Seed] = {
         [_moving],
         "_place",
         lambda tables, parcel, right=_moving._place: None if parcel.job.id in tables.jobs else right(tables, parcel),
+    ),
+    "who ended elsewhere is told to be stale": ("settle", [_settle], "ended_elsewhere", lambda job, verdict: False),
+    "who ended elsewhere need not be the one": (
+        "settle",
+        [_settle],
+        "ended_elsewhere",
+        lambda job, verdict: verdict.elsewhere and job.state in FINAL,
+    ),
+    "a closed store takes jobs and hands them out": (
+        "moving",
+        [MemoryStore],
+        "_refuse_closed",
+        lambda store, tables: None,
+    ),
+    "a moved claim loses its number": (
+        "moving",
+        [_moving],
+        "_parcel",
+        lambda tables, job, right=_moving._parcel: right(tables, job)._replace(claim_no=None),
+    ),
+    "a moved job loses its history": (
+        "moving",
+        [_moving],
+        "_parcel",
+        lambda tables, job, right=_moving._parcel: right(tables, job)._replace(attempts=()),
+    ),
+    "a moved job takes its old number along": (
+        "moving",
+        [_moving],
+        "_place",
+        lambda tables, parcel, right=_moving._place: right(tables, parcel) or tables.put(parcel.job),
     ),
     "everything counts as applied": (
         "settle",
