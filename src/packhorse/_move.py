@@ -16,7 +16,7 @@ from . import _closed, _rescue, _tally
 from ._closed import Closed
 from ._record import JobRecord, State, WorkerRecord
 from ._store import BATCH, JobFilter, Store
-from ._worker.lock import host_name
+from ._worker.lock import boot_id, forget, host_name, proves_dead
 from .errors import MoveRefused
 
 #: Of a namespace whose emptiness has not been seen since it was closed.
@@ -252,7 +252,8 @@ class Move:
 
 
 class _Undertaker:
-    """Declares workers dead whose beats have stopped, as any worker would, and takes their jobs back."""
+    """Declares workers dead as any worker would (their lock is free, this host has started anew since, their beats have
+    stopped), and takes their jobs back."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -260,11 +261,17 @@ class _Undertaker:
 
     def work(self) -> int:
         """Look once; return how many jobs were taken back."""
-        for worker in self._observer.beat(self._store.workers(), monotonic()):
-            self._store.condemn(worker.id, worker.beats)
+        for worker in self._dead(self._store.workers()):
+            if self._store.condemn(worker.id, worker.beats) and worker.host == host_name():
+                forget(worker.lock_path)
         orphans = self._store.orphans()
         verdicts = [_rescue.decide(orphan, host_name()) for orphan in orphans]
         return len(orphans) - len(self._store.settle(None, verdicts))
+
+    def _dead(self, workers: Sequence[WorkerRecord]) -> list[WorkerRecord]:
+        host, boot = host_name(), boot_id()
+        at_once = [each for each in workers if proves_dead(each, host) or (each.host == host and each.boot_id != boot)]
+        return at_once + [each for each in self._observer.beat(workers, monotonic()) if each not in at_once]
 
 
 def reopen(store: Store, *, force: bool = False) -> Closed | None:

@@ -48,7 +48,7 @@ class Deadly:
 def run(nth: int, how: str, words: list[str]) -> int:
     Deadly.nth, Deadly.how = nth, how
     opened = _runtime.open_store
-    _runtime.open_store = lambda settings, **more: Deadly(opened(settings, **more))  # type: ignore[assignment, return-value]
+    _runtime.open_store = lambda settings, **more: Deadly(opened(settings, **more))
     code = main(words)
     if how == "count":
         print(*Deadly.calls)
