@@ -6,8 +6,13 @@ import os
 import signal
 import time
 
+import pytest
+
 from tests.worker import tasks
 from tests.worker.site import Site, alive, eventually
+
+#: A store has no part in what becomes of a child.
+pytestmark = pytest.mark.parametrize("site", ["sqlite"], indirect=True)
 
 
 def test_an_idle_child_is_replaced_and_nobody_notices(site: Site) -> None:

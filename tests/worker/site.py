@@ -96,11 +96,11 @@ class Worker:
 
 
 class Site:
-    """One store, and workers on it."""
+    """One store, and workers on it: a file in the directory, unless it is given."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, url: str | None = None) -> None:
         self.directory = directory
-        self.url = f"sqlite:///{directory}/jobs.db"
+        self.url = url or f"sqlite:///{directory}/jobs.db"
         self.queue = Queue("work", store=self.url)
         self.workers: list[Worker] = []
         self._store: Store | None = None
@@ -110,6 +110,7 @@ class Site:
         """A connection of the test's own."""
         if self._store is None:
             self._store = open_store(self.url)
+            self._store.migrate()
         return self._store
 
     def worker(self, *arguments: str, app: str | None = APP, **environ: str) -> Worker:
