@@ -18,7 +18,7 @@ from packhorse._stores import open_store
 from tests.proof.checking import Judgement, Tail, judge
 from tests.proof.ledger import Ledger, Start, Writer, now, read
 from tests.proof.outages import Outage
-from tests.proof.worker_logs import AWAY, BACK, tell
+from tests.proof.worker_logs import AWAY, BACK, REFUSED, tell
 from tests.proof.workers import Life
 
 ERROR = json.dumps({"type": "ProcessDied", "message": "killed"})
@@ -207,7 +207,7 @@ def life(path: Path, *lines: tuple[float, str], began: float = 1000.0, ended: fl
     return Life(log, began, ended)
 
 
-GONE = (1100.1, f"no answer\n  retrying … {AWAY}")
+GONE = (1100.1, f"no answer\n  retrying … {AWAY})")
 THERE = (1101.4, f"{BACK} 1.3 s")
 
 
@@ -225,6 +225,7 @@ def test_a_worker_that_says_once_that_the_server_went_and_once_that_it_came_is_r
         ([GONE, GONE, THERE], {}, "says twice"),
         ([THERE, GONE, THERE], {}, "had not said that it was away"),
         ([GONE, THERE, (1150.0, GONE[1]), (1151.0, THERE[1])], {}, "and it was not"),
+        ([(1100.2, f"{REFUSED}0 s: no such password"), GONE, THERE], {}, "that it was refused"),
     ],
 )
 def test_a_worker_that_says_too_little_or_too_much_is_found(

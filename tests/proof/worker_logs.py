@@ -12,7 +12,7 @@ from typing import Any
 from .outages import Outage
 from .workers import Life
 
-AWAY, BACK = "(quiet until it changes)", "the store is back after"
+AWAY, BACK, REFUSED = "(quiet until it changes", "the store is back after", "unhealthy for "
 #: A worker has served for so long before it must notice that the server is gone, and notices it within so long (seconds);
 #: it may stand still for a part of that.
 _SETTLED, _NOTICED = 5.0, 8.0
@@ -49,7 +49,9 @@ def _spells(life: Life, told: Told) -> Iterator[tuple[float, float | None]]:
     """Yield (away, back) of one worker; back is None if it did not live to see it."""
     began: float | None = None
     for at, message in _lines(life.log):
-        if message.endswith(AWAY):
+        if message.startswith(REFUSED):
+            told.wrong.append(f"{life.log.name} says at {_clock(at)} that it was refused: {message}")
+        elif AWAY in message:
             if began is not None:
                 told.wrong.append(f"{life.log.name} says twice that the store is away, at {_clock(at)} again")
             began = at
