@@ -7,9 +7,12 @@ from typing import Any
 
 import click
 
+from .._url import kind_of, mask
 from . import _show
 from ._group import LazyGroup
 from ._session import Session, json_option, with_session
+
+_FOLDERS = {"SQLite": "sqlite", "PostgreSQL": "postgres"}
 
 
 @click.group("db", cls=LazyGroup)
@@ -17,18 +20,14 @@ def db() -> None:
     """The store's own tables: make them, look at them, print them."""
 
 
-def _steps(scheme: str) -> list[tuple[str, str]]:
+def _steps(url: str) -> list[tuple[str, str]]:
     """Return (name, SQL) of every migration of a store; none for a store without tables."""
     # Read as data: the store itself is opened by _runtime alone.
-    folder = files("packhorse").joinpath("_stores", scheme, "migrations")
+    folder = files("packhorse").joinpath("_stores", _FOLDERS.get(kind_of(url), "-"), "migrations")
     if not folder.is_dir():
         return []
     found = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".sql")), key=lambda entry: entry.name)
     return [(entry.name.removesuffix(".sql"), entry.read_text("utf-8")) for entry in found]
-
-
-def _scheme(url: str) -> str:
-    return url.partition(":")[0].partition("+")[0]
 
 
 @db.command()
@@ -41,27 +40,29 @@ def migrate(session: Session) -> None:
         url = store.url
     for name in taken:
         _show.echo(f"✓ {name}")
-    _show.echo(f"{url} is at schema {len(_steps(_scheme(settings.url)))}, current")
+    steps = len(_steps(settings.url))
+    _show.echo(f"{url} is {f'at schema {steps}, ' if steps else ''}current")
 
 
 @db.command()
 @json_option
 @with_session
 def status(session: Session, as_json: bool) -> None:
-    """Show the store, its schema and whether that is current."""
-    from .._url import mask
-
+    """Show the store, its schema, whether that is current, and what the store promises."""
     settings = session.settings()
-    version = len(_steps(_scheme(settings.url)))
-    # A store of another schema refuses to be opened, and says both versions (E102).
+    steps = len(_steps(settings.url))
+    # A store of another schema refuses to be opened, or to answer, and says both versions (E102).
     with session.open() as store:
+        store.frozen()
         about: dict[str, Any] = {
             "store": mask(settings.url),
             "source": settings.source,
+            "kind": kind_of(settings.url),
             "namespace": store.namespace,
             "instance": store.instance,
             "durable": store.capabilities.durable,
-            "schema": version,
+            **({"promise": store.capabilities.promise} if store.capabilities.promise else {}),
+            **({"schema": steps} if steps else {}),
             "current": True,
         }
     if as_json:
@@ -75,10 +76,10 @@ def status(session: Session, as_json: bool) -> None:
 @with_session
 def sql(session: Session) -> None:
     """Print the statements that make the store's tables, in order."""
-    scheme = _scheme(session.settings().url)
-    steps = _steps(scheme)
+    url = session.settings().url
+    steps = _steps(url)
     if not steps:
-        _show.echo(f"-- a {scheme} store has no tables", err=True)
+        _show.echo(f"-- a {kind_of(url)} store has no tables", err=True)
     for name, text in steps:
         _show.echo(f"-- {name}")
         _show.echo(text.rstrip("\n"))
