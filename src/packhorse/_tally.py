@@ -16,7 +16,7 @@ from ._store import Store
 
 BLOCK = 10_000
 #: A batch is at most so many jobs, and about so many characters.
-_MOST, _ROOM = 500, 8_000_000
+_MOST, _ROOM = 1000, 8_000_000
 _FIRST = 16
 
 

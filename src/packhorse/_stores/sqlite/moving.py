@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from ..._record import FINAL, AttemptRecord, JobRecord, Parcel
@@ -45,6 +46,8 @@ _DETAILS: dict[str, Any] = {
     "reason": None,
     "progress": None,
 }
+_details_of = attrgetter(*_DETAILS)
+_NO_DETAILS = tuple(_DETAILS.values())
 
 
 class _Stored(NamedTuple):
@@ -192,11 +195,11 @@ def _row(job: JobRecord, kind: int, line: int) -> tuple[Any, ...]:
 
 def _odd(job: JobRecord) -> int:
     """Return what a claim and a settle have to know of the details; see the schema."""
-    said = {name for name, nothing in _DETAILS.items() if getattr(job, name) != nothing}
+    if _details_of(job) == _NO_DETAILS:
+        return 0 if job.token is None or job.state == "succeeded" else ODD_LIVE
     if job.crash_fails or (job.suspect and job.state not in FINAL):
         return ODD_SOLO
-    if not said:
-        return 0 if job.token is None or job.state == "succeeded" else ODD_LIVE
+    said = {name for name, nothing in _DETAILS.items() if getattr(job, name) != nothing}
     return ODD_STILL if said <= _STILL and job.token is None else ODD_LIVE
 
 
