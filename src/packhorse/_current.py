@@ -23,17 +23,32 @@ class Sink(Protocol):
     def meta(self, run: Running, values: dict[str, Any]) -> None:
         """Tell values to merge into the job's meta."""
 
+    def complete(self, run: Running, transaction: object, result: str | None, keep: float | None) -> None:
+        """Make the job succeeded in a transaction of the user's own."""
+
+    async def acomplete(self, run: Running, transaction: object, result: str | None, keep: float | None) -> None:
+        """Do the same in one that is awaited."""
+
+
+class Encoder(Protocol):
+    """Turns a result into what is stored."""
+
+    def encoded(self, value: object) -> tuple[str | None, float | None]:
+        """Return JSON text, and for how many seconds it is kept (None: as long as the job)."""
+
 
 class Running:
     """One run in this process; cheap to make, since most jobs never ask for it."""
 
-    __slots__ = ("bars", "job", "log", "meta", "retries", "sink", "stop", "view")
+    __slots__ = ("bars", "elsewhere", "encoder", "job", "log", "meta", "retries", "sink", "stop", "view")
 
-    def __init__(self, job: Claimed, retries: int, sink: Sink | None) -> None:
+    def __init__(self, job: Claimed, retries: int, sink: Sink | None, encoder: Encoder | None = None) -> None:
         """Note the job; everything else is made when it is asked for."""
         self.job = job
         self.retries = retries
         self.sink = sink
+        self.encoder = encoder
+        self.elsewhere = False  #: it has ended itself, in a transaction of the user's own
         self.stop = ""  #: why it should stop: "timeout", "cancelled", "shutdown"
         self.bars: dict[str, Any] | None = None
         self.meta: dict[str, Any] | None = None
@@ -45,11 +60,11 @@ _context: ContextVar[Running | None] = ContextVar("packhorse_running", default=N
 #: In a child with one slot there is one running job in the whole process, so that threads the job starts see it too.
 #: It becomes a ``Running`` when somebody looks: most jobs never do.
 _only: Running | None = None
-_only_parts: tuple[Claimed, int, Sink | None] | None = None
+_only_parts: tuple[Claimed, int, Sink | None, Encoder] | None = None
 
 
-def enter_only(parts: tuple[Claimed, int, Sink | None] | None) -> None:
-    """Set the job of a one-slot process (job, retries, sink), or None."""
+def enter_only(parts: tuple[Claimed, int, Sink | None, Encoder] | None) -> None:
+    """Set the job of a one-slot process (job, retries, sink, encoder), or None."""
     global _only, _only_parts
     _only = None
     _only_parts = parts
@@ -73,6 +88,17 @@ def running() -> Running | None:
     if run is None and _only_parts is not None:
         run = _only = Running(*_only_parts)
     return run
+
+
+def looked_at() -> Running | None:
+    """Return the same if anybody has looked at it."""
+    return _context.get() or _only
+
+
+def ended_elsewhere() -> bool:
+    """Tell whether the run has ended itself, in a transaction of the user's own."""
+    run = _context.get() or _only
+    return run is not None and run.elsewhere
 
 
 def running_id() -> str | None:
@@ -180,6 +206,30 @@ class CurrentJob:
         self._run.bars[name] = {"done": float(done), "total": float(total), "note": str(note)[:500]}
         if self._run.sink is not None:
             self._run.sink.progress(self._run, self._run.bars)
+
+    def complete_in(self, transaction: object, result: Any = None) -> None:
+        """Make this job ``succeeded`` with ``result`` at the very moment that the caller's transaction commits.
+
+        ``transaction`` is what ``Queue.within`` takes, of the job store's own database. Call it last, commit, and return: what is
+        returned does not count any more. If the transaction is not committed, the run counts as failed, "the transaction was not
+        committed", and is retried as the task says. Outside a job it does nothing.
+
+        Raises ``WrongHandle``, ``WrongDatabase``, ``NotSerialisable`` for the result, and ``BadState`` if the job was cancelled
+        or given to another run meanwhile: then roll back.
+        """
+        run = self._run
+        if run is not None and run.sink is not None and run.encoder is not None:
+            text, keep = run.encoder.encoded(result)
+            run.sink.complete(run, transaction, text, keep)
+            run.elsewhere = True
+
+    async def acomplete_in(self, transaction: object, result: Any = None) -> None:
+        """Do what ``complete_in`` does, with a handle that is awaited."""
+        run = self._run
+        if run is not None and run.sink is not None and run.encoder is not None:
+            text, keep = run.encoder.encoded(result)
+            await run.sink.acomplete(run, transaction, text, keep)
+            run.elsewhere = True
 
     def _meta(self) -> dict[str, Any]:
         run = self._run

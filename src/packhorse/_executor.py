@@ -15,15 +15,18 @@ from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from . import _failure, _outcome
+from ._completing import Plan, reconsidered
 from ._current import (
     CurrentJob,
     Running,
     Sink,
     current_job,
+    ended_elsewhere,
     enter_context,
     enter_only,
     leave_context,
     leave_only,
+    looked_at,
     running,
 )
 from ._outcome import Run
@@ -51,8 +54,6 @@ _FIRST = (0, 0, 0, 0, 0)
 _PLAIN = Verdict("", "", "succeeded", "succeeded", plain=True, result="null")[2:]
 
 
-#: Flags of the code of generator functions, sync and async (``inspect.CO_GENERATOR`` and ``CO_ASYNC_GENERATOR``).
-_GENERATORS = 0x20 | 0x200
 #: What a function may return whose body has not run at all.
 _UNRUN = frozenset({GeneratorType, CoroutineType, AsyncGeneratorType})
 
@@ -83,24 +84,6 @@ class _Open:
 
     def disarm(self) -> None:
         """Nobody interrupts."""
-
-
-class Plan:
-    """All that is needed to run the jobs of one task."""
-
-    __slots__ = ("fn", "hints", "is_async", "is_generator", "keeps", "policy", "retries", "runnable")
-
-    def __init__(self, runnable: Runnable, policy: Policy) -> None:
-        """Bring together what the code and the options say."""
-        self.runnable = runnable
-        self.fn = runnable.fn
-        self.hints = runnable.hints
-        self.is_async = runnable.is_async
-        # A call of such a function runs none of its body; a generator that another function made is merely no data.
-        self.is_generator = bool(getattr(getattr(runnable.fn, "__code__", None), "co_flags", 0) & _GENERATORS)
-        self.policy = policy
-        self.retries = policy.retry.retries
-        self.keeps = policy.keep_result is True
 
 
 class Executor:
@@ -140,11 +123,11 @@ class Executor:
             if plan is None:
                 return _outcome.parked(job, job.queue)
         if self._single:
-            enter_only((job, plan.retries, sink))
+            enter_only((job, plan.retries, sink, plan))
             verdict = self._attempt(job, plan)
             run = leave_only()
         else:
-            run = Running(job, plan.retries, sink)
+            run = Running(job, plan.retries, sink, plan)
             token = enter_context(run)
             try:
                 verdict = self._attempt(job, plan)
@@ -162,7 +145,7 @@ class Executor:
 
             on_wait(job, True)
             return await to_thread(self._run_beside, job, sink, on_policy, on_wait)
-        run = Running(job, plan.retries, sink)
+        run = Running(job, plan.retries, sink, plan)
         enter_context(run)
         verdict = await self._async_attempt(run, plan)
         return verdict if run.log is None else _logged(verdict, run)
@@ -176,7 +159,7 @@ class Executor:
         runnable = self._find(job.task)
         if runnable is None:
             return None
-        plan = Plan(runnable, self._effective(job.options, runnable.options, self._app))
+        plan = Plan(runnable, self._effective(job.options, runnable.options, self._app), self._codec)
         if on_policy is not None:
             on_policy(job, plan.policy)
         if job.options is None:
@@ -201,11 +184,11 @@ class Executor:
             gate.disarm()  # once more: the interruption may have come in the middle of the first time
             verdict = self._verdict_of(error, job, plan)
         else:
-            if value is None and plan.keeps and not self._after and job[8:13] == _FIRST:
+            if value is None and plan.keeps and not self._after and job[8:13] == _FIRST and not ended_elsewhere():
                 # The common case of a small job, kept short.
                 return tuple.__new__(Verdict, (job.id, job.token, *_PLAIN))
             verdict = self._verdict_of_value(value, job, plan)
-        return self._finish(job, verdict)
+        return self._finish(job, verdict, plan)
 
     async def _async_attempt(self, run: Running, plan: Plan) -> Verdict:
         from ._coroutines import driven
@@ -222,7 +205,7 @@ class Executor:
             verdict = self._verdict_of(error, job, plan)
         else:
             verdict = self._verdict_of_value(value, job, plan)
-        return self._finish(job, verdict)
+        return self._finish(job, verdict, plan)
 
     def _call_within(self, plan: Plan, args: list[Any], kwargs: dict[str, Any]) -> Any:
         with self._surrounded():
@@ -264,11 +247,9 @@ class Executor:
             return _asked(value, job, policy)
         if type(value) in _UNRUN and (type(value) is CoroutineType or plan.is_generator):
             return _outcome.failed(job, policy.retry, _unrun(value), retry=False)
-        if policy.keep_result is False:
-            return _outcome.succeeded(job, None)
-        keep = None if policy.keep_result is True else float(policy.keep_result)
         try:
-            return _outcome.succeeded(job, self._codec.encode_value(value, "result", plan.runnable.returns), keep=keep)
+            text, keep = plan.encoded(value)
+            return _outcome.succeeded(job, text, keep=keep)
         except (PackhorseError, RecursionError) as error:
             return _outcome.succeeded(job, None, reason=_dropped(job, value, error))
         except Exception as error:  # an encoder of the App's own
@@ -308,7 +289,10 @@ class Executor:
             return None
         return None
 
-    def _finish(self, job: Claimed, verdict: Verdict) -> Verdict:
+    def _finish(self, job: Claimed, verdict: Verdict, plan: Plan) -> Verdict:
+        run = looked_at()
+        if run is not None and run.elsewhere:
+            return reconsidered(verdict, run, plan)  # how the job ended is known when it is settled
         if self._after and verdict.state in FINAL:
             self.after(current_job(), verdict, job)
         return verdict
@@ -327,9 +311,9 @@ class Executor:
                 _log.exception("after_job of %s failed for job %s", type(each).__name__, job.id)
 
     def after_elsewhere(self, job: Claimed, verdict: Verdict) -> None:
-        """Do the same for a job whose own child is dead."""
+        """Do the same for a job whose own child is dead, or that ended itself in a transaction of the user's."""
         run = Running(job, 0, None)
-        self.after(CurrentJob(run), verdict, job, by="worker")
+        self.after(CurrentJob(run), verdict, job, by="job" if verdict.elsewhere else "worker")
 
 
 def interrupted(job: Run, policy: Policy, reason: str, error: BaseException | None = None) -> Verdict:

@@ -17,12 +17,14 @@ from typing import Any
 from . import _capture, _identity, _outcome, _runtime
 from ._app import App
 from ._codec import PLAIN, Codec
+from ._completing import async_handle, committed, sync_handle
 from ._current import CurrentJob, Running, running_id
 from ._executor import Executor
+from ._following import Followed
 from ._ids import new_id
 from ._job import Job
 from ._options import NONE
-from ._record import Claimed, JobRecord, Report, Verdict, WorkerRecord
+from ._record import FINAL, Claimed, JobRecord, Report, Settled, Verdict, WorkerRecord
 from ._registry import Runnable
 from ._store import BATCH, JobFilter, Store
 from .errors import BadState, JobFailed, NotImportable, PackhorseError
@@ -49,9 +51,10 @@ class _Witness:
 class _News:
     """Takes a run's progress and meta to the store at once."""
 
-    def __init__(self, store: Store, worker: str) -> None:
+    def __init__(self, store: Store, worker: str, followed: Followed) -> None:
         self._store = store
         self._worker = worker
+        self._followed = followed
 
     def progress(self, run: Running, bars: dict[str, Any]) -> None:
         """Report all bars."""
@@ -61,12 +64,26 @@ class _News:
         """Report values to merge."""
         self._store.report(self._worker, [Report(run.job.id, run.job.token, meta=json.dumps(values))])
 
+    def complete(self, run: Running, transaction: object, result: str | None, keep: float | None) -> None:
+        """Make the job succeeded once the transaction is committed."""
+        handle = sync_handle(transaction)
+        self._followed.add(handle, handle.connect(), lambda: self._succeed(run, result, keep))
+
+    async def acomplete(self, run: Running, transaction: object, result: str | None, keep: float | None) -> None:
+        """Do the same in one that is awaited."""
+        handle = async_handle(transaction)
+        await self._followed.aadd(handle, await handle.aconnect(), lambda: self._succeed(run, result, keep))
+
+    def _succeed(self, run: Running, result: str | None, keep: float | None) -> None:
+        self._store.settle(self._worker, [_outcome.succeeded(run.job, result, keep=keep)])
+
 
 class Runner:
     """A worker without processes, for one test."""
 
-    def __init__(self, store: Store, app: App | None) -> None:
-        """Use the App's middleware, types and defaults, if there is one."""
+    def __init__(self, store: Store, app: App | None, followed: Followed) -> None:
+        """Use the App's middleware, types and defaults, if there is one. ``followed`` knows of open transactions."""
+        self._followed = followed
         self._store = store
         self.codec = app.codec if app is not None else PLAIN
         self._middleware = app.middleware if app is not None else ()
@@ -77,7 +94,7 @@ class Runner:
         self._worker = WorkerRecord(
             new_id(), "packhorse.testing", host="test", pid=os.getpid(), boot_id="", state="live"
         )
-        self._news = _News(store, self._worker.id)
+        self._news = _News(store, self._worker.id, followed)
         self._claims = 0
         self._started = False
 
@@ -160,12 +177,22 @@ class Runner:
         with _logging(), _as_parent():
             verdict = self._in_a_free_thread(job)
         ran = time.monotonic() - began
-        self._store.settle(self._worker.id, [verdict._replace(started=ran)])
+        self._followed.look()
+        odd = self._store.settle(self._worker.id, [verdict._replace(started=ran)])
+        if verdict.elsewhere:
+            verdict = self._ended_elsewhere(job, verdict, odd)
         self._store.promote()
         if isinstance(self._witness.seen, KeyboardInterrupt):
             raise self._witness.seen
         if raises and verdict.state in ("failed", "blocked"):
             raise self._failure(job, verdict)
+
+    def _ended_elsewhere(self, job: Claimed, verdict: Verdict, odd: list[Settled]) -> Verdict:
+        """Return how a run ended that called ``complete_in``, and let the middleware hear of it."""
+        verdict = committed(verdict) if odd and odd[0].state == "succeeded" else verdict
+        if verdict.state in FINAL:
+            self._executor.after_elsewhere(job, verdict)
+        return verdict
 
     def _in_a_free_thread(self, job: Claimed) -> Verdict:
         """Run here, unless an event loop runs in this thread: an ``async def`` needs a thread without one."""

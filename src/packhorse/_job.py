@@ -68,8 +68,8 @@ class Job(Generic[R_co]):
         new: tuple[Any, ...] | None = None,
         uncommitted: Uncommitted | None = None,
     ) -> None:
-        """``new`` has the values of the ``NewJob`` that ``facts`` answer; a record needs none. ``uncommitted``: it was stored in a
-        transaction of the caller's."""
+        """``new`` has the values of the ``NewJob`` that ``facts`` answer; a record needs none. ``uncommitted``: it was stored in
+        a transaction of the caller's."""
         self._uncommitted = uncommitted
         self._connection = connection
         self._codec = codec
@@ -334,8 +334,8 @@ class Job(Generic[R_co]):
             found = store.get([self.id])  # it may have been committed since the first look
         if still_open and not found:
             raise BadState(
-                f"job {self.id} ({self.task}) is not committed yet: the transaction it was enqueued in ({uncommitted.name}) is "
-                "still open. It is stored once that is committed."
+                f"job {self.id} ({self.task}) is not committed yet: the transaction it was enqueued in is still open. "
+                " It is stored once that is committed."
             )
         return found
 

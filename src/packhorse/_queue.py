@@ -73,9 +73,9 @@ class Queue:
         rolled back: ``mail.within(session).enqueue(f)``.
 
         ``transaction`` is what the caller works with. For ``enqueue`` and ``enqueue_many``: a sqlite3 or psycopg connection, a
-        SQLAlchemy ``Session`` or ``Connection``, a Django connection or its alias, Zope's ``transaction.manager``. For ``aenqueue``
-        and ``aenqueue_many``: a psycopg ``AsyncConnection``, a SQLAlchemy ``AsyncSession`` or ``AsyncConnection``. It must be
-        open, not in autocommit mode, and belong to the job store's own database. Nothing here commits or rolls back.
+        SQLAlchemy ``Session`` or ``Connection``, a Django connection or its alias, Zope's ``transaction.manager``. For
+        ``aenqueue`` and ``aenqueue_many``: a psycopg ``AsyncConnection``, a SQLAlchemy ``AsyncSession`` or ``AsyncConnection``.
+        It must be open, not in autocommit mode, and of the job store's own database. Nothing here commits or rolls back.
 
         ``outbox=True``, for a store that is another database: the job is written into the table ``packhorse_outbox`` of the
         caller's database, in the same transaction, and brought to the store by ``packhorse relay``. ``after_commit=True`` is

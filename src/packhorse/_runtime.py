@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import RLock
 from types import TracebackType
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from . import _settings
 from ._enqueuing import PATIENCE, asked_at, described, plain
@@ -36,6 +36,11 @@ from .errors import (
     StoreUnavailable,
 )  # fmt: skip
 
+if TYPE_CHECKING:
+    from ._handles import Handle
+    from ._handles.drivers import Raw
+    from ._handles.handle import Waits
+
 T = TypeVar("T")
 
 _log = logging.getLogger("packhorse.store")
@@ -54,6 +59,19 @@ class Source(NamedTuple):
     namespace: str | None = None  #: ``App(namespace=)``
 
 
+class Follower(Protocol):
+    """What, in a test, waits for the ends of the transactions in which something was done for a store in memory."""
+
+    def look(self) -> None:
+        """Do what was to be done in transactions that are committed by now; forget what was rolled back."""
+
+    def add(self, handle: Handle, raw: Raw, act: Callable[[], Any]) -> Waits:
+        """Do ``act`` once the transaction is committed; the answer tells whether that may still happen."""
+
+    async def aadd(self, handle: Handle, raw: Raw, act: Callable[[], Any]) -> Waits:
+        """Do the same on a connection that is awaited."""
+
+
 class Connection:
     """One store of this process. ``with connection as store:`` gives it to one thread at a time.
 
@@ -69,7 +87,7 @@ class Connection:
         #: In a test that runs jobs as they are enqueued: called with their ids.
         self.run: Callable[[list[str]], None] | None = None
         #: In a test: what looks after transactions that jobs were enqueued in; looked at before each use.
-        self.follow: Callable[[], None] | None = None
+        self.follow: Follower | None = None
         self._inside: tuple[Inside | None, str | None] | None = None
         self._open = open_store
         self._store: Store | None = None
@@ -90,7 +108,7 @@ class Connection:
                 self._lock.release()
                 raise
         if self.follow is not None:
-            self.follow()
+            self.follow.look()
         return self._store
 
     def inside(self) -> tuple[Inside | None, str | None]:

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import _runtime
 from ._draft import Draft, content
-from ._handles import Handle, aacting, acheck, acting, check, handle_of
-from ._handles.drivers import Raw
+from ._handles import Handle, aacting, acheck, acting, check, handle_of, usable
 from ._handles.handle import Waits, wrong_colour
-from ._inside import Inside, Stored
+from ._inside import Stored
 from ._job import Job
 from ._record import Enqueued, NewJob
 from ._runtime import Connection
-from .errors import BadOption, PackhorseError, WrongDatabase
+from .errors import BadOption, PackhorseError
 
 if TYPE_CHECKING:
     from ._outbox import Outbox
@@ -27,7 +26,6 @@ _log = logging.getLogger("packhorse.within")
 class Uncommitted(NamedTuple):
     """What a handle on a job knows of the transaction it was stored in."""
 
-    name: str  #: of the caller's handle
     transaction: str | None = None  #: for ``Inside.fate``
     waits: Waits | None = None  #: where it is enqueued after the commit
 
@@ -68,11 +66,14 @@ class Transaction:
     def put(self, connection: Connection, drafts: Sequence[Draft[Any]], by: str) -> list[Job[Any]]:
         """Store drafts, all or none, when the caller commits."""
         new = _new(drafts, by)
-        if connection.follow is not None or self._after_commit:
-            return self._put_later(connection, drafts, new)
+        if connection.follow is not None:
+            raw = self.handle.connect()
+            return _later(connection, drafts, new, connection.follow.add(self.handle, raw, _act(connection, new)))
+        if self._after_commit:
+            return _later(connection, drafts, new, self.handle.after_commit(self._enqueuing(connection, new)))
         stored = self._put_now(connection, new)
         self.handle.used()
-        return _handles(connection, drafts, new, stored.jobs, Uncommitted(self.handle.name, stored.transaction))
+        return _handles(connection, drafts, new, stored.jobs, Uncommitted(stored.transaction))
 
     def _put_now(self, connection: Connection, new: list[NewJob]) -> Stored:
         if self._outbox is not None:
@@ -80,21 +81,24 @@ class Transaction:
             return acting(raw, self._outbox.enqueue(raw.driver.dialect, connection.settings.namespace, new))
         inside, dialect = connection.inside()
         raw = self.handle.connect()
-        usable = _usable(raw, inside, dialect, connection)
-        check(raw, usable)
-        return acting(raw, usable.enqueue(new))
+        acts = usable(raw, inside, dialect, connection.describe())
+        check(raw, acts)
+        return acting(raw, acts.enqueue(new))
 
     # -- async ------------------------------------------------------------------------------------------------------
     async def aput(self, connection: Connection, drafts: Sequence[Draft[Any]], by: str) -> list[Job[Any]]:
         """Do the same on the caller's own connection, awaited."""
         new = _new(drafts, by)
-        if connection.follow is not None or self._after_commit:
-            if not self._after_commit:
-                await self.handle.aconnect()
-            return self._put_later(connection, drafts, new)
+        if connection.follow is not None:
+            raw = await self.handle.aconnect()
+            return _later(
+                connection, drafts, new, await connection.follow.aadd(self.handle, raw, _act(connection, new))
+            )
+        if self._after_commit:
+            return _later(connection, drafts, new, self.handle.after_commit(self._enqueuing(connection, new)))
         stored = await self._aput_now(connection, new)
         self.handle.used()
-        return _handles(connection, drafts, new, stored.jobs, Uncommitted(self.handle.name, stored.transaction))
+        return _handles(connection, drafts, new, stored.jobs, Uncommitted(stored.transaction))
 
     async def _aput_now(self, connection: Connection, new: list[NewJob]) -> Stored:
         if self._outbox is not None:
@@ -102,15 +106,11 @@ class Transaction:
             return await aacting(raw, self._outbox.enqueue(raw.driver.dialect, connection.settings.namespace, new))
         inside, dialect = await _runtime.aside(connection.inside)
         raw = await self.handle.aconnect()
-        usable = _usable(raw, inside, dialect, connection)
-        await acheck(raw, usable)
-        return await aacting(raw, usable.enqueue(new))
+        acts = usable(raw, inside, dialect, connection.describe())
+        await acheck(raw, acts)
+        return await aacting(raw, acts.enqueue(new))
 
     # -- after the commit -------------------------------------------------------------------------------------------
-    def _put_later(self, connection: Connection, drafts: Sequence[Draft[Any]], new: list[NewJob]) -> list[Job[Any]]:
-        waits = self.handle.after_commit(self._enqueuing(connection, new))
-        return _handles(connection, drafts, new, _expected(new), Uncommitted(self.handle.name, None, waits))
-
     def _enqueuing(self, connection: Connection, new: list[NewJob]) -> Callable[[], Any]:
         def enqueue() -> None:
             try:
@@ -142,6 +142,25 @@ def _handles(
     ]
 
 
+def _later(connection: Connection, drafts: Sequence[Draft[Any]], new: list[NewJob], waits: Waits) -> list[Job[Any]]:
+    return _handles(connection, drafts, new, _expected(new), Uncommitted(None, waits))
+
+
+def _act(connection: Connection, new: list[NewJob]) -> Callable[[], None]:
+    """Return what stores jobs in a test, and runs them where it runs everything at once."""
+
+    def enqueue() -> None:
+        follow, connection.follow = connection.follow, None  # what is under way is not looked at again
+        try:
+            _runtime.enqueue(connection, new)
+            if connection.run is not None:
+                connection.run([job.id for job in new])
+        finally:
+            connection.follow = follow
+
+    return enqueue
+
+
 def _expected(new: list[NewJob]) -> list[Enqueued]:
     """Return what a store would answer, for jobs that it is still to be given."""
     now = time.time_ns() // 1000
@@ -150,18 +169,6 @@ def _expected(new: list[NewJob]) -> list[Enqueued]:
         Enqueued(job.id, "scheduled" if at > now else "queued", now, at if at > now else None, False)
         for job, at in zip(new, later, strict=True)
     ]
-
-
-def _usable(raw: Raw, inside: Inside | None, dialect: str | None, connection: Connection) -> Inside:
-    """Return the acts, if this store and this connection speak of the same thing at all."""
-    if inside is not None and raw.driver.dialect == dialect:
-        return inside
-    kind = "SQLite" if raw.driver.dialect == "sqlite" else "PostgreSQL"
-    raise WrongDatabase(
-        f"the transaction is one of {kind} ({raw.driver.name}), and the job store is {connection.describe()}; nothing "
-        "was stored.\n  One transaction cannot hold both. Write the job down in the application's database, for the relay to bring it to the "
-        "store:  within(x, outbox=True)"
-    )
 
 
 def _ids(new: list[NewJob]) -> str:

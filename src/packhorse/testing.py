@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from . import _runtime
 from ._durations import Duration, seconds
+from ._following import Followed
 from ._identity import task_name
 from ._inplace import Runner, call_text, described
 from ._job import Job
@@ -46,7 +47,8 @@ class Kit:
         self._store = _runtime.new_memory_store(self._clock)
         self._raises = raises
         self._eager = eager
-        self._runner = Runner(self._store, app)
+        self._followed = Followed()
+        self._runner = Runner(self._store, app, self._followed)
         self._connection: _runtime.Connection | None = None
 
     @contextmanager
@@ -54,6 +56,7 @@ class Kit:
         """Take the place of every queue's store for the duration of the ``with``."""
         with _runtime.override(self._store) as connection:
             self._connection = connection
+            connection.follow = self._followed
             if self._eager:
                 connection.run = self._run_new
             try:
@@ -72,6 +75,7 @@ class Kit:
         With a job, run this one, waiting or not for its time, and return it. If one ends ``failed``, its own exception
         is raised, unless ``memory(raises=False)``; what had not run by then still waits. Time limits are not enforced.
         """
+        self._followed.look()
         if job is not None:
             self._runner.run_one(job.id, self._raises)
             return job.refresh()
@@ -96,6 +100,7 @@ class Kit:
     @property
     def jobs(self) -> list[Job[Any]]:
         """Return all jobs, in the order they were enqueued."""
+        self._followed.look()
         page = self._store.find(JobFilter(), 1_000_000)
         return [self._runner.handle(self._where, record) for record in reversed(page.jobs)]
 

@@ -16,12 +16,13 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .. import _capture, _current, _runtime
+from .. import _capture, _completing, _current, _runtime
 from .._current import Running
 from .._defaults import restored_defaults
 from .._executor import Executor
 from .._options import Options, Policy
 from .._record import LOG_LIMIT, Claimed, Verdict
+from .._runtime import Source
 from .._wire import FrameReader, line, write_all
 from ..errors import PackhorseError
 from .interrupts import SIGNAL
@@ -230,6 +231,14 @@ class Child:
         """Tell meta values."""
         self._tell(line("meta", self._slots.index(run.job.id), values))
 
+    def complete(self, run: Running, transaction: object, result: str | None, keep: float | None) -> None:
+        """Make the job succeeded in a transaction of the user's own, if that is one of the worker's store."""
+        _completing.complete(_acts(), transaction, run.job, result, keep)
+
+    async def acomplete(self, run: Running, transaction: object, result: str | None, keep: float | None) -> None:
+        """Do the same in one that is awaited."""
+        await _completing.acomplete(await _runtime.aside(_acts), transaction, run.job, result, keep)
+
     def _heard(self, run: Running, text: str) -> None:
         """Pass a job's output on at once, so that a crash does not take it along; a flood only now and then."""
         if run.sink is not self:
@@ -260,6 +269,11 @@ class Child:
         if self._slots.gate.forked and len(text) > select.PIPE_BUF:
             return
         self._slots.tell(self._results, text)
+
+
+def _acts() -> _completing.Acts:
+    where = _runtime.connection(Source())
+    return *where.inside(), where.describe()
 
 
 def _plain(app: object | None) -> dict[str, Any]:

@@ -6,8 +6,8 @@ commits or rolls back; a transaction is begun only where the library would begin
 
 from __future__ import annotations
 
-from .acting import aacting, acheck, acting, check
+from .acting import aacting, acheck, acting, check, usable
 from .finding import handle_of
 from .handle import Handle
 
-__all__ = ["Handle", "aacting", "acheck", "acting", "check", "handle_of"]
+__all__ = ["Handle", "aacting", "acheck", "acting", "check", "handle_of", "usable"]

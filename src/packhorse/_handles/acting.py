@@ -6,6 +6,7 @@ import weakref
 from typing import Any, TypeVar
 
 from .._inside import Inside, Steps
+from ..errors import WrongDatabase
 from .drivers import Raw
 
 T = TypeVar("T")
@@ -68,3 +69,15 @@ def _known(raw: Raw, inside: Inside) -> bool:
 def _remember(raw: Raw, inside: Inside) -> None:
     if raw.driver.dialect != "sqlite":
         _seen.setdefault(inside, weakref.WeakSet()).add(raw.connection)
+
+
+def usable(raw: Raw, inside: Inside | None, dialect: str | None, store: str) -> Inside:
+    """Return the acts, if this store (``store`` describes it) and this connection speak of the same thing at all."""
+    if inside is not None and raw.driver.dialect == dialect:
+        return inside
+    kind = "SQLite" if raw.driver.dialect == "sqlite" else "PostgreSQL"
+    raise WrongDatabase(
+        f"the transaction is one of {kind} ({raw.driver.name}), and the job store is {store}; nothing was stored.\n"
+        "  One transaction cannot hold both. To enqueue, write the job down in the application's database, and let the relay "
+        "bring it to the store:  within(x, outbox=True)"
+    )

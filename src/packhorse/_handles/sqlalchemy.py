@@ -133,8 +133,14 @@ class AsyncSessionHandle(_Async):
     def after_commit(self, call: Hook) -> Waits:
         """Listen to the session below; what is called may be awaited there."""
         await_ = sys.modules["sqlalchemy.util"].await_only
+
+        def called() -> None:
+            answer = call()
+            if hasattr(answer, "__await__"):
+                await_(answer)
+
         session = self.given.sync_session
-        return _listener(session).add(session, lambda: await_(call()))
+        return _listener(session).add(session, called)
 
 
 class _Waiting(NamedTuple):

@@ -41,8 +41,8 @@ class ZopeHandle(Handle):
         if len(sessions) != 1:
             what = "no SQLAlchemy session has" if not sessions else f"{len(sessions)} SQLAlchemy sessions have"
             raise WrongHandle(
-                f"{what} joined this transaction (zope.sqlalchemy.register), so it is not known on which connection the job is to "
-                "be written. Nothing was stored.\n  Use the session first, or give it to within() instead of the manager; or "
+                f"{what} joined this transaction (zope.sqlalchemy.register), so it is not known on which connection the job is "
+                "to be written. Nothing was stored.\n  Use the session first, or give it to within() instead of the manager; or "
                 "enqueue after the commit:  within(transaction.manager, after_commit=True)"
             )
         return SessionHandle(sessions[0])

@@ -127,7 +127,8 @@ class Hearing:
         if seen is not None and seen.stopped and verdict.state == "failed":
             _log.debug("job %s ended by itself after it was asked to stop (%s)", job.id, seen.stopped)
         run = (job, 0 if parked else start, end, verdict)
-        tell(run, self.policy(job).retry.retries)
+        if not verdict.elsewhere:  # else it may have succeeded
+            tell(run, self.policy(job).retry.retries)
         ended.append(run)
 
     def last_news(self, job: Claimed, seen: Observed | None) -> None:

@@ -6,7 +6,7 @@ import os
 from collections import deque
 from typing import Any, NamedTuple
 
-from .._record import BeatReply, Claimed, Orphan, Verdict
+from .._record import BeatReply, Claimed, Verdict
 
 #: A run has ended: the job, start (0: it never started) and end in nanoseconds of the monotonic clock, and the verdict (None: a
 #: plain success without a value). A bare tuple: there is one per job.
@@ -114,9 +114,8 @@ class Gone(NamedTuple):
 
 
 class Final(NamedTuple):
-    """To main: the rescue ended a job for good; the middleware wants to know."""
+    """To main: a job has ended for good, by the rescue or in a transaction of the user's; the middleware wants to know."""
 
-    orphan: Orphan
     job: Claimed
     verdict: Verdict
 

@@ -31,4 +31,4 @@ def rescue(store: Store, host: str, main: m.Mailbox) -> bool:
 def _tell_final(store: Store, orphan: Orphan, verdict: Verdict, main: m.Mailbox) -> None:
     found = store.get([orphan.id])
     if found:
-        main.put(m.Final(orphan, claimed_again(found[0]), verdict))
+        main.put(m.Final(claimed_again(found[0]), verdict))

@@ -9,13 +9,15 @@ import threading
 from collections.abc import Callable
 from time import monotonic, monotonic_ns
 
-from .._record import Claim
+from .._record import Claim, Settled
 from .._store import Store
 from ..errors import PackhorseError, StoreFull, StoreMoved, StoreUnavailable
 from . import mailbox as m
 from .config import Place
+from .elsewhere import tell_elsewhere
 from .held import Held
 from .identity import Identity
+from .locked import Locked
 from .moved import Moved
 from .news import Unreported
 from .outage import Outage
@@ -70,6 +72,7 @@ class StoreThread(threading.Thread):
         self._ended: list[m.Done] = []
         self._oldest = 0.0
         self._idle = False
+        self._locked = Locked()
         self._news = Unreported()
         self._taken = 0  #: messages about ended runs and side lines
         self._want: m.Want | None = None
@@ -145,6 +148,8 @@ class StoreThread(threading.Thread):
             self._rechecked = recheck(store, self._identity.id, self._claim_no, self._held, self._main)
         if self._news:
             self._news.report(store, self._identity.id)  # before the settles: a run's last news bear its token
+        if monotonic() >= self._locked.due:
+            self._ended += self._locked.take()
         if self._slots_wait():
             self._claim(store)  # an idle slot comes first; what has ended is stored right after
         if self._ended and self._settle_due():
@@ -186,7 +191,7 @@ class StoreThread(threading.Thread):
             return self.outage.not_before - now
         if self._finish_by is not None:
             return 0.0 if self._ended else 0.01
-        due = min(self._next_poll, self._next_due, self._next_prune, self._next_rescue)
+        due = min(self._next_poll, self._next_due, self._next_prune, self._next_rescue, self._locked.due)
         if self._ended:
             due = min(due, now if self._idle else self._oldest + SETTLE_AFTER)
             if len(self._ended) >= SETTLE_AT:
@@ -257,6 +262,7 @@ class StoreThread(threading.Thread):
             del self._ended[: len(batch)]
             settled = self._judge(batch, odd) if odd else batch
             self._held.settled(settled)
+            tell_elsewhere(settled, odd, self._main)
             self._expect(settled)
             self._look = True  # what ended may have enqueued, or be queued again
             if len(self._ended) < SETTLE_AT:
@@ -268,7 +274,7 @@ class StoreThread(threading.Thread):
             self._odd(each.how, each.job)
         locked = {each.job for each in odd if each.how == "locked"}
         self._locked.keep([run for run in batch if run[0][0] in locked])
-        return [run for run in batch if run[0][0] not in locked]
+        return [run for run in batch if run[0][0] not in locked] if locked else batch
 
     def _expect(self, batch: list[m.Done]) -> None:
         """Look for retries and the like when they are due, and not a second later."""
@@ -296,7 +302,7 @@ class StoreThread(threading.Thread):
             self._main.put(m.Jobs(claim.jobs))
         else:
             self._look = False
-            self._main.put(m.Nothing(self._taken if not self._ended else -1))
+            self._main.put(m.Nothing(-1 if self._ended or self._locked else self._taken))
             self.armed.set()
 
     def _taken_from(self, store: Store, want: m.Want) -> Claim:
@@ -359,6 +365,7 @@ class StoreThread(threading.Thread):
         """Our old self is dead in the store; its jobs belong to others."""
         self._held.clear()
         self._ended.clear()
+        self._locked.take()
         self._news.clear()
         self._want = None  # but the claims are numbered on: a beat under way may bear the last number
         self._drop_store()

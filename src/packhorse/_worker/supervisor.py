@@ -354,7 +354,7 @@ class Supervisor:
                 self._store_opened(item)
             case m.Refused(error, code):
                 self._refuse(error, code)
-            case m.Final(_, job, verdict):
+            case m.Final(job, verdict):
                 self.errands.after(job, verdict)
             case m.Gone(left, signed_off):
                 self.ending.store_gone(left, signed_off)

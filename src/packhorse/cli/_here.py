@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any
 
 from .. import _current, _why
+from .._completing import async_handle, committed, sync_handle
 from .._durations import spoken
 from .._record import Claimed, NewJob, Verdict
 from .._when import rfc3339
@@ -117,12 +118,21 @@ def _run(app: Any, registry: Any, job: Claimed) -> Verdict:
         single=True,
         gate=gate,
     )
+    news = _News()
     with gate.installed():
-        return executor.run(job, _News(), lambda _, policy: gate.set(policy.timeout))
+        verdict = executor.run(job, news, lambda _, policy: gate.set(policy.timeout))
+    if verdict.elsewhere and news.completed:
+        # There is no store whose row could tell: what the job asked for is what it got.
+        verdict = committed(verdict, news.completed[-1])
+        executor.after_elsewhere(job, verdict)
+    return verdict
 
 
 class _News:
     """Shows progress on stderr."""
+
+    def __init__(self) -> None:
+        self.completed: list[str | None] = []
 
     def progress(self, run: Any, bars: dict[str, Any]) -> None:
         """Print the bars."""
@@ -130,6 +140,16 @@ class _News:
 
     def meta(self, run: Any, values: dict[str, Any]) -> None:
         """Keep nothing: there is no store."""
+
+    def complete(self, run: Any, transaction: object, result: str | None, keep: float | None) -> None:
+        """Check the handle; the transaction itself is the job's affair."""
+        sync_handle(transaction).connect()
+        self.completed.append(result)
+
+    async def acomplete(self, run: Any, transaction: object, result: str | None, keep: float | None) -> None:
+        """Do the same for one that is awaited."""
+        await async_handle(transaction).aconnect()
+        self.completed.append(result)
 
 
 class _Limit:

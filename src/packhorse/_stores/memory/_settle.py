@@ -40,10 +40,18 @@ def unknown(verdict: Verdict) -> Settled:
 
 
 def _refuse(tables: Tables, job: JobRecord, verdict: Verdict) -> Settled:
+    if ended_elsewhere(job, verdict):
+        tables.put_log(job.id, verdict.token, verdict.log, verdict.log_dropped)
+        return Settled(verdict.job, verdict.token, "repeated", job.state)
     if was_applied(tables, job, verdict):
         return Settled(verdict.job, verdict.token, "repeated", job.state)
     keep_late(tables, verdict)
     return Settled(verdict.job, verdict.token, "stale", job.state)
+
+
+def ended_elsewhere(job: JobRecord, verdict: Verdict) -> bool:
+    """Tell whether the run ended its job itself, as it said."""
+    return verdict.elsewhere and same_token(job, verdict.token) and job.state in FINAL
 
 
 def was_applied(tables: Tables, job: JobRecord, verdict: Verdict) -> bool:

@@ -201,6 +201,9 @@ def write_log(db: sqlite3.Connection, seq: int, token: str, text: str | None, dr
 def _refuse(db: sqlite3.Connection, job: _Job, verdict: Verdict) -> Settled:
     """Tell a verdict that was applied before from one that comes too late."""
     state = NAMES[job.state]
+    if verdict.elsewhere and state in FINAL and job.token == verdict.token:
+        write_log(db, job.seq, verdict.token, verdict.log, verdict.log_dropped)
+        return Settled(verdict.job, verdict.token, "repeated", state)
     row = db.execute(sql("settle", "outcome"), {"seq": job.seq, "token": verdict.token}).fetchone()
     mine = job.token == verdict.token and job.state != RUNNING
     applied = row[0] == verdict.outcome if row else mine and (state in FINAL or verdict.outcome == "released")
