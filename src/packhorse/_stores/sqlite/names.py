@@ -53,6 +53,10 @@ class Names:
             found = self._kinds[ns, queue, task] = (row[0], line)
         return found
 
+    def knows(self, ns: int, queue: str, task: str) -> bool:
+        """Tell whether ``kind`` needs no look at the file."""
+        return (ns, queue, task) in self._kinds
+
     def called(self, db: sqlite3.Connection, kind: int) -> tuple[str, str, int]:
         """Return task, queue, and the queue's number of a kind."""
         found = self._called.get(kind)

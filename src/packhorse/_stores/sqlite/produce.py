@@ -14,6 +14,7 @@ from ...errors import IdConflict
 from . import batches, closed
 from .connection import Connection
 from .counts import STRETCH, Counts, all_counted
+from .failures import BUSY, code_of, is_the_stores, translated
 from .queries import sql
 from .states import NAMES, QUEUED, SCHEDULED, micros
 
@@ -22,7 +23,7 @@ ODD_STILL, ODD_LIVE, ODD_SOLO = 1, 2, 3
 #: Values a job in ``enqueue.jobs``.
 _WIDTH = 9
 
-_JOB = sql("enqueue", "job")
+_JOB, _ALONE = sql("enqueue", "job"), sql("enqueue", "alone")
 
 
 class Producing(Connection):
@@ -33,10 +34,39 @@ class Producing(Connection):
         if not jobs:
             return []
         try:
-            return self._write(self._insert, jobs)
+            alone = self._insert_alone(jobs[0]) if len(jobs) == 1 else None
+            return self._write(self._insert, jobs) if alone is None else [alone]
         except sqlite3.IntegrityError:
             # An id is known already. Rare, so only then is it asked which.
             return self._write(self._insert_new, jobs)
+
+    def _insert_alone(self, job: NewJob) -> Enqueued | None:
+        """Store one plain job by a single statement, which is a transaction by itself. None: it takes a longer way."""
+        with self.gate:
+            db = self._live()
+            if db.in_transaction or not self._names.knows(self._ns, job.queue, job.task):
+                return None
+            now = self.now()
+            row, detail, answer = self._row(db, now, job)
+            seq = None if detail is not None else self._execute_alone(db, (self._ns, now, *row, closed.key(self._ns)))
+            if seq is None:
+                return None
+            if not seq % STRETCH:
+                self._write(_count_stretch)
+            self._checkpoints.after_commit()
+            return answer
+
+    def _execute_alone(self, db: sqlite3.Connection, values: tuple[Any, ...]) -> int | None:
+        """Return the number of the job; None if others have the lock, or the namespace is closed."""
+        try:
+            cursor = db.execute(_ALONE, values)
+        except sqlite3.Error as error:
+            if code_of(error) in BUSY:
+                return None
+            if is_the_stores(error):
+                raise translated(error, self._path) from error
+            raise
+        return cursor.lastrowid if cursor.rowcount else None
 
     def _insert_new(self, db: sqlite3.Connection, now: int, jobs: Sequence[NewJob]) -> list[Enqueued]:
         known = self._known(db, [job.id for job in jobs])
@@ -117,6 +147,13 @@ def _count(db: sqlite3.Connection, first: int, last: int, jobs: Iterable[tuple[i
     counts.catch_up(db, first)
     for (queue, state), number in numbers.items():
         counts.move(queue, None, state, number)
+    counts.write(db)
+    all_counted(db)
+
+
+def _count_stretch(db: sqlite3.Connection, now: int) -> None:
+    counts = Counts()
+    counts.catch_up(db)
     counts.write(db)
     all_counted(db)
 

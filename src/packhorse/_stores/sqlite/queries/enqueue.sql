@@ -2,6 +2,10 @@
 INSERT INTO packhorse_jobs (ns, created_at, id, kind, line, state, odd, priority, rank, made_by, payload)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
+-- name: alone (the same as a whole transaction: into an open namespace, see moving.closed)
+INSERT INTO packhorse_jobs (ns, created_at, id, kind, line, state, odd, priority, rank, made_by, payload)
+SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM packhorse_meta WHERE key = ?)
+
 -- name: jobs
 INSERT INTO packhorse_jobs (ns, created_at, id, kind, line, state, odd, priority, rank, made_by, payload)
 SELECT ?1, ?2, v.column1, v.column2, v.column3, v.column4, v.column5, v.column6, v.column7, v.column8, v.column9

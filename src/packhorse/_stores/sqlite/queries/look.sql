@@ -34,7 +34,7 @@ SELECT :id, a.token, a.generation, a.number, a.worker, a.host, a.started_at, a.e
 
 -- name: first_success (which has written no row of its own)
 SELECT r.id, r.token, r.generation, 1 + r.failures + r.crashes + r.losses, r.worker,
-       (SELECT host FROM packhorse_workers w WHERE w.id = r.worker), r.started_at, r.finished_at, 'succeeded', NULL,
+       (SELECT host FROM packhorse_workers w WHERE w.id = r.worker AND w.ns = r.ns), r.started_at, r.finished_at, 'succeeded', NULL,
        r.reason, NULL, NULL
   FROM packhorse_records r
  WHERE r.ns = :ns AND r.id = :id AND r.state = 7 AND r.token IS NOT NULL

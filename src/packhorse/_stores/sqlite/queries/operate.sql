@@ -18,7 +18,7 @@ ON CONFLICT (seq) DO UPDATE
 -- name: first_success
 INSERT INTO packhorse_attempts (job, token, generation, number, worker, host, started_at, ended_at, outcome, reason)
 SELECT r.seq, r.token, r.generation, 1 + r.failures + r.crashes + r.losses, r.worker,
-       (SELECT host FROM packhorse_workers w WHERE w.id = r.worker), r.started_at, r.finished_at, 'succeeded', r.reason
+       (SELECT host FROM packhorse_workers w WHERE w.id = r.worker AND w.ns = r.ns), r.started_at, r.finished_at, 'succeeded', r.reason
   FROM packhorse_records r
  WHERE r.seq = :seq AND r.token IS NOT NULL
    AND NOT EXISTS (SELECT 1 FROM packhorse_attempts a WHERE a.job = r.seq AND a.token = r.token)

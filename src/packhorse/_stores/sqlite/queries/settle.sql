@@ -43,8 +43,10 @@ ON CONFLICT (seq) DO UPDATE
 -- name: attempt
 INSERT OR REPLACE INTO packhorse_attempts (job, token, generation, number, worker, host, started_at, ended_at, outcome, error, reason,
                                 usage)
-VALUES (:seq, :token, :generation, :number, :worker, (SELECT host FROM packhorse_workers WHERE id = :worker), :started_at,
-        :ended_at, :outcome, :error, :reason, :usage)
+VALUES (:seq, :token, :generation, :number, :worker,
+        (SELECT host FROM packhorse_workers w
+          WHERE w.id = :worker AND w.ns = (SELECT ns FROM packhorse_jobs WHERE seq = :seq)),
+        :started_at, :ended_at, :outcome, :error, :reason, :usage)
 
 -- name: log
 INSERT INTO packhorse_logs (job, token, text, dropped) VALUES (:seq, :token, :text, :dropped)

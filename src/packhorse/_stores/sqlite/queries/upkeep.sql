@@ -44,7 +44,7 @@ UPDATE packhorse_details SET due_at = NULL, waits_until = NULL, suspect = 0, rea
 SELECT r.id, r.token, r.task, r.worker, w.host, r.started_at IS NOT NULL, r.crash_fails, r.failures, r.crashes, r.losses,
        r.generation, r.snoozes
   FROM packhorse_running u
-  LEFT JOIN packhorse_workers w ON w.id = u.worker
+  LEFT JOIN packhorse_workers w ON w.id = u.worker AND w.ns = u.ns
   CROSS JOIN packhorse_records r ON r.seq = u.seq
  WHERE (w.id IS NULL OR w.state = 'dead') AND u.ns = :ns
  ORDER BY u.seq LIMIT :limit
