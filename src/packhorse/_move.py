@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 from . import _closed, _rescue, _tally
 from ._closed import Closed
-from ._record import JobRecord, State, WorkerRecord
+from ._record import STATES, JobRecord, State, WorkerRecord
 from ._store import BATCH, JobFilter, Store
 from ._worker.lock import boot_id, forget, host_name, proves_dead
 from .errors import MoveRefused
@@ -56,10 +56,7 @@ class Plan(NamedTuple):
     @property
     def states(self) -> Mapping[State, int]:
         """Return the counts by state."""
-        total: Counter[State] = Counter()
-        for of_queue in self.counts.values():
-            total.update(of_queue)
-        return total
+        return _by_state(self.counts.values())
 
 
 class Moved(NamedTuple):
@@ -134,9 +131,7 @@ class Move:
         self._copy()
         blocks = self._compare()
         self._open()
-        states: Counter[State] = Counter()
-        for queue in self._source.queues():
-            states.update(_seen(queue.counts))
+        states = _by_state(queue.counts for queue in self._source.queues())
         return Moved(sum(states.values()), states, self._copied, self._released, blocks)
 
     def _close(self) -> None:
@@ -326,6 +321,13 @@ def _size(store: Store) -> int:
 
 def _seen(counts: Mapping[State, int]) -> dict[State, int]:
     return {state: count for state, count in counts.items() if count}
+
+
+def _by_state(counts: Iterable[Mapping[State, int]]) -> dict[State, int]:
+    total: Counter[State] = Counter()
+    for each in counts:
+        total.update(each)
+    return {state: total[state] for state in STATES if total[state]}
 
 
 def _going_elsewhere(store: Store, closed: Closed) -> MoveRefused:
