@@ -302,3 +302,20 @@ def test_an_id_by_its_ending_is_looked_for_but_not_for_ever(
         store.get([newest[-8:]])
     with pytest.raises(AmbiguousId, match=r"newest 7 jobs, no job has"):
         store.get([oldest[-8:]])
+
+
+def test_a_batch_of_plain_jobs_is_stored_as_each_of_them_alone(tmp_path: Path) -> None:
+    jobs = [
+        new(task=f"m:f{n % 3}", queue=f"q{n % 2}", priority=n % 4 - 1, by=None if n % 5 else "{}") for n in range(40)
+    ]
+    one, many, mixed = (
+        SqliteStore(f"sqlite:///{tmp_path}/{name}.db", clock=lambda: 1_000_000) for name in ("one", "many", "mixed")
+    )
+    answers = [answer for job in jobs for answer in one.enqueue([job])]
+    assert many.enqueue(jobs) == answers
+    tagged = new(tags='["t"]')
+    assert mixed.enqueue([*jobs, tagged])[:-1] == answers
+    ids = [job.id for job in jobs]
+    assert one.get(ids) == many.get(ids) == mixed.get(ids)
+    assert one.queues() == many.queues() == [queue for queue in mixed.queues() if queue.name != "q"]
+    assert mixed.get([tagged.id])[0].tags == '["t"]'

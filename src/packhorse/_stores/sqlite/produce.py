@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from itertools import chain
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from itertools import chain, repeat
+from typing import Any, NamedTuple
 
 from ..._record import Enqueued, NewJob, rank
 from ...errors import IdConflict
@@ -24,6 +25,36 @@ ODD_STILL, ODD_LIVE, ODD_SOLO = 1, 2, 3
 _WIDTH = 9
 
 _JOB, _ALONE = sql("enqueue", "job"), sql("enqueue", "alone")
+
+
+#: ``Enqueued._make`` without its check of the length.
+_ENQUEUED: Callable[[Iterable[Any]], Enqueued] = partial(tuple.__new__, Enqueued)
+
+
+class _Columns(NamedTuple):
+    """New jobs, column by column, in the order of ``NewJob``."""
+
+    id: tuple[str, ...]
+    task: tuple[str, ...]
+    queue: tuple[str, ...]
+    payload: tuple[str, ...]
+    priority: tuple[int, ...]
+    delay: tuple[float, ...]
+    at: tuple[int | None, ...]
+    expires: tuple[float | None, ...]
+    expires_at: tuple[int | None, ...]
+    options: tuple[str | None, ...]
+    crash_fails: tuple[bool, ...]
+    tags: tuple[str | None, ...]
+    meta: tuple[str | None, ...]
+    by: tuple[str | None, ...]
+    parent: tuple[str | None, ...]
+
+
+def _are_plain(jobs: _Columns) -> bool:
+    """Tell whether all of them are queued at once, and say nothing that stands in the details."""
+    absent = (jobs.at, jobs.expires, jobs.expires_at, jobs.options, jobs.tags, jobs.meta, jobs.parent)
+    return not any(jobs.delay) and not any(jobs.crash_fails) and all(each.count(None) == len(each) for each in absent)
 
 
 class Producing(Connection):
@@ -95,6 +126,10 @@ class Producing(Connection):
         closed.refuse(db, self._ns, self)
         if len(jobs) == 1:
             return [self._insert_one(db, now, jobs[0])]
+        columns = _Columns._make(zip(*jobs, strict=True))
+        if _are_plain(columns):
+            self._insert_rows(db, now, self._plain_values(db, now, columns))
+            return list(map(_ENQUEUED, zip(columns.id, repeat("queued"), repeat(now), repeat(None), repeat(False))))
         values: list[Any] = []
         details, answers = [], []
         for place, job in enumerate(jobs):
@@ -103,12 +138,28 @@ class Producing(Connection):
             answers.append(answer)
             if detail is not None:
                 details.append((place, detail))
-        _, last = batches.write(db, "enqueue", "jobs", (self._ns, now), values, _WIDTH)
-        # The rows of one insert are numbered one after the other, in order.
-        first = last - len(jobs) + 1
+        first = self._insert_rows(db, now, values)
         self._insert_details(db, [(first + place, *detail) for place, detail in details])
-        _count(db, first, last, zip(values[2::_WIDTH], values[3::_WIDTH], strict=True))
         return answers
+
+    def _plain_values(self, db: sqlite3.Connection, now: int, jobs: _Columns) -> list[Any]:
+        """Return the same as ``_row`` does for each of these jobs, one after the other, without a step of Python for each."""
+        pairs = list(zip(jobs.queue, jobs.task, strict=True))
+        known = {pair: self._names.kind(db, self._ns, *pair) for pair in set(pairs)}
+        kinds, lines = zip(*map(known.__getitem__, pairs), strict=True)
+        ranks = {priority: rank(now, priority) for priority in set(jobs.priority)}
+        rows = zip(
+            jobs.id, kinds, lines, repeat(QUEUED), repeat(0), jobs.priority, map(ranks.__getitem__, jobs.priority),
+            jobs.by, jobs.payload, strict=False,
+        )  # fmt: skip
+        return list(chain.from_iterable(rows))
+
+    def _insert_rows(self, db: sqlite3.Connection, now: int, values: list[Any]) -> int:
+        """Return the number of the first. The rows of one insert are numbered one after the other, in order."""
+        _, last = batches.write(db, "enqueue", "jobs", (self._ns, now), values, _WIDTH)
+        first = last - len(values) // _WIDTH + 1
+        _count(db, first, last, zip(values[2::_WIDTH], values[3::_WIDTH], strict=True))
+        return first
 
     def _insert_one(self, db: sqlite3.Connection, now: int, job: NewJob) -> Enqueued:
         row, detail, answer = self._row(db, now, job)
