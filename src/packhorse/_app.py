@@ -33,7 +33,9 @@ class App:
 
     ``store`` is a URL, else found as a ``Queue`` finds it; ``namespace`` keeps applications apart in one store;
     ``tasks`` are what a worker of this App runs: modules, packages, ``module:attr``. ``middleware`` are objects with hooks
-    (``packhorse.middleware``); ``types`` gives classes of your own a stored form: ``{Money: (encode, decode)}``.
+    (``packhorse.middleware``); ``types`` gives classes of your own a stored form: ``{Money: (encode, decode)}``. ``outbox``
+    says where jobs of ``within(x, outbox=True)`` are written down, for the relay in the workers and ``packhorse relay``: the URL
+    of the application's database, or ``env:DATABASE_URL`` to read it from the environment there.
     The other keywords are job options that hold unless a queue, ``@task`` or ``using`` say otherwise. Making one does no I/O.
 
     Raises ``BadOption`` and ``BadName``.
@@ -50,6 +52,7 @@ class App:
         tasks: Sequence[str] = (),
         middleware: Sequence[object] = (),
         types: Mapping[type, tuple[Callable[[Any], Any], Callable[[Any], Any]]] | None = None,
+        outbox: str | None = None,
         **defaults: Unpack[JobOptions],
     ) -> None:
         self._store = store
@@ -58,6 +61,7 @@ class App:
         self._middleware = _checked_middleware(middleware)
         self._types = dict(types or {})
         self._codec = Codec(self._types)
+        self._outbox = _checked_outbox(outbox)
         self._options = _options.check(defaults, "App", "App")
         self._around_enqueue: tuple[Callable[[Draft[Any]], AbstractContextManager[Any]], ...] = tuple(
             hook for each in self._middleware if (hook := getattr(each, "around_enqueue", None)) is not None
@@ -94,6 +98,11 @@ class App:
         return self._codec
 
     @property
+    def outbox(self) -> str | None:
+        """Return where its outbox is, as it was given; None: it has none."""
+        return self._outbox
+
+    @property
     def options(self) -> Options:
         """Return the default options, checked."""
         return self._options
@@ -109,6 +118,7 @@ class App:
             "store": self._store,
             "namespace": self._namespace,
             "tasks": list(self._tasks),
+            "outbox": self._outbox,
             "defaults": plain_defaults(self._options),
         }
 
@@ -116,7 +126,7 @@ class App:
     def of_plain(cls, plain: Mapping[str, Any]) -> App:
         """Return the App that ``plain`` is the plain part of."""
         given: Any = given_defaults(plain["defaults"])
-        return cls(store=plain["store"], namespace=plain["namespace"], tasks=plain["tasks"], **given)
+        return cls(store=plain["store"], namespace=plain["namespace"], tasks=plain["tasks"], outbox=plain["outbox"], **given)
 
     # -- jobs of all queues -----------------------------------------------------------------------------------------
     def job(self, job_id: str) -> Job[Any]:
@@ -261,6 +271,12 @@ def _task_specs(tasks: Sequence[str]) -> tuple[str, ...]:
         if not isinstance(spec, str) or not spec:
             raise BadOption(f'App(tasks=) takes names of modules such as "shop.tasks", not {spec!r}.')
     return specs
+
+
+def _checked_outbox(outbox: str | None) -> str | None:
+    if outbox is not None and (not isinstance(outbox, str) or "://" not in outbox and not outbox.startswith("env:")):
+        raise BadOption(f'App(outbox=) takes a URL, or "env:DATABASE_URL" for one in the environment, not {outbox!r:.80}.')
+    return outbox
 
 
 def _checked_middleware(middleware: Sequence[object]) -> tuple[object, ...]:

@@ -329,14 +329,11 @@ class Job(Generic[R_co]):
 
     def _look_again(self, uncommitted: Uncommitted) -> Sequence[JobRecord]:
         """Tell a job that is not committed yet from one that was rolled back."""
-        still_open = uncommitted.is_open(self._connection)
+        remark = uncommitted.remark(self._connection)
         with self._connection as store:
             found = store.get([self.id])  # it may have been committed since the first look
-        if still_open and not found:
-            raise BadState(
-                f"job {self.id} ({self.task}) is not committed yet: the transaction it was enqueued in is still open. "
-                " It is stored once that is committed."
-            )
+        if remark is not None and not found:
+            raise BadState(f"job {self.id} ({self.task}) {remark}")
         return found
 
     def _found(self, record: JobRecord) -> None:

@@ -28,9 +28,17 @@ class Uncommitted(NamedTuple):
 
     transaction: str | None = None  #: for ``Inside.fate``
     waits: Waits | None = None  #: where it is enqueued after the commit
+    outbox: bool = False  #: written down for the relay; nobody here knows whether that is committed
 
-    def is_open(self, connection: Connection) -> bool:
-        """Tell whether a job that is not there may still come, or has come this moment."""
+    def remark(self, connection: Connection) -> str | None:
+        """Say why a job that is not there may still come, or may have come this moment; None: it will not."""
+        if self.outbox:
+            return "is not in the job store yet: it was written into the outbox, from which a relay brings it after the commit."
+        if not self._is_open(connection):
+            return None
+        return "is not committed yet: the transaction it was enqueued in is still open. It is stored once that is committed."
+
+    def _is_open(self, connection: Connection) -> bool:
         if self.waits is not None:
             return self.waits()
         with connection as store:
@@ -73,7 +81,9 @@ class Transaction:
             return _later(connection, drafts, new, self.handle.after_commit(self._enqueuing(connection, new)))
         stored = self._put_now(connection, new)
         self.handle.used()
-        return _handles(connection, drafts, new, stored.jobs, Uncommitted(stored.transaction))
+        return _handles(
+            connection, drafts, new, stored.jobs, Uncommitted(stored.transaction, outbox=self._outbox is not None)
+        )
 
     def _put_now(self, connection: Connection, new: list[NewJob]) -> Stored:
         if self._outbox is not None:
@@ -98,7 +108,9 @@ class Transaction:
             return _later(connection, drafts, new, self.handle.after_commit(self._enqueuing(connection, new)))
         stored = await self._aput_now(connection, new)
         self.handle.used()
-        return _handles(connection, drafts, new, stored.jobs, Uncommitted(stored.transaction))
+        return _handles(
+            connection, drafts, new, stored.jobs, Uncommitted(stored.transaction, outbox=self._outbox is not None)
+        )
 
     async def _aput_now(self, connection: Connection, new: list[NewJob]) -> Stored:
         if self._outbox is not None:

@@ -132,7 +132,7 @@ def test_the_plain_part_is_json_and_makes_an_app_again() -> None:
 
 
 def test_defaults_may_be_missing() -> None:
-    assert App().plain() == {"store": None, "namespace": "default", "tasks": [], "defaults": {}}
+    assert App().plain() == {"store": None, "namespace": "default", "tasks": [], "outbox": None, "defaults": {}}
     assert App.of_plain(App().plain()).plain() == App().plain()
 
 

@@ -28,6 +28,7 @@ from .hearing import Hearing
 from .held import Held
 from .identity import Identity
 from .opening import Opening
+from .relaying import Relaying
 from .signals import Signals
 from .store_thread import StoreThread
 from .timers import Timers
@@ -56,6 +57,7 @@ class Supervisor:
         self.store: StoreThread | None = None
         self.plain: dict[str, Any] | None = config.plain
         self._beat: BeatThread | None = None
+        self._relaying = Relaying()
         self._selector = selectors.DefaultSelector()
         self._signals = Signals()
         self.at: Place | None = None
@@ -150,6 +152,7 @@ class Supervisor:
         self._signals.let_go()
         if self._beat is not None:
             self._beat.stop()
+        self._relaying.end()
         self.crew.stopping = True
         bury_all(self, patient=self._exit == 0)
         threads = [thread for thread in (self._beat, self.store) if thread is not None]
@@ -373,15 +376,14 @@ class Supervisor:
         if self.opened or self.ending.begun:
             return
         self.opened = True
-        at = self.at
-        assert at is not None
+        assert (at := self.at) is not None and self.store is not None
         self._place = {"url": at.url, "namespace": at.namespace, "worker": self.identity.name, "id": self.identity.id}
         for child in self.crew.children.values():
             self._tell_place(child)
-        assert self.store is not None
         pulse = Pulse(lambda: self.turns, self.store)
         self._beat = BeatThread(self.access.open, self.identity, self.store, self.mailbox, self.held, pulse)
         self._beat.start()
+        self._relaying.begin(self.plain, self.access.open)
         self.say(banner(self.config, self.identity.name, at, store, self.identity.catalogue))
 
     def _declared_dead(self) -> None:

@@ -73,9 +73,20 @@ def status(session: Session, as_json: bool) -> None:
 
 
 @db.command()
+@click.option("--outbox", is_flag=True, help="Those of the outbox, for the application's own database.")
+@click.option(
+    "--dialect",
+    type=click.Choice(["postgresql", "sqlite"]),
+    default="postgresql",
+    show_default=True,
+    help="With --outbox.",
+)
 @with_session
-def sql(session: Session) -> None:
+def sql(session: Session, outbox: bool, dialect: str) -> None:
     """Print the statements that make the store's tables, in order."""
+    if outbox:
+        _show.echo(files("packhorse").joinpath("_outbox", f"{dialect}.sql").read_text("utf-8").rstrip("\n"))
+        return
     url = session.settings().url
     steps = _steps(url)
     if not steps:
