@@ -11,7 +11,14 @@ from pathlib import Path
 FRESH: dict[str, Callable[[Path], str]] = {
     "memory": lambda directory: f"memory://{uuid.uuid4().hex}",
     "sqlite": lambda directory: f"sqlite:///{directory}/jobs.db",
+    "redis": lambda directory: _redis(),
 }
+
+
+def _redis() -> str:
+    from tests.servers.redis import fresh_url
+
+    return fresh_url()
 
 
 def chosen() -> list[str]:

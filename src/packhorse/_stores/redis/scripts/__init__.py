@@ -1,0 +1,36 @@
+"""The Lua, one verb a file. ``base.lua`` goes before each, ``jobs.lua`` too where single jobs are looked at."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from importlib.resources import files
+
+#: Verbs that stand alone.
+_BARE = frozenset({"create"})
+#: Verbs that look at no single job.
+_WITHOUT_JOBS = frozenset(
+    "claim condemn export freeze frozen get leave log numbers overview pause publish records register resting resume "
+    "stopping thaw unresting wait workers".split()
+)
+
+
+def _text(name: str) -> str:
+    """Return a file without its comments and indentation: the server need not read them."""
+    lines = files(__name__).joinpath(f"{name}.lua").read_text("utf-8").splitlines()
+    return "\n".join(line.strip() for line in lines if line.strip() and not line.lstrip().startswith("--"))
+
+
+@cache
+def source_of(verb: str) -> str:
+    """Return the whole script of a verb."""
+    if verb in _BARE:
+        return _text(verb)
+    parts = ["base", verb] if verb in _WITHOUT_JOBS else ["base", "jobs", verb]
+    return "\n".join(_text(part) for part in parts)
+
+
+@cache
+def sha_of(verb: str) -> str:
+    """Return the name by which the server knows a script."""
+    return hashlib.sha1(source_of(verb).encode(), usedforsecurity=False).hexdigest()

@@ -1,0 +1,2 @@
+-- Where the jobs are going.
+return head[2]

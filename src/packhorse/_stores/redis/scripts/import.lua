@@ -1,0 +1,39 @@
+-- Store jobs as they were elsewhere. From ARGV[4], six of each: id, JSON {queue, task, priority, created, d}, rest of the given
+-- part, rows (JSON list of texts), logs (JSON list: token, text, dropped, …), "".
+local fresh = 0
+local jobs = {}
+for place = 4, #ARGV, 6 do
+  jobs[#jobs + 1] = {
+    id = ARGV[place], of = cjson.decode(ARGV[place + 1]), rest = ARGV[place + 2], rows = cjson.decode(ARGV[place + 3]),
+    logs = cjson.decode(ARGV[place + 4]),
+  }
+end
+local function kind_number(queue, task)
+  local name = queue .. SEP .. task
+  local kind = call('HGET', NAMES, 'k' .. name)
+  if not kind then
+    kind = fmt('%.0f', call('HINCRBY', NAMES, 'kinds', 1))
+    call('HSET', NAMES, 'k' .. name, kind, 'n' .. kind, name)
+  end
+  return kind
+end
+for _, each in ipairs(jobs) do
+  local stored, of = call('HGET', IDS, each.id), each.of
+  local seq
+  if stored then
+    seq = string.sub(stored, 1, 14)
+    drop(load(seq))
+  else
+    seq = fmt('%.0f', call('HINCRBY', NS, 'seq', 1))
+    fresh = fresh + 1
+  end
+  local kind = kind_number(of.queue, of.task)
+  local job = { seq = seq, id = each.id, kind = kind, queue = of.queue, priority = of.priority, d = of.d }
+  call('HSET', IDS, each.id, seq .. kind)
+  call('HSET', JOB, seq, of.created .. SEP .. kind .. SEP .. fmt('%.0f', of.priority) .. SEP .. each.id .. SEP .. each.rest)
+  enter(job)
+  many('RPUSH', NS .. ':attempts:' .. seq, each.rows)
+  for place = 1, #each.logs, 3 do write_log(job, each.logs[place], each.logs[place + 1], each.logs[place + 2]) end
+end
+changed()
+return { fresh, fresh + 1 }

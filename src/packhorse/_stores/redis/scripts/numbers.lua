@@ -1,0 +1,2 @@
+-- The numbers of all jobs, in no order.
+return call('HKEYS', JOB)

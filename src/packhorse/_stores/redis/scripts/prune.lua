@@ -1,0 +1,57 @@
+-- Delete what ended long ago. ARGV: 4 at most so many, then state, age in µs of each kind of end.
+if head[2] then return { 0, 0 } end
+local limit, done, touched = tonumber(ARGV[4]), 0, false
+local WINDOW = 1000
+
+-- When a job ended, if it did in this state; it may have been put back, or be gone.
+local function ended_at(text, state)
+  if not text then return nil end
+  local d = read_state(text)
+  return d.s == state and tonumber(d.fin) or nil
+end
+
+-- The jobs stand in the order in which their ends were written, nearly that of the ends: look at a stretch at a time.
+local function prune(state, before)
+  local key = NS .. ':ended:' .. state
+  for _ = 1, 20 do
+    local seqs = call('LRANGE', key, 0, WINDOW - 1)
+    local texts, old, rest, seen = fields(STATE, seqs), {}, {}, {}
+    for place, seq in ipairs(seqs) do
+      local at = not seen[seq] and ended_at(texts[place], state)
+      seen[seq] = true
+      if at and at < before and done + #old < limit then
+        old[#old + 1] = seq
+      elseif at then
+        rest[#rest + 1] = seq
+      end
+    end
+    if #rest == #seqs then return end
+    call('LTRIM', key, #seqs, -1)
+    for _, seq in ipairs(old) do drop(load(seq)) end
+    for place = #rest, 1, -1 do call('LPUSH', key, rest[place]) end
+    done = done + #old
+    if rest[1] or done >= limit then return end
+  end
+end
+
+for place = 5, #ARGV, 2 do
+  if done < limit then prune(ARGV[place], now - tonumber(ARGV[place + 1])) end
+end
+for _, seq in ipairs(call('ZRANGEBYSCORE', NS .. ':results', '-inf', NOW, 'LIMIT', 0, ARGV[4])) do
+  local d = cjson.decode(call('HGET', STATE, seq))
+  call('ZREM', NS .. ':results', seq)
+  d.res = nil
+  call('HSET', STATE, seq, cjson.encode(d))
+  touched = true
+end
+for _, worker in ipairs(call('SMEMBERS', NS .. ':workers')) do
+  local key = NS .. ':worker:' .. worker
+  local row = call('HMGET', key, 'state', 'seen')
+  if row[1] == 'dead' and tonumber(row[2]) < now - 86400000000 then
+    call('DEL', key)
+    call('SREM', NS .. ':workers', worker)
+  end
+end
+touched = touched or done > 0
+if touched then changed() end
+return { done, touched and 1 or 0 }

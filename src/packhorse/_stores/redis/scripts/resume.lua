@@ -1,0 +1,4 @@
+-- Let claims from a queue go on. ARGV: 4 queue.
+if call('HDEL', NS .. ':paused', ARGV[4]) == 0 then return 0 end
+changed()
+return 1

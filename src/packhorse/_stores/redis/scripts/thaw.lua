@@ -1,0 +1,4 @@
+-- Open the namespace again.
+call('HDEL', NS, 'closed')
+changed()
+return 1

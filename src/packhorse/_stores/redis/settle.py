@@ -1,0 +1,121 @@
+"""Applying verdicts, fenced by job, token and running."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from ... import _outcome
+from ..._record import LOG_LIMIT, Settled, Verdict
+from ..._store import BATCH
+from .connection import Connection
+from .records import SEP, state_name
+from .states import LETTERS, micros
+
+
+class Settling(Connection):
+    """The verb that ends attempts."""
+
+    def settle(self, worker: str | None, verdicts: Sequence[Verdict]) -> list[Settled]:
+        """Apply verdicts; return only those that were not applied as asked."""
+        answers: list[Settled] = []
+        for start in range(0, len(verdicts), BATCH):
+            answers += self._settle(verdicts[start : start + BATCH])
+        return answers
+
+    def _settle(self, verdicts: Sequence[Verdict]) -> list[Settled]:
+        arguments: list[str] = []
+        unstorable: set[int] = set()
+        for verdict in verdicts:
+            body = _body(verdict)
+            if body is None:
+                unstorable.add(len(arguments) // 3)
+                body = _instead(verdict)
+            arguments += (verdict.job, verdict.token, body)
+        changed, told = self._run("settle", *arguments)
+        self._did(changed)
+        self._wait_for_disk()
+        found = {
+            place: Settled(verdicts[place].job, verdicts[place].token, how, state_name(state) if state else None)
+            for place, how, state in zip(told[::3], told[1::3], told[2::3], strict=True)
+        }
+        for place in unstorable:
+            found[place] = _told_unstorable(verdicts[place], found.get(place))
+        return [found[place] for place in sorted(found)]
+
+
+def _body(verdict: Verdict) -> str | None:
+    """Return a verdict as the script takes it, None if it has text that cannot be stored."""
+    if verdict.plain and verdict[9:] == _PLAIN_REST:
+        started = "" if verdict.started is None else micros(verdict.started)
+        text = f"{started}{SEP}{micros(verdict.ended)}{SEP}{verdict.result or ''}"
+    else:
+        text = _as_json(verdict, verdict.outcome)
+    return text if text.isascii() or _can_be_stored(text) else None
+
+
+#: All that follows the error in a verdict that says no more than that the job succeeded.
+_PLAIN_REST = Verdict("", "", "succeeded", "succeeded")[9:]
+
+
+def _can_be_stored(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _as_json(verdict: Verdict, asked: str) -> str:
+    """Return every part that says something. ``asked`` is the outcome by which a repeated call knows it."""
+    over = max(len(verdict.log) - LOG_LIMIT, 0) if verdict.log is not None else 0
+    late = verdict.result if verdict.result is not None else verdict.error
+    parts: dict[str, Any] = {
+        "outcome": verdict.outcome,
+        "asked": asked,
+        "state": LETTERS[verdict.state],
+        "plain": verdict.plain,
+        "started": None if verdict.started is None else micros(verdict.started),
+        "result": verdict.result,
+        "error": verdict.error,
+        "late": late,
+        "reason": verdict.reason,
+        "failures": verdict.failures,
+        "crashes": verdict.crashes,
+        "losses": verdict.losses,
+        "snoozes": verdict.snoozes,
+        "suspect": verdict.suspect,
+        "line": verdict.line,
+        "log": None if verdict.log is None else verdict.log[over:],
+        "dropped": verdict.log_dropped + over,
+        "keep": None if verdict.keep is None else micros(verdict.keep),
+        "usage": verdict.usage,
+        "elsewhere": verdict.elsewhere,
+    }
+    said = {name: value for name, value in parts.items() if value is not None and value is not False and value != 0}
+    if verdict.started is not None:
+        said["started"] = parts["started"]
+    if verdict.keep is not None:
+        said["keep"] = parts["keep"]
+    return json.dumps({**said, "ended": micros(verdict.ended), "delay": micros(verdict.delay)}, ensure_ascii=False)
+
+
+def _instead(verdict: Verdict) -> str:
+    """Return the verdict that stands in for one that cannot be stored: the job fails, saying why."""
+    try:
+        json.dumps(list(verdict), ensure_ascii=False).encode()
+        problem = "unknown"
+    except UnicodeEncodeError as error:
+        problem = str(error)
+    body = json.loads(_as_json(_outcome.unstorable(verdict, problem), verdict.outcome))
+    late = verdict.result if verdict.result is not None else verdict.error
+    if late is not None and _can_be_stored(late):
+        body["late"] = late
+    return json.dumps(body)
+
+
+def _told_unstorable(verdict: Verdict, answer: Settled | None) -> Settled:
+    if answer is None:
+        return Settled(verdict.job, verdict.token, "unstorable", "failed")
+    return answer._replace(how="unstorable") if answer.how == "cancelled" else answer
