@@ -59,5 +59,6 @@ def _other_format(key: str, shown: str, number: str) -> BadSchema:
         else "written by an older one. Run: packhorse db migrate"
     )
     return BadSchema(
-        f"{shown}: {key} has format {number}; this Packhorse understands format {FORMAT}; it was {what}. Nothing was changed."
+        f"{shown}: {key} has format {number}; this Packhorse understands format {FORMAT}; it was {what}. Nothing was changed.",
+        found=int(number) if number.isdigit() and int(number) else 1,
     )
