@@ -113,7 +113,7 @@ def described(settings: Settings) -> str:
 
 
 #: What an error of a store says that the message around it says anyway.
-_FRAME = re.compile(r"^(?:cannot reach the job store )?\S+://\S*?: |[.;,]? ?[Nn]othing was stored\.?$")
+_FRAME = re.compile(r"^(?:cannot (?:reach|use) the job store )?\S+://\S*?: |[.;,]? ?[Nn]othing was stored\.?$")
 
 
 def reason(error: PackhorseError) -> str:

@@ -1,4 +1,4 @@
-"""A TCP proxy that does to a connection what networks do: delay it, reset it, lose a reply, accept and say nothing, cut it off."""
+"""A TCP proxy that does to a connection what networks do: delay, reset, a lost reply, silence after accepting, a cut."""
 
 from __future__ import annotations
 
