@@ -26,6 +26,13 @@ _SAYS: dict[How, str] = {
 }
 
 
+_WAITS: dict[How, str] = {
+    "moving": "it runs elsewhere: this store is closed, since its jobs are moving to",
+    "moved": "it runs elsewhere: this is a copy that stayed behind, the jobs of this store have moved to",
+    "filling": "it is a copy as yet, and waits until all jobs have been moved here from",
+}
+
+
 class Closed(NamedTuple):
     """Why a namespace is closed."""
 
@@ -45,6 +52,12 @@ def read(text: str) -> Closed:
     if found is None:
         return Closed(mask(text))
     return Closed(mask(found["url"]), cast(How, found["how"]), found["identity"])
+
+
+def sentence(text: str) -> str:
+    """Return why a job waits in a namespace that was frozen with ``text``."""
+    closed = read(text)
+    return f"{_WAITS[closed.how]} {closed.url}."
 
 
 def refusal(url: str, namespace: str, text: str) -> StoreMoved:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from . import _closed
 from ._durations import seconds, spoken
 from ._record import FINAL, JobRecord, QueueRecord, WorkerRecord
 from ._store import JobFilter, Store
@@ -41,13 +42,13 @@ def explain(store: Store, record: JobRecord, now: int | None = None) -> Why:
     moment = store.now() if now is None else now
     if record.state in FINAL:
         return _ended(record, moment)
-    if record.state == "running":
-        return _running(store, record, moment)
-    if record.state == "blocked":
-        return _blocked(store, record, moment)
-    if record.state == "queued":
-        return _queued(store, record, moment)
-    return _due(store, record, moment)
+    tell = {"running": _running, "blocked": _blocked, "queued": _queued}.get(record.state, _due)
+    return (_moved(store) if record.state != "running" else None) or tell(store, record, moment)
+
+
+def _moved(store: Store) -> Why | None:
+    to = store.frozen()
+    return None if to is None else Why(_closed.sentence(to), "moved", {"store": _closed.read(to).url})
 
 
 # -- ended ------------------------------------------------------------------------------------------------------------
@@ -57,11 +58,8 @@ def _ended(record: JobRecord, now: int) -> Why:
         "finished_at": rfc3339(record.finished_at),
         "reason": record.reason,
     }
-    if record.state == "succeeded":
-        return _succeeded(record, now, facts)
-    if record.state == "cancelled":
-        return _cancelled(record, now, facts)
-    return _failed(record, now, facts)
+    tell = {"succeeded": _succeeded, "cancelled": _cancelled}.get(record.state, _failed)
+    return tell(record, now, facts)
 
 
 def _succeeded(record: JobRecord, now: int, facts: dict[str, Any]) -> Why:

@@ -15,6 +15,7 @@ from packhorse._record import NewJob
 from packhorse._store import JobFilter, Store
 from packhorse._stores import open_store
 from packhorse._stores.memory import SettableClock
+from packhorse._why import explain
 from packhorse.errors import MoveRefused, StoreMoved
 from tests.conformance.making import T0, join, running, settle, take
 from tests.conformance.test_moving import everything
@@ -73,6 +74,16 @@ def test_from_names_to_for_good(source: Store, target: Store) -> None:
     mover(source, target).run()
     with pytest.raises(StoreMoved, match=f"have moved to {target.url}.namespace=new; "):
         enqueue(source)
+
+
+@pytest.mark.parametrize("state, words", [("moving", "are moving to"), ("moved", "have moved to"), ("filling", "copy")])
+def test_why_tells_of_it(source: Store, state: str, words: str) -> None:
+    jobs = [*enqueue(source), *enqueue(source, delay=900.0), running(source).id]
+    source.freeze(Closed("sqlite:////c.db", state, "17/default").text)  # type: ignore[arg-type]
+    queued, scheduled, runs = (explain(source, record) for record in source.get(jobs))
+    assert queued == scheduled
+    assert (queued.kind, queued.facts, words in queued.text) == ("moved", {"store": "sqlite:////c.db"}, True)
+    assert runs.kind == "running"
 
 
 def test_paused_queues_stay_paused(source: Store, target: Store) -> None:

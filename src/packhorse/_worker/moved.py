@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
+from .._record import Claim
 from ..errors import StoreMoved
 
 _log = logging.getLogger("packhorse.store")
@@ -16,17 +18,22 @@ class Moved:
         """The store is open, as far as is known."""
         self._said = ""
 
-    def refused(self, error: StoreMoved) -> None:
-        """Note that a claim was refused."""
+    def look(self, claim: Callable[[], Claim]) -> Claim:
+        """Return what a claim brings; from a closed store nothing."""
+        try:
+            taken = claim()
+        except StoreMoved as error:
+            self._refused(error)
+            return Claim([], 0, False)
+        if self._said:
+            self._said = ""
+            _log.warning("the store is open again")
+        return taken
+
+    def _refused(self, error: StoreMoved) -> None:
         if str(error) != self._said:
             self._said = str(error)
             _log.warning(
                 "%s\n  What runs here is finished; no job is taken until the store is opened again (quiet until it changes)",
                 error,
             )
-
-    def passed(self) -> None:
-        """Note a claim that was not."""
-        if self._said:
-            self._said = ""
-            _log.warning("the store is open again")

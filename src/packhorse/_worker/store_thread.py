@@ -9,9 +9,9 @@ import threading
 from collections.abc import Callable
 from time import monotonic, monotonic_ns
 
-from .._record import Claim, Settled
+from .._record import Settled
 from .._store import Store
-from ..errors import PackhorseError, StoreFull, StoreMoved, StoreUnavailable
+from ..errors import PackhorseError, StoreFull, StoreUnavailable
 from . import mailbox as m
 from .config import Place
 from .elsewhere import tell_elsewhere
@@ -295,7 +295,10 @@ class StoreThread(threading.Thread):
         self._claim_no += 1
         self._turn += 1
         self.armed.clear()
-        claim = self._taken_from(store, want)
+        me, number = self._identity.id, self._claim_no
+        claim = self._moved.look(
+            lambda: store.claim(self._order(), want.free, want.ahead, me, number, lines=self.lines, turn=self._turn)
+        )
         self._held.claimed(self._claim_no, claim.jobs)
         if claim.jobs:
             self._want = None
@@ -304,16 +307,6 @@ class StoreThread(threading.Thread):
             self._look = False
             self._main.put(m.Nothing(-1 if self._ended or self._locked else self._taken))
             self.armed.set()
-
-    def _taken_from(self, store: Store, want: m.Want) -> Claim:
-        me, number = self._identity.id, self._claim_no
-        try:
-            claim = store.claim(self._order(), want.free, want.ahead, me, number, lines=self.lines, turn=self._turn)
-        except StoreMoved as error:
-            self._moved.refused(error)
-            return Claim([], 0, False)
-        self._moved.passed()
-        return claim
 
     def _order(self) -> list[str] | None:
         """Return the queues in the order to be asked: groups in order, within a group in turn."""
