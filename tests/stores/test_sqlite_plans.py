@@ -46,6 +46,8 @@ def succeed(store: SqliteStore, count: int) -> list[str]:
         ("search", "resting_down", "packhorse_jobs_resting"),
         ("search", "resting_up", "packhorse_jobs_resting"),
         ("upkeep", "ended", "packhorse_jobs_resting"),
+        ("upkeep", "stored_at", "packhorse_jobs_resting"),
+        ("upkeep", "range", "packhorse_jobs_resting"),
         ("upkeep", "blocked", "packhorse_jobs_blocked"),
         ("search", "running", "packhorse_claims_running"),
         ("search", "queued", "packhorse_jobs_ready"),
@@ -66,7 +68,7 @@ def test_a_statement_walks_its_index(store: SqliteStore, verb: str, name: str, i
     plan = [row[3] for row in store._live().execute(f"EXPLAIN QUERY PLAN {statement}", values)]
     assert any(index in step for step in plan), plan
     assert not any(step.startswith("SCAN packhorse_jobs") and "INDEX" not in step for step in plan), plan
-    if name in ("first", "ranks", "heads", "resting_down", "resting_up", "ended"):
+    if name in ("first", "ranks", "heads", "resting_down", "resting_up", "ended", "stored_at", "range"):
         assert not any("TEMP B-TREE" in step for step in plan), plan
 
 

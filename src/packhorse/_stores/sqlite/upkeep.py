@@ -197,10 +197,10 @@ class Upkeep(Connection):
             if state not in FINAL:
                 continue
             before = now - micros(max(age, _HOUR))
-            values = {"state": NUMBER[state], "before": before, "last": _last_before(db, before)}
             for kind, queue in kinds:
-                rest = limit - done
-                found = db.execute(sql("upkeep", "ended"), {**values, "kind": kind, "limit": rest}).fetchall()
+                values = {"state": NUMBER[state], "kind": kind, "before": before, "limit": limit - done}
+                values["last"] = _last_before(db, values)
+                found = db.execute(sql("upkeep", "ended"), values).fetchall()
                 delete_jobs(db, [row[0] for row in found], counts)
                 counts.move(queue, NUMBER[state], None, len(found))
                 done += len(found)
@@ -238,16 +238,17 @@ def _release(db: sqlite3.Connection, now: int, seq: int, queue: int, cancelled: 
     counts.move(queue, RUNNING, state)
 
 
-def _last_before(db: sqlite3.Connection, before: int) -> int:
-    """Return the largest number of a job stored before a time, by halving: there is no index on the time."""
-    low, high = db.execute(sql("upkeep", "span")).fetchone()
+def _last_before(db: sqlite3.Connection, values: dict[str, int]) -> int:
+    """Return the largest number, of one kind and state, of a job stored before a time, by halving: there is no index on the
+    time, and times grow with the numbers."""
+    low, high = db.execute(sql("upkeep", "range"), values).fetchone()
     if low is None:
         return 0
     high += 1
     while low < high:
         middle = (low + high) // 2
-        row = db.execute(sql("upkeep", "last_before"), {"seq": middle}).fetchone()
-        if row is not None and row[0] < before:
+        row = db.execute(sql("upkeep", "stored_at"), {**values, "seq": middle}).fetchone()
+        if row is not None and row[0] < values["before"]:
             low = middle + 1
         else:
             high = middle

@@ -63,8 +63,13 @@ UPDATE packhorse_details SET reason = NULL WHERE seq IN (SELECT value FROM json_
 -- name: kinds
 SELECT id, queue FROM packhorse_kinds WHERE ns = :ns
 
--- name: last_before (the largest number stored before a time; times grow with the numbers)
-SELECT created_at FROM packhorse_jobs WHERE seq >= :seq ORDER BY seq LIMIT 1
+-- name: stored_at (of the first from a number on)
+SELECT created_at FROM packhorse_jobs
+ WHERE kind = :kind AND state = :state AND state NOT IN (2, 3) AND seq >= :seq ORDER BY seq LIMIT 1
+
+-- name: range
+SELECT (SELECT min(seq) FROM packhorse_jobs WHERE kind = :kind AND state = :state AND state NOT IN (2, 3)),
+       (SELECT max(seq) FROM packhorse_jobs WHERE kind = :kind AND state = :state AND state NOT IN (2, 3))
 
 -- name: span
 SELECT (SELECT min(seq) FROM packhorse_jobs), (SELECT max(seq) FROM packhorse_jobs)
