@@ -151,9 +151,13 @@ class _Pair:
         return True
 
     def _swallow(self) -> bool:
-        """Wait for the server's reply, so that what was asked for is done, and keep it."""
+        """Wait for all of the server's reply, so that what was asked for is done, and keep it."""
         self._server.settimeout(10)
         self._server.recv(_CHUNK)
+        self._server.settimeout(0.2)
+        with contextlib.suppress(TimeoutError):
+            while self._server.recv(_CHUNK):
+                pass
         self.reset()
         self._proxy.lost.set()
         return True
