@@ -33,6 +33,9 @@ _WAITS: dict[How, str] = {
 }
 
 
+_NOTES: dict[How, str] = {"moving": "moving to", "moved": "moved to", "filling": "being filled from"}
+
+
 class Closed(NamedTuple):
     """Why a namespace is closed."""
 
@@ -52,6 +55,12 @@ def read(text: str) -> Closed:
     if found is None:
         return Closed(mask(text))
     return Closed(mask(found["url"]), cast(How, found["how"]), found["identity"])
+
+
+def note(text: str) -> str:
+    """Return the same in three words."""
+    closed = read(text)
+    return f"{_NOTES[closed.how]} {closed.url}"
 
 
 def sentence(text: str) -> str:

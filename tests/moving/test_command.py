@@ -41,6 +41,12 @@ class Here:
         code = main(["move", *words])
         return Ran(code, *self._capfd.readouterr())
 
+    def status(self, url: str) -> dict[str, object]:
+        self._capfd.readouterr()
+        assert main(["--store", url, "db", "status", "--json"]) == 0
+        found: dict[str, object] = json.loads(self._capfd.readouterr()[0])
+        return found
+
     def target(self) -> Store:
         return open_store(f"sqlite:///{self.folder}/b.db")
 
@@ -117,6 +123,13 @@ def test_going_on_needs_no_second_yes(here: Here) -> None:
     settle(here.source, succeeded(job, "3"))
     assert here.move(A, B).code == 0
     assert same(here.source, here.target())
+
+
+def test_db_status_tells_of_it(here: Here) -> None:
+    assert "closed" not in here.status(A)
+    here.move(A, B, "--yes")
+    assert here.status(A)["closed"] == f"moved to sqlite:///{here.folder}/b.db"
+    assert "closed" not in here.status(B)
 
 
 def test_namespaces_move_too(here: Here) -> None:

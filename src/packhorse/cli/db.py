@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from .._closed import note
 from .._url import kind_of, mask
 from . import _show
 from ._group import LazyGroup
@@ -53,7 +54,7 @@ def status(session: Session, as_json: bool) -> None:
     steps = len(_steps(settings.url))
     # A store of another schema refuses to be opened, or to answer, and says both versions (E102).
     with session.open() as store:
-        store.frozen()
+        closed = store.frozen()
         about: dict[str, Any] = {
             "store": mask(settings.url),
             "source": settings.source,
@@ -64,6 +65,7 @@ def status(session: Session, as_json: bool) -> None:
             **({"promise": store.capabilities.promise} if store.capabilities.promise else {}),
             **({"schema": steps} if steps else {}),
             "current": True,
+            **({"closed": note(closed)} if closed is not None else {}),
         }
     if as_json:
         _show.document(about)
