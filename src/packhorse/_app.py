@@ -274,7 +274,7 @@ def _task_specs(tasks: Sequence[str]) -> tuple[str, ...]:
 
 
 def _checked_outbox(outbox: str | None) -> str | None:
-    if outbox is not None and (not isinstance(outbox, str) or "://" not in outbox and not outbox.startswith("env:")):
+    if outbox is not None and (not isinstance(outbox, str) or ("://" not in outbox and not outbox.startswith("env:"))):
         raise BadOption(f'App(outbox=) takes a URL, or "env:DATABASE_URL" for one in the environment, not {outbox!r:.80}.')
     return outbox
 

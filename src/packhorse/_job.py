@@ -261,6 +261,7 @@ class Job(Generic[R_co]):
 
         Returns False if it had ended already.
         """
+        self._must_be_stored()
         with self._connection as store:
             changed = store.cancel(JobFilter(ids=(self.id,)), by=person(), reason=reason)
             self._take(store.get([self.id]))
@@ -272,6 +273,7 @@ class Job(Generic[R_co]):
         Raises ``BadState`` while it is queued, blocked or running.
         """
         wait = seconds(delay, "requeue(delay=)")
+        self._must_be_stored()
         with self._connection as store:
             changed = store.requeue(JobFilter(ids=(self.id,)), delay=wait, by=person())
             self._take(store.get([self.id]))
@@ -326,6 +328,11 @@ class Job(Generic[R_co]):
             raise not_found(self.id, self._connection)
         self._found(found[0])
         return self
+
+    def _must_be_stored(self) -> None:
+        """Look before a change: on SQLite that would wait for the very transaction in which the job is still to be stored."""
+        if self._uncommitted is not None:
+            self.refresh()
 
     def _look_again(self, uncommitted: Uncommitted) -> Sequence[JobRecord]:
         """Tell a job that is not committed yet from one that was rolled back."""

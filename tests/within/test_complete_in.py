@@ -91,7 +91,7 @@ def ending(site: Site) -> Iterator[Site]:
     with sqlite3.connect(site.mark("jobs.db")) as db:
         db.execute("CREATE TABLE done (job TEXT)")
     site.worker(app="ending:app").ready()
-    yield site
+    return site
 
 
 def done(site: Site) -> list[str]:
@@ -108,7 +108,8 @@ def test_a_job_ends_with_its_transaction(ending: Site) -> None:
     job = ending.queue.enqueue("ending:commits", 7)
     record = ending.end(job)
     assert (record.state, record.result) == ("succeeded", '{"value":7}')
-    assert record.started_at is not None and record.finished_at is not None
+    assert record.started_at is not None
+    assert record.finished_at is not None
     assert done(ending) == [job.id]
     assert eventually(lambda: notes(ending), "after_job") == [[job.id, "succeeded", "job"]]
     assert ending.attempts(job)[0].outcome == "succeeded"

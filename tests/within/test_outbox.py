@@ -141,7 +141,9 @@ def test_bad_rows_hold_up_no_others(two: Two, caplog: pytest.LogCaptureFixture) 
     assert two.stored() == [taken.id, first.id, last.id]
     assert [row[0] for row in two.rows("id")] == ["bad-1", "bad-2", taken.id]
     assert all(row[0] for row in two.rows("problem"))
-    assert "bad-1" in caplog.text and "unknown fields (new)" in caplog.text and "3 jobs cannot be sent" in caplog.text
+    assert "bad-1" in caplog.text
+    assert "unknown fields (new)" in caplog.text
+    assert "3 jobs cannot be sent" in caplog.text
 
 
 def test_a_row_that_was_sent_already_is_only_deleted(two: Two) -> None:
@@ -216,7 +218,9 @@ def test_an_outage_of_the_store_is_waited_for(two: Two, caplog: pytest.LogCaptur
         assert two.relay(flaky).run(threading.Event(), once=True) == 1  # type: ignore[arg-type]
     assert two.stored() == [job.id]
     assert two.rows() == []
-    assert caplog.text.count("waits") == 1 and "goes on" in caplog.text and "1 job moved" in caplog.text
+    assert caplog.text.count("waits") == 1
+    assert "goes on" in caplog.text
+    assert "1 job moved" in caplog.text
 
 
 def test_what_was_surely_not_stored_is_not_counted_as_under_way(two: Two) -> None:
@@ -320,7 +324,7 @@ def test_the_command_ends_when_it_is_told(two: Two) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    "words, code, said",
     [
         (["--outbox", "env:NOT_SET"], 78, "NOT_SET"),
         (["--outbox", "redis://user:secret@h/0"], 78, "neither SQLite nor PostgreSQL"),

@@ -31,9 +31,16 @@ class ZopeHandle(Handle):
 
     def after_commit(self, call: Hook) -> Waits:
         """Use the transaction's own hook; it says whether the commit went well."""
-        transaction = self.given.get()
-        transaction.addAfterCommitHook(lambda committed: call() if committed else None)
-        return lambda: transaction.status == "Active"
+        transaction, waiting = self.given.get(), [call]
+
+        def ended(committed: bool = False) -> None:
+            waiting.clear()
+            if committed:
+                call()
+
+        transaction.addAfterCommitHook(ended)
+        transaction.addAfterAbortHook(ended)
+        return lambda: bool(waiting)
 
     def _session(self) -> SessionHandle:
         joined = [getattr(each, "session", None) for each in self.given.get()._resources]

@@ -100,6 +100,11 @@ class MemoryStore:
             self._refuse_closed(tables)
             return _enqueue.enqueue(tables, now, jobs)
 
+    @property
+    def inside(self) -> None:
+        """Return that no connection leads here."""
+        return None
+
     # -- working --------------------------------------------------------------------------------------------------
     def register(self, worker: WorkerRecord) -> None:
         """Make the worker known and live."""
