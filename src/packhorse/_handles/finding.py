@@ -37,16 +37,16 @@ _KINDS: dict[str, Callable[[Any], Handle]] = {
 
 #: What is near to a handle, and what to give instead.
 _NEAR = {
-    "sqlite3.Cursor": "give its connection: cursor.connection",
-    "psycopg.Cursor": "give its connection: cursor.connection",
-    "psycopg.AsyncCursor": "give its connection: cursor.connection",
-    "psycopg2.extensions.cursor": "give its connection: cursor.connection",
-    "psycopg.Transaction": "give its connection",
-    "sqlalchemy.engine.base.Engine": "give a Connection with a transaction: with engine.begin() as connection",
-    "sqlalchemy.ext.asyncio.engine.AsyncEngine": "give an AsyncConnection: async with engine.begin() as connection",
-    "sqlalchemy.orm.session.sessionmaker": "give a session of it",
-    "sqlalchemy.engine.base.Transaction": "give its Connection",
-    "django.db.transaction.Atomic": "give the connection, or its alias: 'default'",
+    "sqlite3.Cursor": "Give its connection: cursor.connection",
+    "psycopg.Cursor": "Give its connection: cursor.connection",
+    "psycopg.AsyncCursor": "Give its connection: cursor.connection",
+    "psycopg2.extensions.cursor": "Give its connection: cursor.connection",
+    "psycopg.Transaction": "Give its connection",
+    "sqlalchemy.engine.base.Engine": "Give a Connection with a transaction: with engine.begin() as connection",
+    "sqlalchemy.ext.asyncio.engine.AsyncEngine": "Give an AsyncConnection: async with engine.begin() as connection",
+    "sqlalchemy.orm.session.sessionmaker": "Give a session of it",
+    "sqlalchemy.engine.base.Transaction": "Give its Connection",
+    "django.db.transaction.Atomic": "Give the connection, or its alias: 'default'",
     "asyncpg.connection.Connection": "asyncpg is not supported; psycopg is, sync and async",
     "asyncpg.pool.PoolConnectionProxy": "asyncpg is not supported; psycopg is, sync and async",
     "aiosqlite.core.Connection": "aiosqlite is not supported; sqlite3 is, with enqueue()",
@@ -70,7 +70,7 @@ def handle_of(x: object) -> Handle:
     near = next((_NEAR[name] for name in names if name in _NEAR), None)
     raise WrongHandle(
         f"within() and complete_in() take the transaction that is open here, not {x!r:.80} ({names[0]}). Nothing was stored.\n"
-        f"  {near[0].upper() + near[1:] if near else 'It takes ' + _SUPPORTED}."
+        f"  {near or 'It takes ' + _SUPPORTED}."
     )
 
 
