@@ -162,6 +162,6 @@ def _too_little(options: argparse.Namespace, run: Run) -> str:
         "late outcomes refused": (run.stale, 1 if options.kills >= 100 else 0),
         "kills of the server": (run.server_kills, options.server_kills),
         "outages after which a claim was seen": (len(resumed), options.server_kills // 2),
-        "workers that saw the server go": (run.told.away, options.server_kills // 2),
+        "workers that saw the server go": (run.told.away, options.server_kills // 2 if options.kills >= 100 else 0),
     }
     return ", ".join(f"{what}: {real} of {least}" for what, (real, least) in wanted.items() if real < least)

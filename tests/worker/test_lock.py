@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from packhorse._record import WorkerRecord
-from packhorse._worker.lock import WorkerLock, proves_dead
+from packhorse._store import Capabilities
+from packhorse._stores import open_store
+from packhorse._worker.lock import WorkerLock, place_for, proves_dead
 
 HOLD = """
 import sys
@@ -76,3 +80,38 @@ def test_it_is_private_and_gone_after_release(tmp_path: Path) -> None:
     assert os.stat(tmp_path / "locks").st_mode & 0o777 == 0o700
     lock.release()
     assert not os.path.exists(lock.path)
+
+
+class Elsewhere:
+    """As much of a store on a server as is looked at."""
+
+    capabilities = Capabilities("redis", durable=True, processes=True, hints=True)
+
+    def lock_dir(self) -> None:
+        return None
+
+
+def test_on_a_server_it_lies_in_the_runtime_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    assert place_for(Elsewhere()) == f"{tmp_path}/packhorse"  # type: ignore[arg-type]
+    assert os.stat(tmp_path / "packhorse").st_mode & 0o777 == 0o700
+
+
+def test_a_directory_that_others_can_write_to_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "runtime"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "runtime" / "packhorse").mkdir(parents=True)
+    (tmp_path / "runtime" / "packhorse").chmod(0o777)
+    own = f"{tmp_path}/packhorse-{os.geteuid()}"
+    assert place_for(Elsewhere()) == own  # type: ignore[arg-type]
+    os.rmdir(own)
+    (tmp_path / "elsewhere").mkdir()
+    os.symlink(tmp_path / "elsewhere", own)
+    assert place_for(Elsewhere()) is None  # type: ignore[arg-type]
+
+
+def test_a_store_has_a_place_of_its_own_or_needs_none(tmp_path: Path) -> None:
+    with closing(open_store(f"sqlite:///{tmp_path}/jobs.db")) as store:
+        assert place_for(store) == store.lock_dir()
+    with closing(open_store("memory://")) as store:
+        assert place_for(store) is None

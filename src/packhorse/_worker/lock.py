@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
+import tempfile
 
 try:
     import fcntl
@@ -11,6 +13,33 @@ except ImportError:  # Windows can enqueue, but runs no worker
     fcntl = None  # type: ignore[assignment]
 
 from .._record import WorkerRecord
+from .._store import Store
+
+
+def place_for(store: Store) -> str | None:
+    """Return the directory for the locks of a store's workers: its own, or for a server one of this host, which other workers on
+    this host find by the path in the worker's row. None: nobody else can reach the store, or there is no such directory; then
+    a worker's death shows by its beats alone."""
+    if not store.capabilities.processes:
+        return None
+    return store.lock_dir() or _of_this_host()
+
+
+def _of_this_host() -> str | None:
+    own = os.environ.get("XDG_RUNTIME_DIR") or ("/run" if os.geteuid() == 0 else "")
+    choices = [os.path.join(own, "packhorse")] if own else []
+    return next(filter(_ours, [*choices, os.path.join(tempfile.gettempdir(), f"packhorse-{os.geteuid()}")]), None)
+
+
+def _ours(directory: str) -> bool:
+    """Make a directory that nobody else can write to; False if that cannot be had."""
+    try:
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        found = os.lstat(directory)
+    except OSError:
+        return False
+    closed = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022
+    return closed and os.access(directory, os.W_OK | os.X_OK)
 
 
 class WorkerLock:

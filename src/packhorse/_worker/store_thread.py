@@ -17,6 +17,7 @@ from .config import Place
 from .elsewhere import tell_elsewhere
 from .held import Held
 from .identity import Identity
+from .lock import place_for
 from .locked import Locked
 from .moved import Moved
 from .news import Unreported
@@ -127,7 +128,7 @@ class StoreThread(threading.Thread):
 
     def _connect(self) -> None:
         self._store = self._opener()
-        self._identity.take_lock(self._store.lock_dir())
+        self._identity.take_lock(place_for(self._store))
         sign_on(self._store, self._identity)
         self._main.put(m.Opened(self._store.instance, self._store.url, self._store.capabilities.promise))
 
