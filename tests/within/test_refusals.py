@@ -16,6 +16,7 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import NullPool
 
 from packhorse import Queue
 from packhorse.errors import WrongHandle
@@ -107,7 +108,7 @@ def _closed_psycopg2(server: str, path: Path) -> Any:
 
 
 def _closed_alchemy(server: str, path: Path) -> Any:
-    connection = create_engine(f"sqlite:///{path}").connect()
+    connection = create_engine(f"sqlite:///{path}", poolclass=NullPool).connect()
     connection.close()
     return connection
 
@@ -144,15 +145,15 @@ def _auto_psycopg2(server: str, path: Path) -> Any:
 
 
 def _auto_session(server: str, path: Path) -> Any:
-    return Session(create_engine(f"sqlite:///{path}", isolation_level="AUTOCOMMIT"))
+    return Session(create_engine(f"sqlite:///{path}", isolation_level="AUTOCOMMIT", poolclass=NullPool))
 
 
 def _auto_session_postgres(server: str, path: Path) -> Any:
-    return Session(create_engine(engine_url(server, "psycopg"), isolation_level="AUTOCOMMIT"))
+    return Session(create_engine(engine_url(server, "psycopg"), isolation_level="AUTOCOMMIT", poolclass=NullPool))
 
 
 def _auto_connection_psycopg2(server: str, path: Path) -> Any:
-    return create_engine(engine_url(server, "psycopg2")).connect().execution_options(isolation_level="AUTOCOMMIT")
+    return create_engine(engine_url(server, "psycopg2"), poolclass=NullPool).connect().execution_options(isolation_level="AUTOCOMMIT")
 
 
 @pytest.mark.parametrize(
