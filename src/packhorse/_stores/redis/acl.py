@@ -75,6 +75,7 @@ _ARGUMENTS: dict[str, tuple[str, ...]] = {
     "hlen": (),
     "hmget": ("a",),
     "hset": ("a", "1"),
+    "hsetnx": ("a", "1"),
     "lpush": ("a",),
     "lrange": ("0", "0"),
     "ltrim": ("0", "0"),

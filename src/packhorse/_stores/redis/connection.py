@@ -52,7 +52,10 @@ class Connection:
         self._total = 0  #: the sum of the numbers that grow with every change, as seen last
         self._mine = 0  #: how much of it was mine
         self._lost_said = False
+        #: What never changes once it is stored: queue and task by kind, and the kind of a queue's task in a priority
+        #: whose line is known.
         self._kinds: dict[str, tuple[str, str]] = {}
+        self._plain_kinds: dict[tuple[str, str, int], str] = {}
         self._open(create)
 
     # -- opening ------------------------------------------------------------------------------------------------

@@ -58,6 +58,8 @@ def is_answer(error: BaseException) -> bool:
 
 def translated(error: BaseException, shown: str) -> PackhorseError:
     """Return the error of the tree that tells the caller what happened and what to do."""
+    if isinstance(error, PackhorseError):  # StoreUnavailable is a ConnectionError, and so an OSError
+        return error
     code = code_of(error)
     if code == "OOM":
         return StoreFull(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import socket
 from collections.abc import Iterator, Sequence
@@ -26,9 +27,18 @@ _KEEPALIVE = {
     for name, value in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 15_000))
     if hasattr(socket, name)
 }
+try:
+    _pack_command: Any = importlib.import_module("hiredis").pack_command
+except ImportError:
+    _pack_command = None
 Place = tuple[str, int]
 _PLAIN: Any = Wire
 _SOCKET: Any = UnixDomainSocketConnection
+
+
+def _pack(wire: Any, words: tuple[str | bytes | int, ...]) -> Any:
+    """Return a command as it is sent. The library would look at each word in Python first."""
+    return wire.pack_command(*words) if _pack_command is None else (_pack_command(words),)
 
 
 class Link:
@@ -45,7 +55,7 @@ class Link:
         if patience is not None and patience != self._patience:
             wire._sock.settimeout(patience)
             self._patience = patience
-        wire.send_command(*words, check_health=False)
+        wire.send_packed_command(_pack(wire, words), check_health=False)
         return wire.read_response()
 
     def run(self, verb: str, key: str, arguments: Sequence[str | bytes | int], patience: float) -> Any:

@@ -26,7 +26,20 @@ class Producing(Connection):
         """Store jobs, all or none, in the order given."""
         if not jobs:
             return []
-        answer = self._send(jobs, self._arguments(jobs))
+        kind = self._plain_kinds.get((jobs[0].queue, jobs[0].task, jobs[0].priority))
+        if kind is not None and _is_plain(jobs):
+            answer = self._send(jobs, "enqueue_plain", _plain_arguments(jobs, kind))
+            if isinstance(answer, str):
+                self._did(len(jobs))
+                now = int(answer)
+                return [Enqueued(job.id, "queued", now, None, False) for job in jobs]
+            if answer[0] == "closed":
+                raise self._closed_by(answer[1])
+        return self._enqueue(jobs)
+
+    def _enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        """Store jobs of any kind."""
+        answer = self._send(jobs, "enqueue", self._arguments(jobs))
         if answer[0] == "closed":
             raise self._closed_by(answer[1])
         if answer[0] == "conflict":
@@ -35,8 +48,10 @@ class Producing(Connection):
                 "Enqueue it under an id of its own.",
                 answer[1],
             )
-        fresh, now, odd = answer
+        fresh, now, odd, kinds = answer
         self._did(fresh)
+        for queue, task, priority, kind in kinds:
+            self._plain_kinds[queue, task, int(priority)] = kind
         return _answers(jobs, int(now), odd)
 
     def _arguments(self, jobs: Sequence[NewJob]) -> list[str]:
@@ -62,11 +77,11 @@ class Producing(Connection):
             found = _SPECS[look] = _spec(*look)
         return found
 
-    def _send(self, jobs: Sequence[NewJob], arguments: list[str]) -> Any:
+    def _send(self, jobs: Sequence[NewJob], verb: str, arguments: list[str]) -> Any:
         """Run the script. From the moment it is sent, a lost answer means that the jobs may be stored."""
         self._live()
         try:
-            answer = self._run("enqueue", *arguments)
+            answer = self._run(verb, *arguments)
             self._wait_for_disk()
         except StoreUnavailable as error:
             if _may_be_stored(error):
@@ -77,6 +92,25 @@ class Producing(Connection):
                 ) from error
             raise
         return answer
+
+
+def _is_plain(jobs: Sequence[NewJob]) -> bool:
+    """Tell whether all are of one task and priority, wanted now, and nothing else is said of them."""
+    first = jobs[0]
+    look = (first.task, first.queue, first.priority)
+    return all((job[1], job[2], job[4]) == look and job[5:9] == _NOTHING and not job.crash_fails for job in jobs)
+
+
+#: Delay, at, expires and expires_at where none is given.
+_NOTHING = NewJob("", "", "", "")[5:9]
+
+
+def _plain_arguments(jobs: Sequence[NewJob], kind: str) -> list[str]:
+    first = jobs[0]
+    arguments = [first.queue, kind, str(first.priority)]
+    for job in jobs:
+        arguments += (job.id, rest_of(job.payload, job.by, job.options, job.tags, job.meta, job.parent))
+    return arguments
 
 
 def _may_be_stored(error: StoreError) -> bool:

@@ -10,8 +10,8 @@ from importlib.resources import files
 _BARE = frozenset({"create"})
 #: Verbs that look at no single job.
 _WITHOUT_JOBS = frozenset(
-    "claim condemn export freeze frozen get leave log numbers overview pause publish records register resting resume "
-    "stopping thaw unresting wait workers".split()
+    "claim condemn enqueue_plain export freeze frozen get leave log numbers overview pause publish records register "
+    "resting resume stopping thaw unresting wait workers".split()
 )
 
 

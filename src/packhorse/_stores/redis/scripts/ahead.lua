@@ -7,11 +7,11 @@ local before = 0
 for priority in string.gmatch(call('HGET', NAMES, 'l' .. line), '%S+') do
   local key = NS .. ':ready:' .. priority .. ':' .. line
   if tonumber(priority) == job.priority then
-    before = before + call('ZRANK', key, job.seq)
+    before = before + call('ZRANK', key, member(job))
   else
     before = before + call('ZCOUNT', key, '-inf', '(' .. job.d.rank)
     for _, seq in ipairs(call('ZRANGEBYSCORE', key, job.d.rank, job.d.rank, 'LIMIT', 0, limit)) do
-      if seq < job.seq then before = before + 1 end
+      if string.sub(seq, 1, 14) < job.seq then before = before + 1 end
     end
   end
 end

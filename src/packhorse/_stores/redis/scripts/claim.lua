@@ -49,27 +49,44 @@ local function first_of(line, limit)
   return seqs, of
 end
 
--- Read and check: which jobs of a line are taken.
+-- Read and check: which jobs of a line are taken. Those of which more is stored than what was given are marked with a "+".
 local taken, odd, more = 0, {}, false
 local function choose(line)
   local limit = room - taken + 1
   while true do
-    local seqs, keys = first_of(line, limit)
-    local texts = fields(STATE, seqs)
+    local members, keys = first_of(line, limit)
+    local marked, places = {}, {}
+    for place = 1, #members do
+      if #members[place] > 14 then
+        marked[#marked + 1] = string.sub(members[place], 1, 14)
+        places[place] = #marked
+      end
+    end
+    local texts = fields(STATE, marked)
     local chosen, oddities, skipped = {}, {}, false
-    for place = 1, #seqs do
-      local d = texts[place] and cjson.decode(texts[place])
+    for place = 1, #members do
+      local d = places[place] and cjson.decode(texts[places[place]])
       if d and d.exp and tonumber(d.exp) <= now then
         skipped = true
       else
         local has = taken + #chosen
         if has >= room or (has >= free and d and (d.solo or d.sus)) then return chosen, keys, oddities, skipped, true end
-        chosen[#chosen + 1] = seqs[place]
-        if d then oddities[seqs[place]] = d end
+        chosen[#chosen + 1] = members[place]
+        if d then oddities[#chosen] = d end
       end
     end
-    if #seqs < limit then return chosen, keys, oddities, skipped, false end
+    if #members < limit then return chosen, keys, oddities, skipped, false end
     limit = limit * 2
+  end
+end
+
+local function remove(chosen, keys, skipped)
+  if type(keys) == 'table' then
+    for _, name in ipairs(chosen) do call('ZREM', keys[name], name) end
+  elseif skipped then
+    many('ZREM', keys, chosen)
+  else
+    call('ZREMRANGEBYRANK', keys, 0, #chosen - 1)
   end
 end
 
@@ -79,19 +96,13 @@ local function take(queue, line)
   local chosen, keys, oddities, skipped, full = choose(line)
   local size = #chosen
   if size == 0 then return full end
-  jobs[#jobs + 1] = fields(JOB, chosen)
-  if type(keys) == 'table' then
-    for _, seq in ipairs(chosen) do call('ZREM', keys[seq], seq) end
-  elseif skipped then
-    many('ZREM', keys, chosen)
-  else
-    call('ZREMRANGEBYRANK', keys, 0, size - 1)
-  end
-  many('SADD', HELD, chosen)
+  remove(chosen, keys, skipped)
   local marks = {}
-  for place, seq in ipairs(chosen) do
-    local text, d = mark, oddities[seq]
+  for place = 1, size do
+    local seq, text, d = chosen[place], mark, oddities[place]
     if d then
+      seq = string.sub(seq, 1, 14)
+      chosen[place] = seq
       d.s, d.tok, d.w, d.cn, d.st = 'r', token, worker, tonumber(ARGV[8]), nil
       d.fence = fmt('%.0f', math.max((tonumber(d.fence) or 0) + 1, now))
       if d.exp then call('ZREM', NS .. ':expiring', seq) end
@@ -102,6 +113,8 @@ local function take(queue, line)
     marks[2 * place - 1] = seq
     marks[2 * place] = text
   end
+  jobs[#jobs + 1] = fields(JOB, chosen)
+  many('SADD', HELD, chosen)
   many('HSET', STATE, marks)
   count(queue, 'q', -size)
   call('HINCRBY', COUNTS, queue .. SEP .. 'r', size)

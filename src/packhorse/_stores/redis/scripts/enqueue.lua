@@ -38,11 +38,11 @@ for place = 1, size do
     fresh = fresh + 1
   end
 end
-if fresh == 0 then return { 0, NOW, answers } end
+if fresh == 0 then return { 0, NOW, answers, {} } end
 
 -- Write: from here on nothing may fail.
 local last = call('HINCRBY', NS, 'seq', fresh)
-local seq = last - fresh
+local seq, made = last - fresh, {}
 for _, each in pairs(texts) do
   local name = each.queue .. SEP .. each.task
   local kind = kinds[name]
@@ -56,6 +56,7 @@ for _, each in pairs(texts) do
   end
   know_line(each.queue, each.priority)
   each.kind = kind
+  made[#made + 1] = { each.queue, each.task, fmt('%.0f', each.priority), kind }
   each.plain = not (each.at or each.delay or each.expires or each.expires_at or each.solo)
   each.prefix = NOW .. SEP .. kind .. SEP .. fmt('%.0f', each.priority) .. SEP
   each.rank = fmt('%.0f', now - each.priority * STEP)
@@ -97,4 +98,4 @@ many('HSET', JOB, jobs)
 for key, line in pairs(lines) do many('ZADD', key, line) end
 for queue, number in pairs(queued) do count(queue, 'q', number) end
 tell()
-return { fresh, NOW, answers }
+return { fresh, NOW, answers, made }

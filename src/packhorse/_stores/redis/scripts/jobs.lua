@@ -40,7 +40,9 @@ local function load(seq)
   local job = { seq = seq, id = id, kind = kind, priority = tonumber(priority), created = created, given = given }
   local of = kind_of(kind)
   job.queue, job.task = of.queue, of.task
-  job.d = read_state(call('HGET', STATE, seq), fmt('%.0f', created - job.priority * STEP))
+  local text = call('HGET', STATE, seq)
+  job.odd = text ~= false
+  job.d = read_state(text, fmt('%.0f', created - job.priority * STEP))
   return job
 end
 
@@ -55,6 +57,9 @@ local function given(job, place)
 end
 
 local function line_of(job) return job.d.line or job.queue end
+
+-- In a line's order, a job of which more is stored than what was given is marked, so that a claim need not ask for the others.
+local function member(job) return job.odd and job.seq .. '+' or job.seq end
 
 local function ready_key(job, line) return NS .. ':ready:' .. fmt('%.0f', job.priority) .. ':' .. line end
 
@@ -83,7 +88,7 @@ local function leave(job)
   local d, seq = job.d, job.seq
   local s = d.s
   if s == 'q' then
-    call('ZREM', ready_key(job, line_of(job)), seq)
+    call('ZREM', ready_key(job, line_of(job)), member(job))
   elseif s == 'r' then
     call('SREM', NS .. ':held:' .. d.w, seq)
   else
@@ -114,9 +119,10 @@ end
 local function enter(job)
   local d, seq = job.d, job.seq
   local s, line = d.s, line_of(job)
+  job.odd = true
   if s == 'q' then
     know_line(line, job.priority)
-    call('ZADD', ready_key(job, line), d.rank, seq)
+    call('ZADD', ready_key(job, line), d.rank, member(job))
   elseif s == 'r' then
     call('SADD', NS .. ':held:' .. d.w, seq)
     call('SADD', NS .. ':holders', d.w)

@@ -7,22 +7,30 @@ local seqs = {}
 for place = 1, size do seqs[place] = stored[place] and string.sub(stored[place], 1, 14) or '' end
 local texts = fields(STATE, seqs)
 
--- Plain successes change nothing but the job itself: they are nearly all, and are written together.
+-- Plain successes change nothing but the job itself: they are nearly all, and are written together. All jobs of one claim
+-- have the same text until then.
 local seen, others, marks, ended, holders, kinds = {}, {}, {}, {}, {}, {}
+local last_text, last_token, prefix, held
 for place = 1, size do
-  local seq, text, token, body = seqs[place], texts[place], ARGV[3 * place + 2], ARGV[3 * place + 3]
-  if not seen[seq] and text and string.byte(body) ~= 123 and string.sub(text, 1, #token + 2) == 'r' .. token .. SEP then
-    marks[#marks + 1] = seq
-    marks[#marks + 1] = 's' .. string.sub(text, 2) .. SEP .. NOW .. SEP .. body
-    ended[#ended + 1] = seq
-    local of = holders[text]
-    if not of then
-      of = {}
-      holders[text] = of
+  local at = 3 * place
+  local seq, text, token, body = seqs[place], texts[place], ARGV[at + 2], ARGV[at + 3]
+  local plain = text and not seen[seq] and string.byte(body) ~= 123
+  if plain and (text ~= last_text or token ~= last_token) then
+    plain = string.sub(text, 1, #token + 2) == 'r' .. token .. SEP
+    if plain then
+      last_text, last_token = text, token
+      prefix = 's' .. string.sub(text, 2) .. SEP .. NOW .. SEP
+      held = holders[text] or {}
+      holders[text] = held
     end
-    of[#of + 1] = seq
+  end
+  if plain then
+    local number = #ended + 1
+    ended[number] = seq
+    marks[2 * number - 1], marks[2 * number] = seq, prefix .. body
+    held[#held + 1] = seq
     local kind = string.sub(stored[place], 15)
-    of = kinds[kind]
+    local of = kinds[kind]
     if not of then
       of = {}
       kinds[kind] = of

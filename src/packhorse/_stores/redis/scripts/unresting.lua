@@ -8,7 +8,7 @@ else
   for place = 5, #ARGV do
     for priority in string.gmatch(call('HGET', NAMES, 'l' .. ARGV[place]) or '', '%S+') do
       for _, seq in ipairs(call('ZRANGE', NS .. ':ready:' .. priority .. ':' .. ARGV[place], 0, -1)) do
-        found[#found + 1] = seq
+        found[#found + 1] = string.sub(seq, 1, 14)
       end
     end
   end
