@@ -115,7 +115,7 @@ def _not_allowed(error: BaseException, shown: str) -> StoreRefused:
 def _cause(error: BaseException) -> BaseException:
     """Return what stands behind an error of the library's."""
     found: BaseException | None = error
-    while found is not None:
+    while found is not None and not isinstance(found, PackhorseError):  # that is of a try before this one
         if isinstance(found, OSError) and not isinstance(found, RedisError):
             return found
         found = found.__cause__ or found.__context__
@@ -125,7 +125,7 @@ def _cause(error: BaseException) -> BaseException:
 def _reason(error: BaseException) -> str:
     if "timed out" in str(error).lower() or "Timeout" in str(error):
         return "no answer in time"
-    if isinstance(error, ConnectionRefusedError):
+    if isinstance(error, ConnectionRefusedError) or "Connection refused" in str(error):
         return "connection refused"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
