@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from packhorse._outcome import succeeded
-from packhorse._store import Store
+from packhorse._store import JobFilter, Store
 from packhorse._stores import open_store
 from packhorse.cli import main
 from tests.conformance.making import join, running, settle, take
@@ -130,6 +130,15 @@ def test_db_status_tells_of_it(here: Here) -> None:
     here.move(A, B, "--yes")
     assert here.status(A)["closed"] == f"moved to sqlite:///{here.folder}/b.db"
     assert "closed" not in here.status(B)
+
+
+def test_nothing_is_requeued_where_nothing_runs_any_more(here: Here, capfd: pytest.CaptureFixture[str]) -> None:
+    (job,) = enqueue(here.source)
+    here.source.cancel(JobFilter(ids=(job,)))
+    here.move(A, B, "--yes")
+    assert main(["--store", A, "jobs", "requeue", job]) == 69
+    assert "have moved to" in capfd.readouterr().err
+    assert main(["--store", B, "jobs", "requeue", job]) == 0
 
 
 def test_namespaces_move_too(here: Here) -> None:

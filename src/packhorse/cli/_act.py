@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Literal
 
+from .._closed import refusal
 from .._record import FINAL, State
 from .._store import Changed, JobFilter, Store
 from ..errors import BadState
@@ -57,8 +58,16 @@ def _call(store: Store, verb: Verb, reason: str, delay: float) -> Callable[[JobF
     if verb == "cancel":
         return lambda which, dry: store.cancel(which, by=me(), reason=reason, dry=dry)
     if verb == "requeue":
+        _refuse_closed(store)
         return lambda which, dry: store.requeue(which, delay=delay, by=me(), dry=dry)
     return lambda which, dry: store.delete(which, dry=dry)
+
+
+def _refuse_closed(store: Store) -> None:
+    """A job that is requeued where no job is handed out any more would never run."""
+    to = store.frozen()
+    if to is not None:
+        raise refusal(store.url, store.namespace, to)
 
 
 def _all(call: Callable[[JobFilter, bool], Changed], which: JobFilter) -> Iterator[Changed]:
