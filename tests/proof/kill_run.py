@@ -44,6 +44,8 @@ _BETWEEN = 0.6
 _PATIENCE = 180.0
 #: Jobs ready before the first kill, as a part of all.
 _AHEAD = 0.05
+#: No kill while so many wait, as a part of all: on a busy host the workers would do nothing but start, and no kill hit a job.
+_BACKLOG, _FEW = 0.1, 100
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -160,12 +162,26 @@ class Attack:
         options, killer, spoken = self._options, self._killer, time.monotonic()
         while killer.kills < options.kills:
             time.sleep(self._rng.expovariate(1 / _BETWEEN))  # the random moments of a run of this kind
+            self._let_them_work()
             for worker in self._workers:
                 worker.look()
             killer.strike()
             if not options.quiet and time.monotonic() - spoken >= 5.0:
                 spoken = time.monotonic()
                 print(f"  {killer.kills:4} kills{self._of_the_server()}   {self._enqueued():6,} enqueued", flush=True)
+
+    def _let_them_work(self) -> None:
+        deadline = time.monotonic() + _PATIENCE
+        while time.monotonic() < deadline and self._waiting() > _BACKLOG * self._options.jobs + _FEW:
+            for worker in self._workers:
+                worker.look()
+            time.sleep(0.1)
+
+    def _waiting(self) -> int:
+        try:
+            return sum(record.counts.get("queued", 0) for record in self._store.queues([jobs.QUEUE]))
+        except StoreUnavailable:
+            return 0  # a kill while the server is away is as good as any
 
     def _of_the_server(self) -> str:
         return f", {self._outages.kills} of the server" if self._outages else ""

@@ -1,0 +1,53 @@
+"""The last line of a run says which servers were not tested."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.servers.tested import line, met, met_by
+
+_FOUND: pytest.StashKey[set[str]] = pytest.StashKey()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_FOUND] = set()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Note what this process has met; a worker of xdist hands it to the one that started it."""
+    found = session.config.stash[_FOUND]
+    found |= met()
+    output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["servers"] = sorted(found)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Remember whose nodes these are: xdist tells of their end without saying so."""
+    node.packhorse_found = node.config.stash[_FOUND]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    node.packhorse_found.update(getattr(node, "workeroutput", {}).get("servers", ()))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Any:
+    report = yield
+    if report.when == "call" and report.passed:
+        item.config.stash[_FOUND].update(met_by(item.nodeid))
+    return report
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Say it last of all, where a server was used, or everything was run."""
+    found = config.stash.get(_FOUND, set())
+    everything = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    if not hasattr(config, "workerinput") and not config.option.collectonly and (found or everything):
+        config.get_terminal_writer().line(line(found))
