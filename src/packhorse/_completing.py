@@ -13,6 +13,7 @@ from .errors import BadState, WrongHandle
 if TYPE_CHECKING:
     from ._codec import Codec
     from ._handles import Handle
+    from ._handles.acting import Aside
     from ._options import Policy
     from ._registry import Runnable
 
@@ -64,15 +65,17 @@ def complete(acts: Acts, given: object, job: Claimed, result: str | None, keep: 
     handle.used()
 
 
-async def acomplete(acts: Acts, given: object, job: Claimed, result: str | None, keep: float | None) -> None:
-    """Do the same on a connection that is awaited."""
+async def acomplete(
+    acts: Acts, given: object, job: Claimed, result: str | None, keep: float | None, aside: Aside
+) -> None:
+    """Do the same on a connection that is awaited; ``aside`` runs a call in a thread."""
     from ._handles import aacting, acheck, usable
 
     handle = async_handle(given)
     raw = await handle.aconnect()
     inside = usable(raw, *acts)
-    await acheck(raw, inside)
-    if not await aacting(raw, inside.complete(job.id, job.token, result, keep)):
+    await acheck(raw, inside, aside)
+    if not await aacting(raw, inside.complete(job.id, job.token, result, keep), aside):
         raise _not_mine(job)
     handle.used()
 

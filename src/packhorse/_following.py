@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from . import _runtime
 from ._handles import Handle, aacting, acting
 from ._handles.drivers import Raw
 from ._handles.handle import Waits
@@ -66,7 +67,7 @@ class Followed:
             return handle.after_commit(act)
         except WrongHandle:
             pass
-        return self._wait(act, _status(raw, await aacting(raw, _xid())))
+        return self._wait(act, _status(raw, await aacting(raw, _xid(), _runtime.aside)))
 
     def _wait(self, act: Act, ended: Callable[[], bool | None]) -> Waits:
         mine = _Waiting(act, ended)

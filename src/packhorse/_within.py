@@ -115,12 +115,14 @@ class Transaction:
     async def _aput_now(self, connection: Connection, new: list[NewJob]) -> Stored:
         if self._outbox is not None:
             raw = await self.handle.aconnect()
-            return await aacting(raw, self._outbox.enqueue(raw.driver.dialect, connection.settings.namespace, new))
+            return await aacting(
+                raw, self._outbox.enqueue(raw.driver.dialect, connection.settings.namespace, new), _runtime.aside
+            )
         inside, dialect = await _runtime.aside(connection.inside)
         raw = await self.handle.aconnect()
         acts = usable(raw, inside, dialect, connection.describe())
-        await acheck(raw, acts)
-        return await aacting(raw, acts.enqueue(new))
+        await acheck(raw, acts, _runtime.aside)
+        return await aacting(raw, acts.enqueue(new), _runtime.aside)
 
     # -- after the commit -------------------------------------------------------------------------------------------
     def _enqueuing(self, connection: Connection, new: list[NewJob]) -> Callable[[], Any]:

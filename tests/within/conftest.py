@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from packhorse import Queue
 from packhorse._stores import open_store
+from tests.servers.postgres import database_of, fresh_schema_url, fresh_url
 from tests.within.kinds import KINDS, Open
 from tests.worker.site import Site
 
@@ -25,16 +27,25 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 def database(dialect: str, directory: Path) -> str:
-    """Return the URL of a fresh database with a table of the application's own."""
+    """Return the URL of a database with a table of the application's own, and no jobs."""
     if dialect == "sqlite":
         path = directory / "app.db"
         with closing(sqlite3.connect(path)) as db:
             db.execute("CREATE TABLE own (text TEXT)")
         return f"sqlite:///{path}"
-    import psycopg
+    url = fresh_schema_url()
+    with psycopg.connect(database_of(url), autocommit=True) as db:
+        db.execute("CREATE TABLE IF NOT EXISTS own (text TEXT)")
+        db.execute("DROP TABLE IF EXISTS packhorse_outbox")
+        db.execute("TRUNCATE own")
+    return url
 
-    from tests.servers.postgres import fresh_url
 
+def another_database(dialect: str, directory: Path) -> str:
+    """Return the URL of another one."""
+    if dialect == "sqlite":
+        directory.mkdir()
+        return database(dialect, directory)
     url = fresh_url()
     with psycopg.connect(url, autocommit=True) as db:
         db.execute("CREATE TABLE own (text TEXT)")
@@ -46,9 +57,7 @@ def rows(url: str) -> list[str]:
     if url.startswith("sqlite"):
         with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as db:
             return [row[0] for row in db.execute("SELECT text FROM own")]
-    import psycopg
-
-    with psycopg.connect(url) as db:
+    with psycopg.connect(database_of(url)) as db:
         return [row[0] for row in db.execute("SELECT text FROM own").fetchall()]
 
 

@@ -10,6 +10,12 @@ from contextlib import ExitStack, suppress
 from typing import Any, ClassVar
 
 from packhorse import Draft, Job, Queue
+from tests.servers.postgres import database_of
+
+
+def place_of(url: str) -> str:
+    """Return what a driver takes: a path, or a URL without the options that are Packhorse's own."""
+    return url.removeprefix("sqlite:///") if url.startswith("sqlite") else database_of(url)
 
 
 class Open:
@@ -23,6 +29,7 @@ class Open:
     def __init__(self, url: str) -> None:
         """Begin on the database of this store's URL, where the table is."""
         self.url = url
+        self.place = place_of(url)
 
     def write(self, text: str) -> None:
         """Insert a row, as the application would."""
@@ -48,7 +55,7 @@ class Open:
 class Sqlite3(Open):
     def __init__(self, url: str) -> None:
         super().__init__(url)
-        self.handle = sqlite3.connect(url.removeprefix("sqlite:///"), timeout=0.2)
+        self.handle = sqlite3.connect(self.place, timeout=0.2)
 
     def write(self, text: str) -> None:
         self.handle.execute("INSERT INTO own VALUES (?)", (text,))
@@ -61,7 +68,7 @@ class Psycopg(Open):
         import psycopg
 
         super().__init__(url)
-        self.handle = psycopg.connect(url)
+        self.handle = psycopg.connect(self.place)
 
     def write(self, text: str) -> None:
         self.handle.execute("INSERT INTO own VALUES (%s)", (text,))
@@ -74,7 +81,7 @@ class Psycopg2(Open):
         import psycopg2
 
         super().__init__(url)
-        self.handle = psycopg2.connect(url)
+        self.handle = psycopg2.connect(self.place)
 
     def write(self, text: str) -> None:
         with self.handle.cursor() as cursor:
@@ -125,7 +132,7 @@ class AsyncPsycopg(_Awaited):
         import psycopg
 
         super().__init__(url)
-        self.handle = self._run(psycopg.AsyncConnection.connect(url))
+        self.handle = self._run(psycopg.AsyncConnection.connect(self.place))
 
     def write(self, text: str) -> None:
         self._run(self.handle.execute("INSERT INTO own VALUES (%s)", (text,)))
@@ -134,12 +141,10 @@ class AsyncPsycopg(_Awaited):
 # -- SQLAlchemy -----------------------------------------------------------------------------------------------------------
 def engine_url(url: str, driver: str) -> str:
     """Return the URL of a store's database as SQLAlchemy wants it."""
-    head, separator, rest = url.partition("://")
-    if head == "sqlite":
+    if url.startswith("sqlite"):
         return url
-    rest, _, query = rest.partition("?")
-    # SQLAlchemy keeps a socket's directory in the query, escaped or not.
-    return f"{head}+{driver}{separator}{rest}" + (f"?{query}" if query else "")
+    head, separator, rest = database_of(url).partition("://")
+    return f"{head}+{driver}{separator}{rest}"
 
 
 class _Alchemy(Open):
@@ -257,11 +262,11 @@ def django_alias(url: str) -> str:
     alias = uuid.uuid4().hex
     place: dict[str, Any]
     if url.startswith("sqlite"):
-        place = {"ENGINE": "django.db.backends.sqlite3", "NAME": url.removeprefix("sqlite:///")}
+        place = {"ENGINE": "django.db.backends.sqlite3", "NAME": place_of(url)}
     else:
         from psycopg.conninfo import conninfo_to_dict
 
-        parts = conninfo_to_dict(url)
+        parts = conninfo_to_dict(place_of(url))
         place = {"ENGINE": "django.db.backends.postgresql", "NAME": parts.pop("dbname"), "USER": parts.pop("user", "")}
         place |= {
             "HOST": parts.pop("host", ""),

@@ -10,8 +10,8 @@ import pytest
 from packhorse import App, Queue
 from packhorse.errors import BadState, IdConflict, JobNotFound, PackhorseError, WrongDatabase, WrongHandle
 from tests.within import kinds, tasks
-from tests.within.conftest import Begin, database, rows
-from tests.within.kinds import Open
+from tests.within.conftest import Begin, another_database, database, rows
+from tests.within.kinds import Open, place_of
 
 
 def test_a_job_appears_with_the_commit(begin: Begin, queue: Queue, url: str) -> None:
@@ -103,8 +103,7 @@ def test_the_same_id_twice_in_one_transaction(begin: Begin, queue: Queue) -> Non
 
 
 def test_another_database_is_refused(begin: Begin, queue: Queue, kind: type[Open], tmp_path: Path) -> None:
-    (tmp_path / "other").mkdir()
-    other = begin(database(kind.dialect, tmp_path / "other"))
+    other = begin(another_database(kind.dialect, tmp_path / "other"))
     other.write("mine")
     with pytest.raises(WrongDatabase, match="outbox=True") as caught:
         other.enqueue(queue, tasks.add, 1, 2)
@@ -148,14 +147,15 @@ def test_the_outbox_takes_every_handle(begin: Begin, queue: Queue, url: str, kin
     if kind.dialect == "sqlite":
         import sqlite3
 
-        with sqlite3.connect(url.removeprefix("sqlite:///")) as db:
+        with sqlite3.connect(place_of(url)) as db:
             db.executescript(ddl)
         db.close()
     else:
         import psycopg
 
-        with psycopg.connect(url, autocommit=True) as pg:
+        with psycopg.connect(place_of(url), autocommit=True) as pg:
             pg.execute(ddl)  # type: ignore[arg-type]
+    outbox = url if kind.dialect == "sqlite" else place_of(url)
     (tmp_path / "elsewhere").mkdir()
     target = f"sqlite:///{tmp_path}/elsewhere/jobs.db"
     far = Queue("mail", store=target)
@@ -171,7 +171,7 @@ def test_the_outbox_takes_every_handle(begin: Begin, queue: Queue, url: str, kin
     with pytest.raises(BadState, match="written into the outbox"):
         job.refresh()
     own.commit()
-    relay = Relay(lambda: open_side(url), lambda: open_store(target), "app")
+    relay = Relay(lambda: open_side(outbox), lambda: open_store(target), "app")
     assert relay.run(Event(), once=True) == 121
     assert job.refresh().args == (1, 2)
     assert far.counts()["queued"] == 121

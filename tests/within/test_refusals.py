@@ -153,7 +153,11 @@ def _auto_session_postgres(server: str, path: Path) -> Any:
 
 
 def _auto_connection_psycopg2(server: str, path: Path) -> Any:
-    return create_engine(engine_url(server, "psycopg2"), poolclass=NullPool).connect().execution_options(isolation_level="AUTOCOMMIT")
+    return (
+        create_engine(engine_url(server, "psycopg2"), poolclass=NullPool)
+        .connect()
+        .execution_options(isolation_level="AUTOCOMMIT")
+    )
 
 
 @pytest.mark.parametrize(

@@ -237,7 +237,7 @@ class Child:
 
     async def acomplete(self, run: Running, transaction: object, result: str | None, keep: float | None) -> None:
         """Do the same in one that is awaited."""
-        await _completing.acomplete(await _runtime.aside(_acts), transaction, run.job, result, keep)
+        await _completing.acomplete(await _runtime.aside(_acts), transaction, run.job, result, keep, _runtime.aside)
 
     def _heard(self, run: Running, text: str) -> None:
         """Pass a job's output on at once, so that a crash does not take it along; a flood only now and then."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import weakref
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, TypeVar
 
-from .._inside import Inside, Steps
+from .._inside import Inside, Step, Steps
 from ..errors import WrongDatabase
 from .drivers import Raw
 
 T = TypeVar("T")
+
+#: Runs a call in a thread.
+Aside = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 #: Connections that lead to the store's own database, by store. Only what can be held weakly is remembered.
 _seen: weakref.WeakKeyDictionary[Inside, weakref.WeakSet[Any]] = weakref.WeakKeyDictionary()
@@ -30,20 +34,36 @@ def acting(raw: Raw, steps: Steps[T]) -> T:
         return end.value  # type: ignore[no-any-return]
 
 
-async def aacting(raw: Raw, steps: Steps[T]) -> T:
-    """Do the same on a connection that is awaited."""
-    try:
-        step = next(steps)
-        while True:
-            try:
-                assert not callable(step)
-                answer = await raw.driver.aexecute(raw.connection, *step)
-            except Exception as error:
-                step = steps.throw(error)
-            else:
-                step = steps.send(answer)
-    except StopIteration as end:
-        return end.value  # type: ignore[no-any-return]
+async def aacting(raw: Raw, steps: Steps[T], aside: Aside) -> T:
+    """Do the same on a connection that is awaited. What the act does between its statements may take a moment (it may ask its
+    store something), so it is done in a thread, by ``aside``."""
+    going = _Going(steps)
+    while (step := await aside(going.next)) is not None:
+        assert not callable(step)
+        try:
+            going.answer = await raw.driver.aexecute(raw.connection, *step)
+        except Exception as error:
+            going.error = error
+    return going.result  # type: ignore[return-value]
+
+
+class _Going(Generic[T]):
+    """An act under way; its end is a value here, since no thread can hand on a StopIteration."""
+
+    def __init__(self, steps: Steps[T]) -> None:
+        self._steps = steps
+        self.answer: Any = None
+        self.error: Exception | None = None
+        self.result: T | None = None
+
+    def next(self) -> Step | None:
+        """Return the next step, None at the end."""
+        error, self.error = self.error, None
+        try:
+            return self._steps.send(self.answer) if error is None else self._steps.throw(error)
+        except StopIteration as end:
+            self.result = end.value
+            return None
 
 
 def check(raw: Raw, inside: Inside) -> None:
@@ -53,10 +73,10 @@ def check(raw: Raw, inside: Inside) -> None:
         _remember(raw, inside)
 
 
-async def acheck(raw: Raw, inside: Inside) -> None:
+async def acheck(raw: Raw, inside: Inside, aside: Aside) -> None:
     """Do the same on a connection that is awaited."""
     if not _known(raw, inside):
-        await aacting(raw, inside.check())
+        await aacting(raw, inside.check(), aside)
         _remember(raw, inside)
 
 
