@@ -12,6 +12,8 @@ FRESH: dict[str, Callable[[Path], str]] = {
     "memory": lambda directory: f"memory://{uuid.uuid4().hex}",
     "sqlite": lambda directory: f"sqlite:///{directory}/jobs.db",
     "redis": lambda directory: _redis(),
+    "postgres": lambda directory: _postgres(),
+    "postgres-pooler": lambda directory: _postgres(pooler=True),
 }
 
 
@@ -19,6 +21,12 @@ def _redis() -> str:
     from tests.servers.redis import fresh_url
 
     return fresh_url()
+
+
+def _postgres(pooler: bool = False) -> str:
+    from tests.servers.postgres import fresh_schema_url, pooler_url
+
+    return pooler_url() if pooler else fresh_schema_url()
 
 
 def chosen() -> list[str]:

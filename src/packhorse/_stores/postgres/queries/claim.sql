@@ -1,0 +1,67 @@
+-- name: take
+-- The lines are asked in the order of their places: the nested loop over them stops when there are enough. A worker's row is
+-- locked only once there is something to take, so that a claim that finds nothing writes nothing.
+WITH c AS MATERIALIZED (
+    SELECT coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now
+), open AS MATERIALIZED (
+    SELECT 1 FROM packhorse.workers w JOIN packhorse.namespaces n ON n.id = w.ns
+     WHERE w.id = $4 AND w.ns = $2 AND w.state = 'live' AND n.closed IS NULL
+), asked AS MATERIALIZED (
+    SELECT a.line, a.place, a.floor
+      FROM unnest($3::int[], $10::bigint[]) WITH ORDINALITY AS a (line, floor, place)
+      JOIN packhorse.lines l ON l.id = a.line
+      LEFT JOIN packhorse.lines q ON q.id = l.side_of
+     WHERE l.paused_at IS NULL AND q.paused_at IS NULL AND EXISTS (SELECT FROM open)
+     ORDER BY a.place
+), found AS MATERIALIZED (
+    SELECT r.*, a.place
+      FROM asked a
+     CROSS JOIN LATERAL (
+        SELECT r.ctid AS row, r.seq, r.rank, r.solo FROM packhorse.ready r
+         WHERE r.line = a.line AND r.rank >= a.floor AND (r.expires_at IS NULL OR r.expires_at > (SELECT now FROM c))
+         ORDER BY r.rank, r.seq LIMIT $6::int FOR UPDATE SKIP LOCKED
+     ) r LIMIT $6::int
+), counted AS MATERIALIZED (
+    SELECT *, row_number() OVER w AS number, bool_or(solo) OVER w AS after_solo FROM found WINDOW w AS (ORDER BY place, rank, seq)
+), numbered AS MATERIALIZED (
+    SELECT *, bool_or(solo AND number > $5::bigint) OVER (ORDER BY number) AS stop FROM counted
+), me AS MATERIALIZED (
+    SELECT 1 FROM packhorse.workers WHERE id = $4 AND state = 'live' AND (SELECT count(*) FROM numbered) > 0 FOR SHARE
+), mine AS MATERIALIZED (
+    SELECT row, seq, number FROM numbered WHERE NOT stop AND EXISTS (SELECT FROM me)
+), gone AS (
+    DELETE FROM packhorse.ready WHERE ctid = ANY (ARRAY(SELECT row FROM mine))
+), job AS (
+    UPDATE packhorse.jobs j
+       SET state = :RUNNING, token = $7, worker = $4, claim_no = $8, fence = greatest(fence + 1, (SELECT now FROM c)), started_at = NULL
+      FROM mine WHERE j.seq = mine.seq
+    RETURNING j.*, mine.number
+), noted AS (
+    INSERT INTO packhorse.claims (token, ns, worker, seqs) SELECT $7, $2, $4, array_agg(seq) FROM mine HAVING count(*) > 0
+    ON CONFLICT (token) DO UPDATE SET seqs = claims.seqs || excluded.seqs
+), done AS (
+    DELETE FROM packhorse.claims WHERE token = ANY ($9::text[])
+), n AS (
+    INSERT INTO packhorse.changes (queue, state, jobs)
+    SELECT k.queue, s.state, s.sign * count(*)
+      FROM job JOIN packhorse.kinds k ON k.id = job.kind CROSS JOIN (VALUES (:QUEUED, -1), (:RUNNING, 1)) AS s (state, sign)
+     GROUP BY k.queue, s.state, s.sign
+)
+SELECT f.found, f.now, f.closed, job.line, job.rank, job.id, job.kind, payload, options, crash_fails, suspect, failures, crashes,
+       losses, snoozes, generation, fence, priority, created_at, scheduled_at, tags, meta, made_by, parent, error
+  FROM (SELECT (SELECT count(*) FROM numbered) AS found, (SELECT now FROM c) AS now,
+               (SELECT closed FROM packhorse.namespaces WHERE id = $2) AS closed) AS f
+  LEFT JOIN job ON true
+ ORDER BY number
+
+-- name: every (queues in which something is queued, and their side lines that have something)
+SELECT l.id, l.name
+  FROM packhorse.lines l
+ WHERE l.ns = $1 AND EXISTS (SELECT FROM packhorse.ready r WHERE r.line = l.id)
+ ORDER BY l.name
+
+-- name: lines
+SELECT id, name FROM packhorse.lines WHERE ns = $1 AND name = ANY ($2::text[])
+
+-- name: called
+SELECT k.id, k.task, q.name FROM packhorse.kinds k JOIN packhorse.lines q ON q.id = k.queue WHERE k.id = ANY ($1::int[])
