@@ -90,6 +90,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         default=os.environ.get("PACKHORSE_PROOF_STORE", "sqlite"),
         help=f"{', '.join(KINDS)}, or the URL of an empty store; default: PACKHORSE_PROOF_STORE, or sqlite",
     )
+    parser.add_argument("--log-level", default="info", help="of the workers")
     parser.add_argument("--keep", action="store_true", help="keep the ledger and the logs of a good run, too")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     return parser.parse_args(argv)
@@ -116,7 +117,7 @@ class Attack:
     def _arguments(self) -> list[str]:
         options = self._options
         slots = ["--processes", str(options.processes), "--threads", str(options.threads)]
-        return ["-q", jobs.QUEUE, *slots, "--log-format", "json"]
+        return ["-q", jobs.QUEUE, *slots, "--log-format", "json", "--log-level", options.log_level]
 
     def _split(self, kinds: list[str], rng: random.Random) -> list[Producer]:
         count = self._options.producers
@@ -262,7 +263,7 @@ class Attack:
             if self._said(words):
                 result.wrong(f"a worker's log says: {words}")
         gave_up = sum(worker.deaths.count(70) for worker in self._workers)
-        if gave_up != self._said("its children die while they start"):
+        if gave_up > self._said("its children die while they start"):
             result.wrong(f"{gave_up} workers ended with exit code 70, and not all said why")
 
     def _said(self, words: str) -> int:

@@ -57,6 +57,7 @@ class Worker:
 
     def kill(self) -> None:
         """Kill the supervisor and start another at once."""
+        self.look()
         os.kill(self.pid, signal.SIGKILL)
         self.process.wait()
         self.lives[-1].ended = time.time()
