@@ -16,7 +16,7 @@ STEPS = ("0001_initial",)
 #: Of the lock under which migrations run; any number that nobody else is likely to take.
 _LOCK = 7_225_467_114_312
 
-_META = b"SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = 'meta'"
+_META = b"SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = 'meta'"
 
 
 class Found(NamedTuple):
@@ -69,7 +69,7 @@ def bring_up(link: Link, schema: str, shown: str) -> list[str]:
         link.ask(b"ROLLBACK")
         require(found, shown)
     missing = STEPS[found.version :]
-    if not link.ask(b"SELECT FROM pg_namespace WHERE nspname = $1", (schema,)).fetchone():
+    if not link.ask(b"SELECT 1 FROM pg_namespace WHERE nspname = $1", (schema,)).fetchone():
         link.ask(f'CREATE SCHEMA "{schema}"'.encode())
     for name in missing:
         for statement in statements(script(name)):
