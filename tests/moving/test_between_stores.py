@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from contextlib import closing
-from itertools import pairwise, permutations, product
+from itertools import pairwise, product
 from pathlib import Path
 
 import pytest
@@ -24,7 +24,8 @@ from .conftest import Command
 from .making import enqueue, fill_with_ended_lives, how, mover, same
 
 KINDS = [kind for kind in chosen() if kind != "memory"]
-PAIRS = [*permutations(KINDS, 2)]
+#: Each kind once on either side: processes that die cost seconds, and which pair it is makes no difference to the steps.
+RING = [*zip(KINDS, [*KINDS[1:], *KINDS[:1]], strict=True)] if len(KINDS) > 1 else []
 
 
 def fresh(kind: str, folder: Path) -> str:
@@ -84,14 +85,14 @@ def test_once_around_and_back(tmp_path: Path, clock: SettableClock) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kinds", PAIRS, ids="-".join)
+@pytest.mark.parametrize("kinds", RING, ids="-".join)
 def test_killed_again_and_again_it_ends(
     kinds: tuple[str, str], command: Command, tmp_path: Path, clock: SettableClock
 ) -> None:
     url, before = filled(kinds[0], tmp_path / "from", clock)
     to = fresh(kinds[1], tmp_path / "to")
     words = ("move", url, to, "--yes", "--json")
-    for nth in (2, 4, 5, 6):
+    for nth in (2, 5, 6):
         died = command(str(nth), "after", *words, module="tests.moving.entry")
         assert died.returncode == -signal.SIGKILL, died.stderr
     done = command(*words)
