@@ -99,6 +99,10 @@ class Server:
         if self._process is not None and self._process.poll() is None:
             self.resume()
             self._process.terminate()
+            try:
+                self._process.wait(2)
+            except subprocess.TimeoutExpired:  # it does not end while it begins a log
+                self._process.kill()
             self._gone()
 
     def _gone(self) -> None:
