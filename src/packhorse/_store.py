@@ -209,7 +209,7 @@ class Store(Protocol):
         kept in that attempt row's ``late`` if there is such a row.
         ``cancelled``: a requested cancel took precedence; counters and error are kept, the reason is the request's.
         ``locked``: a transaction of the user's own holds the job just now; nothing was done, settle it again later.
-        With ``elsewhere`` a job that bears my token still and is final is ``repeated``, whatever its outcome.
+        With ``elsewhere`` a job that bears my token still and is final is ``repeated``, whatever its outcome; the log is kept.
         ``unstorable``: the verdict could not be written; the job was made ``failed`` (a failure counted, with its
         attempt row), "outcome cannot be stored: …"; one bad row never holds up its batch.
         """
