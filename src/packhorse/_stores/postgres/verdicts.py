@@ -51,6 +51,8 @@ class Work:
     def _refuse(self, job: JobRecord, verdict: Verdict) -> Settled:
         """Tell a verdict that was applied before from one that comes too late."""
         if self._was_applied(job, verdict):
+            if verdict.elsewhere:
+                self.logs.append((job.seq, verdict.token, verdict.log, verdict.log_dropped))
             return Settled(verdict.job, verdict.token, "repeated", job.state)
         late = verdict.result if verdict.result is not None else verdict.error
         if (job.seq, verdict.token) in self._outcomes and late is not None:
