@@ -15,7 +15,7 @@ from ._record import Enqueued, NewJob
 from ._settings import Settings
 from ._store import Store
 from ._url import kind_of, mask, remedy
-from .errors import EnqueueUnknown, PackhorseError, StoreError, StoreUnavailable
+from .errors import EnqueueUnknown, PackhorseError, StoreError, StoreMoved, StoreUnavailable
 
 if TYPE_CHECKING:
     from ._runtime import Connection
@@ -105,6 +105,15 @@ def _unknown(where: Connection, jobs: Sequence[NewJob], error: StoreError) -> En
         f'  Enqueue it again with  using(id="{jobs[0].id}"): the same id is never stored twice.',
         jobs[0].id,
     )
+
+
+def sourced(error: StoreError, settings: Settings) -> StoreError:
+    """Return the same error, telling where the URL came from."""
+    if isinstance(error, StoreMoved):
+        return error
+    told = type(error)(f"{plain(error)}\n  {described(settings)}")
+    told.__dict__.update(error.__dict__)
+    return told
 
 
 def described(settings: Settings) -> str:

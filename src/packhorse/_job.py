@@ -2,48 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from . import _runtime
 from ._by import person
 from ._codec import Codec
 from ._durations import Duration, seconds
 from ._rebuild import result_annotation
-from ._record import AttemptRecord, Enqueued, JobRecord, NewJob
+from ._record import Enqueued, JobRecord, NewJob
 from ._runtime import Connection
 from ._store import JobFilter
+from ._told import Attempt, attempt_of, data_of, ending, moment, moment_or_none, number_of
 from ._waiting import Deadline
-from .errors import BadState, JobCancelled, JobFailed, JobNotFound, PackhorseError, ResultGone, StoreUnavailable
+from .errors import BadState, JobNotFound, ResultGone, StoreUnavailable
 
 if TYPE_CHECKING:
     from ._within import Uncommitted
 
 R_co = TypeVar("R_co", covariant=True)
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: What is not over by then is worth opening a connection that is told of changes.
 _SOON = 0.03
 #: On such a connection: seconds between two looks at least, and of one wait at most.
 _HINTED, _HINT_WAIT = 0.0005, 0.1
-
-
-class Attempt(NamedTuple):
-    """One ended run of a job. Times are aware datetimes; ``error`` is data, as in ``JobFailed.error``."""
-
-    number: int  #: from 1; snoozes and releases do not count
-    outcome: str  #: succeeded, retry, failed, snoozed, cancelled, released, crashed or lost
-    worker: str | None
-    host: str | None
-    started_at: datetime | None
-    ended_at: datetime
-    error: Mapping[str, Any] | None
-    reason: str | None
-    usage: Mapping[str, Any] | None  #: cpu seconds, peak memory, signal: what was told
 
 
 class Job(Generic[R_co]):
@@ -121,12 +106,12 @@ class Job(Generic[R_co]):
     @property
     def meta(self) -> Mapping[str, Any]:
         """Return the meta; a copy."""
-        return _json(self._content.meta) or {}
+        return data_of(self._content.meta) or {}
 
     @property
     def tags(self) -> tuple[str, ...]:
         """Return the tags."""
-        return tuple(_json(self._content.tags) or ())
+        return tuple(data_of(self._content.tags) or ())
 
     @property
     def priority(self) -> int:
@@ -141,7 +126,7 @@ class Job(Generic[R_co]):
     @property
     def by(self) -> Mapping[str, Any]:
         """Return who enqueued it: ``user``, ``login``, ``host``, ``program``, ``pid``, ``file`` and ``line``, as far as known."""
-        return _json(self._content.by) or {}
+        return data_of(self._content.by) or {}
 
     @property
     def existing(self) -> bool:
@@ -171,7 +156,7 @@ class Job(Generic[R_co]):
     @property
     def attempt(self) -> int:
         """Return the number of the present run, or of the next or last one; snoozes and releases do not count."""
-        return _number(self._record) if self._record else 1
+        return number_of(self._record) if self._record else 1
 
     @property
     def reason(self) -> str | None:
@@ -181,12 +166,12 @@ class Job(Generic[R_co]):
     @property
     def error(self) -> Mapping[str, Any] | None:
         """Return the error of the last attempt that had one: ``type``, ``message``, ``traceback`` …"""
-        return _json(self._record.error) if self._record else None
+        return data_of(self._record.error) if self._record else None
 
     @property
     def progress(self) -> Mapping[str, Any]:
         """Return the progress it has told: name → ``done``, ``total``, ``note``; the unnamed one is ``""``."""
-        return (_json(self._record.progress) if self._record else None) or {}
+        return (data_of(self._record.progress) if self._record else None) or {}
 
     def _call(self) -> tuple[list[Any], dict[str, Any]]:
         return self._codec.decode_call(self._content.payload)
@@ -244,7 +229,7 @@ class Job(Generic[R_co]):
         """Return its ended runs, oldest first."""
         with self._connection as store:
             self._take(store.get([self.id]))
-            return [_attempt(each) for each in store.attempts(self.id)]
+            return [attempt_of(each) for each in store.attempts(self.id)]
 
     def log(self) -> str:
         """Return what its attempts logged and printed, oldest first; of each the newest 64 KiB are kept."""
@@ -374,7 +359,7 @@ class Job(Generic[R_co]):
         record = self._record if self._record is not None else self.refresh()._record
         assert record is not None
         if record.state != "succeeded":
-            raise _ending(record)
+            raise ending(record)
         if record.result is None:
             why = record.reason or "succeeded, but its result is not stored, or not any more."
             raise ResultGone(f"job {record.id} ({record.task}) {why}")
@@ -388,49 +373,3 @@ def not_found(job_id: str, connection: Connection) -> JobNotFound:
         f"no job {job_id!r} in {connection.describe()}: never stored there, or deleted, or pruned after its end.\n"
         "  To see what is there:  packhorse jobs list"
     )
-
-
-def _ending(record: JobRecord) -> PackhorseError:
-    if record.state == "cancelled":
-        return JobCancelled(
-            f"job {record.id} ({record.task}) was cancelled" + (f": {record.reason}" if record.reason else "")
-        )
-    error = _json(record.error) or {}
-    parts = [record.reason] if record.reason else []
-    if error and error.get("message") != record.reason:
-        parts.append(f"{error.get('type', 'error')}: {error.get('message', '')}")
-    said = "; ".join(parts) or "no reason recorded"
-    return JobFailed(f"job {record.id} ({record.task}) failed on attempt {_number(record)}: {said}", error)
-
-
-def _number(record: JobRecord) -> int:
-    """Return the number of the present run, of the next one, or of the last of an ended job."""
-    # A failure that ended the job is counted already; a run's number is one more than those counted before it.
-    return max(1, record.attempt - 1) if record.state == "failed" else record.attempt
-
-
-def _attempt(record: AttemptRecord) -> Attempt:
-    return Attempt(
-        number=record.number,
-        outcome=record.outcome,
-        worker=record.worker,
-        host=record.host,
-        started_at=moment_or_none(record.started_at),
-        ended_at=moment(record.ended_at),
-        error=_json(record.error),
-        reason=record.reason,
-        usage=_json(record.usage),
-    )
-
-
-def _json(text: str | None) -> Any:
-    return json.loads(text) if text else None
-
-
-def moment(micros: int) -> datetime:
-    """Return a stored time as an aware datetime."""
-    return _EPOCH + timedelta(microseconds=micros)
-
-
-def moment_or_none(micros: int | None) -> datetime | None:
-    return None if micros is None else moment(micros)

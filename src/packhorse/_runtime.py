@@ -17,7 +17,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from . import _settings
-from ._enqueuing import PATIENCE, asked_at, described, plain
+from ._aside import aside as aside
+from ._enqueuing import PATIENCE, described, plain, sourced
 from ._enqueuing import enqueue as enqueue
 from ._enqueuing import unreachable as unreachable
 from ._guessing import Candidate, Finding, no_store
@@ -25,16 +26,8 @@ from ._ids import new_id
 from ._inside import Inside
 from ._settings import Settings
 from ._store import Store
-from ._url import kind_of
-from .errors import (
-    BadSchema,
-    PackhorseError,
-    SchemaGone,
-    StoreError,
-    StoreMoved,
-    StoreRefused,
-    StoreUnavailable,
-)  # fmt: skip
+from ._url import hurried, kind_of
+from .errors import BadSchema, PackhorseError, SchemaGone, StoreError, StoreRefused, StoreUnavailable
 
 if TYPE_CHECKING:
     from ._handles import Handle
@@ -242,7 +235,7 @@ def probe(place: Settings) -> Finding:
     from ._stores import open_store as opened
 
     try:
-        store = opened(_hurried(place.url), namespace=place.namespace, create=False)
+        store = opened(hurried(place.url, _PROBE), namespace=place.namespace, create=False)
     except BadSchema as error:
         return Finding(error.found > 0, plain(error))
     except PackhorseError as error:
@@ -254,13 +247,6 @@ def probe(place: Settings) -> Finding:
     finally:
         store.close()
     return Finding(True, "is a job store")
-
-
-def _hurried(url: str) -> str:
-    """Return the URL of a server with a short time to connect, unless it says itself how long that may take."""
-    if kind_of(url) in ("SQLite", "memory") or "connect_timeout=" in url:
-        return url
-    return f"{url}{'&' if '?' in url else '?'}connect_timeout={_PROBE:g}"
 
 
 def at(settings: Settings) -> Connection:
@@ -291,7 +277,10 @@ def open_store(settings: Settings, *, create: bool | None = None) -> Store:
     if create is None:
         create = not settings.guessed
     try:
-        return opened(settings.url, namespace=settings.namespace, clock=None, create=create)
+        store = opened(settings.url, namespace=settings.namespace, clock=None, create=create)
+        if settings.guessed and not store.instance:
+            _refused_empty(store)
+        return store
     except StoreUnavailable as error:
         if settings.guessed and kind_of(settings.url) == "SQLite":
             raise _not_ours(settings, error) from error
@@ -299,22 +288,22 @@ def open_store(settings: Settings, *, create: bool | None = None) -> Store:
     except StoreError as error:
         if settings.guessed:
             raise _not_ours(settings, error) from error
-        raise _sourced(error, settings) from error
+        raise sourced(error, settings) from error
 
 
-def _sourced(error: StoreError, settings: Settings) -> StoreError:
-    """Return the same error, telling where the URL came from."""
-    if isinstance(error, StoreMoved):
-        return error
-    told = type(error)(f"{plain(error)}\n  {described(settings)}")
-    told.__dict__.update(error.__dict__)
-    return told
+def _refused_empty(store: Store) -> None:
+    """Have a database without our tables say what it lacks."""
+    try:
+        store.workers()
+    except StoreError:
+        store.close()
+        raise
 
 
 def _not_ours(settings: Settings, error: StoreError) -> PackhorseError:
     """Return what to say of a guess that cannot be used: it is no store of ours, or it is and something is wrong with it."""
     if isinstance(error, BadSchema) and error.found:
-        return _sourced(error, settings)
+        return sourced(error, settings)
     places = [place._replace(remark=plain(error)) if _is(place, settings) else place for place in settings.candidates]
     return no_store(places, os.getcwd())
 
@@ -401,29 +390,3 @@ def _after_fork() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 atexit.register(forget)
-
-
-# -- threads for callers with an event loop -----------------------------------------------------------------------------
-_threads: tuple[int, Any] | None = None
-
-
-async def aside(call: Callable[..., T], *args: Any) -> T:
-    """Run a call in a thread of ours, so that the caller's event loop is never blocked.
-
-    The loop's own threads are not used: they belong to the program, which may have them all busy.
-    """
-    import asyncio
-    import contextvars
-
-    context = contextvars.copy_context()
-    context.run(asked_at.set, time.monotonic())
-    return await asyncio.get_running_loop().run_in_executor(_pool(), context.run, call, *args)
-
-
-def _pool() -> Any:
-    global _threads
-    if _threads is None or _threads[0] != os.getpid():
-        from concurrent.futures import ThreadPoolExecutor
-
-        _threads = (os.getpid(), ThreadPoolExecutor(4, thread_name_prefix="packhorse"))
-    return _threads[1]

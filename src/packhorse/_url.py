@@ -196,6 +196,13 @@ def driver_of(url: str) -> str:
     return url.partition("://")[0].partition("+")[2] if "://" in url else ""
 
 
+def hurried(url: str, seconds: float) -> str:
+    """Return the URL of a server with so long to connect, unless it says itself how long that may take."""
+    if kind_of(url) in ("SQLite", "memory") or "connect_timeout=" in url:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}connect_timeout={seconds:g}"
+
+
 def password_source(url: str, environ: Mapping[str, str]) -> str | None:
     """Return where the password of a server comes from, for people; None: from nowhere that Packhorse looks at."""
     try:

@@ -32,19 +32,20 @@ class Proxy:
         self.reject = False
         #: Cut each connection after so many bytes of replies.
         self.cut_after: int | None = None
-        self._lose: list[bytes] = []
+        self._lose: bytes | None = None
+        self._then = b""
         self.lost = threading.Event()  #: a reply was lost as ``lose`` asked for
         self.accepted = 0
         self._thread = threading.Thread(target=self._accept, name="proxy", daemon=True)
         self._thread.start()
 
     # -- faults -------------------------------------------------------------------------------------------------------
-    def lose(self, *patterns: bytes) -> None:
-        """Lose the reply to the next request that has one of these bytes in it: it reaches the server, and then the
-        connection is reset."""
+    def lose(self, pattern: bytes, then: bytes = b"") -> None:
+        """Lose the reply to the next request that has these bytes in it, or to the first with ``then`` that follows it on the same
+        connection: it reaches the server, and then the connection is reset."""
         self.lost.clear()
         with self._lock:
-            self._lose = list(patterns)
+            self._lose, self._then = pattern, then
 
     def reset(self) -> None:
         """Reset every connection there is."""
@@ -57,7 +58,7 @@ class Proxy:
         """Pass everything on again."""
         self.delay, self.hang, self.reject, self.cut_after = 0.0, False, False, None
         with self._lock:
-            self._lose = []
+            self._lose = None
 
     def close(self) -> None:
         """End it."""
@@ -95,13 +96,13 @@ class Proxy:
             if pair in self._pairs:
                 self._pairs.remove(pair)
 
-    def takes(self, request: bytes) -> bool:
-        """Tell whether the reply to this request is the one to be lost."""
+    def takes(self, request: bytes) -> bytes | None:
+        """Return what else is waited for before the reply is lost, if this is the request that was meant; else None."""
         with self._lock:
-            if not any(pattern in request for pattern in self._lose):
-                return False
-            self._lose = []
-            return True
+            if self._lose is None or self._lose not in request:
+                return None
+            self._lose = None
+            return b"" if self._then in request else self._then
 
 
 class _Pair:
@@ -111,6 +112,7 @@ class _Pair:
         self._proxy = proxy
         self._client, self._server = client, server
         self._replied = 0
+        self._awaited: bytes | None = None  #: the reply to the next request with these bytes is lost
 
     def pump(self) -> None:
         """Pass on until one side ends."""
@@ -132,10 +134,15 @@ class _Pair:
         data = side.recv(_CHUNK)
         if not data:
             return False
-        if side is self._client:
-            self._server.sendall(data)
-            return not (proxy.takes(data) and self._swallow())
-        return self._reply(data)
+        if side is not self._client:
+            return self._reply(data)
+        self._server.sendall(data)
+        if self._awaited is None:
+            self._awaited = proxy.takes(data)
+        if self._awaited is not None and self._awaited in data:
+            self._swallow()
+            return False
+        return True
 
     def _reply(self, data: bytes) -> bool:
         proxy = self._proxy
@@ -150,17 +157,21 @@ class _Pair:
         self._client.sendall(data)
         return True
 
-    def _swallow(self) -> bool:
+    def _swallow(self) -> None:
         """Wait for all of the server's reply, so that what was asked for is done, and keep it."""
-        self._server.settimeout(10)
-        self._server.recv(_CHUNK)
-        self._server.settimeout(0.2)
-        with contextlib.suppress(TimeoutError):
-            while self._server.recv(_CHUNK):
-                pass
+        with selectors.DefaultSelector() as selector:
+            for side in (self._client, self._server):
+                selector.register(side, selectors.EVENT_READ)
+            answered = False
+            while ready := selector.select(0.2 if answered else 10):
+                for key, _ in ready:
+                    data = key.fileobj.recv(_CHUNK)  # type: ignore[union-attr]
+                    if key.fileobj is self._client:
+                        self._server.sendall(data)  # the rest of what was asked
+                    else:
+                        answered = True
         self.reset()
         self._proxy.lost.set()
-        return True
 
     def reset(self) -> None:
         for side in (self._client, self._server):

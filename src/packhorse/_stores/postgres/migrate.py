@@ -43,12 +43,14 @@ def require(found: Found, shown: str) -> None:
     if found.version > newest:
         raise BadSchema(
             f"The job store {shown} has schema {found.version}, made by a newer Packhorse; this one understands up to {newest}. "
-            "Upgrade Packhorse here, or use another store. Nothing was changed."
+            "Upgrade Packhorse here, or use another store. Nothing was changed.",
+            found.version,
         )
     if found.version:
         raise BadSchema(
             f"The job store {shown} has schema {found.version}; this Packhorse needs {newest}. Nothing was stored.\n"
-            "  Try:  packhorse db migrate"
+            "  Try:  packhorse db migrate",
+            found.version,
         )
     raise BadSchema(
         f"The job store {shown} has no tables yet; this Packhorse needs schema {newest}. Nothing was stored.\n"

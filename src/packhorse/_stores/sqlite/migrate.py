@@ -29,7 +29,8 @@ def bring_up(db: sqlite3.Connection, path: str) -> list[str]:
     if found > newest:
         raise BadSchema(
             f"The job store {path} has schema {found}, written by a newer Packhorse; this one understands up to {newest}. "
-            "Upgrade Packhorse here, or use another store. Nothing was changed."
+            "Upgrade Packhorse here, or use another store. Nothing was changed.",
+            found,
         )
     return _take(db) if found < newest else []
 
