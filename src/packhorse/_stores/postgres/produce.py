@@ -35,6 +35,7 @@ class Producing(Connection):
         """Store jobs, all or none, in the order given."""
         if not jobs:
             return []
+        self._sent = False  # for a session that cannot even be begun
         try:
             answers = self._attempted(lambda link: self._enqueue(link, jobs))
         except pg.UniqueViolation:
