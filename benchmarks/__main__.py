@@ -136,6 +136,7 @@ def surroundings(given: argparse.Namespace, store: str, place: Place, folder: Pa
     opened.close()
     return {
         "packhorse": version("packhorse"),
+        "repetitions": 1 if given.quick else given.k,
         "python": platform.python_version(),
         "store": about,
         "peers": peer_versions(given.peers, VERSIONS[store]) if has_peers(given) else {},
@@ -172,7 +173,7 @@ def described(about: Row) -> str:
         [
             f"{about['cores']} cores, Python {about['python']}, {about['store']}, fdatasync {about['fdatasync_us']} µs",
             *(f"{name} {number}" for name, number in peers.items()),
-            "medians",
+            f"medians of {about['repetitions']}",
         ]
     )
 
