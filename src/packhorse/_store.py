@@ -219,8 +219,8 @@ class Store(Protocol):
 
     def prune(self, keep: Mapping[State, float], limit: int = BATCH) -> int:
         """Delete final jobs that ended more than ``keep[state]`` seconds ago (a state not named is kept; never sooner
-        than 1 h), with their attempts and logs, and drop results whose time is over. States that are not final are
-        ignored. Dead workers go a day after their last beat. Return how many jobs."""
+        than 1 h, nor than the seconds in ``kept_for`` of a job's options), with their attempts and logs, and drop results whose
+        time is over. States that are not final are ignored. Dead workers go a day after their last beat. Return how many jobs."""
 
     def beat(self, worker: str, claim_no: int, held: Sequence[tuple[str, str]]) -> BeatReply:
         """Count one beat of a live worker and bring back orders.

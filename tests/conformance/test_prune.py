@@ -72,6 +72,26 @@ def test_the_time_runs_from_the_end(store: Store, clock: SettableClock) -> None:
     assert store.prune(EVERY) == 1
 
 
+def test_a_job_that_may_be_sent_again_stays_for_as_long_as_it_says(store: Store, clock: SettableClock) -> None:
+    """It came from an outbox, whose relay may have died before it knew that the job had arrived."""
+    kept, other = '{"retry":{"retries":1},"kept_for":604800}', '{"retry":{"retries":1}}'
+    long = [ended(store, options=kept).id, ended(store, options=kept).id]
+    short = [ended(store, options=other).id, ended(store).id]
+    bad = running(store, options=kept)
+    settle(store, failed(bad, FAILED, ERROR))
+    clock.advance(7201)
+    assert store.prune(EVERY) == 2
+    assert len(store.get([*long, bad.id])) == 3
+    assert store.get(short) == []
+    late = ended(store)
+    clock.advance(604_800 - 7202)
+    assert store.prune(EVERY) == 1
+    assert store.get([late.id]) == []
+    clock.advance(2)
+    assert store.prune(EVERY) == 3
+    assert store.get([*long, bad.id]) == []
+
+
 def test_attempts_and_logs_go_with_the_job(store: Store, clock: SettableClock) -> None:
     job = running(store)
     settle(store, failed(job, FAILED, ERROR)._replace(log="hello"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from itertools import islice
 
@@ -128,7 +129,12 @@ def prunable(job: JobRecord, now: int, keep: Mapping[State, float]) -> bool:
     """Tell whether a job is final and has been so for longer than it is kept, and for an hour."""
     if job.state not in FINAL or job.state not in keep or job.finished_at is None:
         return False
-    return job.finished_at < now - micros(max(keep[job.state], _HOUR))
+    return job.finished_at < now - micros(max(keep[job.state], _HOUR, kept_for(job)))
+
+
+def kept_for(job: JobRecord) -> float:
+    """Return how many seconds a job stays after its end, whatever the rule for its state: one that a relay may send again."""
+    return float(json.loads(job.options).get("kept_for", 0)) if job.options else 0.0
 
 
 def _drop_results(tables: Tables, now: int, limit: int) -> None:

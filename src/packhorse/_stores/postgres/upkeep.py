@@ -76,9 +76,9 @@ class Upkeep(Rows):
         for state, end in before.items():
             room = limit - len(seqs)
             if state == SUCCEEDED:
-                seqs += self._old_successes(link, end, room)
+                seqs += self._old_successes(link, now, end, room)
             elif room:
-                seqs += [row[0] for row in self._rows(link, "upkeep", "shelved_old", self._ns, state, end, room)]
+                seqs += [row[0] for row in self._rows(link, "upkeep", "shelved_old", self._ns, state, end, room, now)]
         held = {row[0] for row in self._rows(link, "rows", "lock_free", seqs)} if seqs else set()
         rows = [row for row in self._whole(link, sorted(held)) if _is_old(row, before)]
         self._delete(link, [row.job.seq for row in rows])
@@ -86,13 +86,13 @@ class Upkeep(Rows):
         self._rows(link, "workers", "forget", self._ns, now - _DAY)
         return len(rows)
 
-    def _old_successes(self, link: Link, before: int, limit: int) -> list[int]:
+    def _old_successes(self, link: Link, now: int, before: int, limit: int) -> list[int]:
         """Walk along the numbers, oldest first, from where the last call stopped: there is no index on the time of the end,
         which would cost every job a second entry in every index."""
         found: list[int] = []
         place, start = self._pruned_to, self._pruned_to
         for _ in range(_WINDOWS):
-            rows = self._rows(link, "upkeep", "window", place, _WINDOW)
+            rows = self._rows(link, "upkeep", "window", place, _WINDOW, now)
             for seq, ns, state, finished, created in rows:
                 if len(found) == limit:
                     self._pruned_to = place
@@ -105,7 +105,7 @@ class Upkeep(Rows):
                     break
             if len(rows) < _WINDOW:
                 self._pruned_to = 0
-                return found if found or not start else self._old_successes(link, before, limit)
+                return found if found or not start else self._old_successes(link, now, before, limit)
         self._pruned_to = place
         return found
 

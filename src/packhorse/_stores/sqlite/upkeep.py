@@ -198,7 +198,7 @@ class Upkeep(Connection):
                 continue
             before = now - micros(max(age, _HOUR))
             for kind, queue in kinds:
-                values = {"state": NUMBER[state], "kind": kind, "before": before, "limit": limit - done}
+                values = {"state": NUMBER[state], "kind": kind, "before": before, "now": now, "limit": limit - done}
                 values["last"] = _last_before(db, values)
                 found = db.execute(sql("upkeep", "ended"), values).fetchall()
                 delete_jobs(db, [row[0] for row in found], counts)

@@ -25,11 +25,15 @@ SELECT j.seq FROM packhorse.kinds k
  CROSS JOIN LATERAL (
     SELECT j.seq FROM packhorse.jobs j
      WHERE j.kind = k.id AND j.shelf = $2::smallint AND j.finished_at < $3::bigint
+       AND (j.options IS NULL OR j.finished_at < $5::bigint - 1000000 * coalesce(substring(j.options FROM '"kept_for":([0-9]+)')::bigint, 0))
      ORDER BY j.seq LIMIT $4::bigint) j
  WHERE k.ns = $1 ORDER BY j.seq LIMIT $4::bigint
 
 -- name: window (a stretch of all jobs by number, so that no single statement takes long)
-SELECT j.seq, j.ns, j.state, j.finished_at, j.created_at FROM packhorse.jobs j WHERE j.seq > $1::bigint ORDER BY j.seq LIMIT $2::bigint
+SELECT j.seq, j.ns, j.state,
+       CASE WHEN (j.options IS NULL OR j.finished_at < $3::bigint - 1000000 * coalesce(substring(j.options FROM '"kept_for":([0-9]+)')::bigint, 0))
+            THEN j.finished_at END, j.created_at
+  FROM packhorse.jobs j WHERE j.seq > $1::bigint ORDER BY j.seq LIMIT $2::bigint
 
 -- name: over
 SELECT j.seq FROM packhorse.jobs j WHERE j.ns = $1 AND j.drop_at <= $2::bigint ORDER BY j.drop_at LIMIT $3::bigint

@@ -10,27 +10,40 @@ local function ended_at(text, state)
   return d.s == state and tonumber(d.fin) or nil
 end
 
+-- One that a relay may send again stays longer than others.
+local function kept(job, at)
+  local options = given(job, 2)
+  local seconds = options and string.match(options, '"kept_for":(%d+)')
+  return seconds and at >= now - tonumber(seconds) * 1000000
+end
+
 -- The jobs stand in the order in which their ends were written, nearly that of the ends: look at a stretch at a time.
 local function prune(state, before)
   local key = NS .. ':ended:' .. state
   for _ = 1, 20 do
     local seqs = call('LRANGE', key, 0, WINDOW - 1)
-    local texts, old, rest, seen = fields(STATE, seqs), {}, {}, {}
+    local texts, old, rest, later, seen = fields(STATE, seqs), {}, {}, {}, {}
     for place, seq in ipairs(seqs) do
       local at = not seen[seq] and ended_at(texts[place], state)
       seen[seq] = true
       if at and at < before and done + #old < limit then
-        old[#old + 1] = seq
+        local job = load(seq)
+        if kept(job, at) then
+          later[#later + 1] = seq
+        else
+          old[#old + 1] = job
+        end
       elseif at then
         rest[#rest + 1] = seq
       end
     end
     if #rest == #seqs then return end
     call('LTRIM', key, #seqs, -1)
-    for _, seq in ipairs(old) do drop(load(seq)) end
+    for _, job in ipairs(old) do drop(job) end
     for place = #rest, 1, -1 do call('LPUSH', key, rest[place]) end
+    for _, seq in ipairs(later) do call('RPUSH', key, seq) end -- behind those that they would hold up
     done = done + #old
-    if rest[1] or done >= limit then return end
+    if rest[1] or not old[1] or done >= limit then return end
   end
 end
 

@@ -77,6 +77,10 @@ SELECT (SELECT min(seq) FROM packhorse_jobs), (SELECT max(seq) FROM packhorse_jo
 -- name: ended
 SELECT seq FROM packhorse_jobs
  WHERE kind = :kind AND state = :state AND state NOT IN (2, 3) AND seq <= :last AND finished_at < :before
+   AND (odd = 0 OR NOT EXISTS (
+        SELECT 1 FROM packhorse_details d
+         WHERE d.seq = packhorse_jobs.seq AND d.options LIKE '%"kept_for"%'
+           AND finished_at >= :now - 1000000 * json_extract(d.options, '$.kept_for')))
  ORDER BY seq LIMIT :limit
 
 -- name: over
