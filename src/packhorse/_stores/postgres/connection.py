@@ -70,6 +70,8 @@ class Connection:
         if not self._location.pooler:
             parameters["options"] = f"{server.OPTIONS} {parameters.get('options', '')}".strip()
         link = connect(parameters, self.patience)
+        if self._prepare is False:
+            link.prepare_threshold = None  # BEGIN and COMMIT too: the driver prepares what it sees often
         try:
             link.add_notify_handler(self._heard)
             promise = server.inspect(link, self.url)

@@ -84,7 +84,7 @@ def _of_the_way(error: psycopg.Error, words: str, shown: str, consequence: str) 
             f"{shown}: the server refused: {words}; nothing was opened. The password may stand in the URL, in the file of "
             "?password_file=, or in PACKHORSE_PASSWORD."
         )
-    if _TLS_WORDS.search(words) and "server closed the connection" not in words:
+    if "invalid response" not in words and _TLS_WORDS.search(words) and "server closed the connection" not in words:
         return StoreRefused(
             f"{shown}: TLS failed: {words}; nothing was opened. sslmode=, sslrootcert=, sslcert= and sslkey= in the URL say what is "
             "asked of the server's certificate and which one is shown to it."
