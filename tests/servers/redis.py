@@ -158,7 +158,18 @@ def _shared() -> tuple[str, Iterator[int]]:
     atexit.register(shutil.rmtree, home, ignore_errors=True)
     server = Server(Path(home), databases=_DATABASES, loglevel="warning")
     server.start()
-    return server.url.removesuffix("/0"), cycle(range(_DATABASES))
+    url = server.url.removesuffix("/0")
+    return _for_user(server, url) if os.environ.get("PACKHORSE_TEST_REDIS_ACL") else url, cycle(range(_DATABASES))
+
+
+def _for_user(server: Server, url: str) -> str:
+    """Return the URL for a user who may do what the package's list says, and nothing else."""
+    from packhorse._stores.redis.acl import commands
+
+    rules = [f"+{name}" for name in commands()]
+    with server.client() as client:
+        client.execute_command("ACL", "SETUSER", "packhorse", "on", ">pw", "~packhorse:*", "-@all", *rules)
+    return url.replace("//", "//packhorse:pw@")
 
 
 def _share_of(url: str) -> Iterator[int]:
@@ -174,6 +185,6 @@ def fresh_url() -> str:
     """Return the URL of an empty database."""
     server, databases = _shared()
     url = f"{server}/{next(databases)}"
-    with redis.Redis.from_url(url) as client:
+    with redis.Redis.from_url(url.replace("packhorse:pw@", "")) as client:
         client.flushdb()
     return url

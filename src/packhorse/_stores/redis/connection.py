@@ -113,10 +113,10 @@ class Connection:
     # -- running ------------------------------------------------------------------------------------------------
     def _run(self, verb: str, *arguments: Argument) -> Any:
         """Run a verb's script and return its answer, or raise what the failure means."""
-        link = self._live()
         now = "" if self._clock is None else self._clock()
+        words = (self._identity, now, self._me, *arguments)
         try:
-            answer = link.run(verb, self._key, (self._identity, now, self._me, *arguments), self.patience)
+            answer = self._ask_right_node(verb, words)
         except (RedisError, OSError) as error:
             raise self._failed(error) from error
         except BaseException:
@@ -124,6 +124,17 @@ class Connection:
             raise
         self._used = time.monotonic()
         return answer
+
+    def _ask_right_node(self, verb: str, words: Sequence[Argument]) -> Any:
+        """Run a script; once more if the slot has moved to another node of the cluster, which refused it without doing
+        anything."""
+        try:
+            return self._live().run(verb, self._key, words, self.patience)
+        except RedisError as error:
+            if code_of(error) != "MOVED" or not self._address.cluster:
+                raise
+        self._drop()
+        return self._live().run(verb, self._key, words, self.patience)
 
     def _wait_for_disk(self) -> None:
         """With durability=fsync: return only when what was just done is on the server's disk."""

@@ -36,8 +36,26 @@ _WHAT = {
 }
 
 
+#: Errors of which the library takes the first word for itself.
+_BY_CLASS = {
+    "BusyLoadingError": "LOADING",
+    "ReadOnlyError": "READONLY",
+    "MasterDownError": "MASTERDOWN",
+    "ClusterDownError": "CLUSTERDOWN",
+    "TryAgainError": "TRYAGAIN",
+    "MovedError": "MOVED",
+    "AskError": "ASK",
+    "OutOfMemoryError": "OOM",
+    "NoPermissionError": "NOPERM",
+    "NoScriptError": "NOSCRIPT",
+}
+
+
 def code_of(error: BaseException) -> str:
     """Return the first word of a server's answer; an error in a script has its own word further in."""
+    known = _BY_CLASS.get(type(error).__name__)
+    if known is not None:
+        return known
     text = str(error)
     for code in (*_PASSING, *_REFUSALS, "OOM", "NOSCRIPT", "GONE"):
         if text.startswith(code) or f"-{code} " in text:
