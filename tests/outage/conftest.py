@@ -1,6 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +11,19 @@ import pytest
 
 from packhorse import _runtime
 from packhorse._url import parse
-from tests.outage.outpost import KINDS, Outpost, Through, new_server, new_store_url
+from tests.outage.outpost import KINDS, Outpost, Ran, Through, new_server, new_store_url
 from tests.outage.proxy import Proxy
+
+ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share a private server stay in one process."""
+    for item in items:
+        if HERE in item.path.parents:
+            kind = next((kind for kind in KINDS if kind in item.name), "")
+            item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}-{kind}"))
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -59,3 +73,23 @@ def running(server: Any) -> bool:
     """Tell whether a server's process lives."""
     process = server._process
     return process is not None and process.poll() is None
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., Ran]:
+    """Run Python in a project of its own, with an environment that names no store but what is given."""
+    (tmp_path / ".git").mkdir()
+
+    def call(*words: str, **environ: str) -> Ran:
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("PACKHORSE", "PG")) and name not in ("REDIS_URL", "DATABASE_URL")
+        }
+        done = subprocess.run(
+            [sys.executable, *words], cwd=tmp_path, env={**kept, "PYTHONPATH": str(ROOT), **environ},
+            capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        return Ran(done.returncode, done.stdout + done.stderr)
+
+    return call

@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from packhorse import Job, Queue
 from packhorse._record import JobRecord
@@ -38,6 +38,13 @@ def new_store_url(kind: str, server: Any) -> str:
     if kind == "redis":
         return f"{url.rstrip('/').removesuffix('/0')}/{next(_databases) % 16}"
     return f"{url}{'&' if '?' in url else '?'}schema=t{uuid.uuid4().hex}"
+
+
+class Ran(NamedTuple):
+    """How a program ended, and all it printed."""
+
+    code: int
+    text: str
 
 
 class Outpost(Site):

@@ -41,8 +41,8 @@ class Proxy:
 
     # -- faults -------------------------------------------------------------------------------------------------------
     def lose(self, pattern: bytes, then: bytes = b"") -> None:
-        """Lose the reply to the next request that has these bytes in it, or to the first with ``then`` that follows it on the same
-        connection: it reaches the server, and then the connection is reset."""
+        """Lose the reply to the next request that has these bytes in it, or to the first with ``then`` that follows it on the
+        same connection: it reaches the server, and then the connection is reset."""
         self.lost.clear()
         with self._lock:
             self._lose, self._then = pattern, then

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from importlib.resources import files
 from typing import Any
 
 import click
 
 from .._closed import note
-from .._url import kind_of, mask
+from .._url import kind_of, mask, parse
 from . import _show
 from ._group import LazyGroup
 from ._session import Session, json_option, with_session
@@ -93,6 +94,19 @@ def sql(session: Session, outbox: bool, dialect: str) -> None:
     steps = _steps(url)
     if not steps:
         _show.echo(f"-- a {kind_of(url)} store has no tables", err=True)
+    if kind_of(url) == "PostgreSQL":
+        steps = _in_schema(steps, parse(url).options.get("schema") or "packhorse")
     for name, text in steps:
         _show.echo(f"-- {name}")
         _show.echo(text.rstrip("\n"))
+
+
+def _in_schema(steps: list[tuple[str, str]], schema: str) -> list[tuple[str, str]]:
+    """Return the steps for a schema, with what makes it and what notes how far it has come: the same as ``migrate`` does."""
+    named = f'"{schema.replace(chr(34), "")}"'
+    told = [(name, re.sub(r"\bpackhorse\.", lambda _: f"{named}.", text)) for name, text in steps]
+    note = (
+        f"INSERT INTO {named}.meta VALUES ('schema', '{len(steps)}'), ('instance', gen_random_uuid()::text)\n"
+        "    ON CONFLICT (key) DO UPDATE SET value = CASE meta.key WHEN 'schema' THEN excluded.value ELSE meta.value END;"
+    )
+    return [("schema", f"CREATE SCHEMA IF NOT EXISTS {named};"), *told, ("note", note)]
