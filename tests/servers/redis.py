@@ -21,6 +21,8 @@ from itertools import cycle
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 _LONG = 60.0
 _DATABASES = 4096
@@ -57,7 +59,8 @@ class Server:
 
     def client(self, **options: object) -> redis.Redis:
         """Return a client of the library's own, to see and to do what the store does not."""
-        return redis.Redis(port=self.port, decode_responses=True, **options)  # type: ignore[arg-type]
+        never = Retry(NoBackoff(), 0)
+        return redis.Redis(port=self.port, decode_responses=True, retry=never, **options)  # type: ignore[arg-type]
 
     def start(self, ready: bool = True) -> None:
         """Start it, and return when it answers, with its data loaded if ``ready``."""
