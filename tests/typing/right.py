@@ -7,7 +7,7 @@ import functools
 from datetime import UTC, datetime
 from typing import Any, assert_type
 
-from packhorse import App, Backoff, Cancel, Job, Queue, Retry, Snooze, task
+from packhorse import App, Backoff, Cancel, Job, Queue, Retry, Snooze, current_job, task
 from packhorse._draft import Draft
 
 jobs = Queue("mail", priority=3, timeout="5m")
@@ -52,6 +52,12 @@ async def crawl(url: str) -> list[str] | Snooze:
 
 
 assert_type(jobs.enqueue(add, 1), Job[int])
+assert_type(jobs.within(object()), Queue)
+assert_type(jobs.within(object(), outbox=True).enqueue(add, 1), Job[int])
+assert_type(jobs.using(priority=1).within(object(), after_commit=True).draft(fetch, "u"), Draft[bytes])
+assert_type(jobs.within(object()).enqueue_many([jobs.draft(add, 1)]), list[Job[int]])
+current_job().complete_in(object(), 3)
+App(outbox="env:DATABASE_URL")
 assert_type(jobs.enqueue(add, 1, b=2), Job[int])
 assert_type(jobs.enqueue(send, "ada", subject="x"), Job[None])
 assert_type(jobs.enqueue(maybe, 1), Job[int])

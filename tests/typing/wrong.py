@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from packhorse import App, Backoff, Job, Queue, task
+from packhorse import App, Backoff, Job, Queue, current_job, task
 
 jobs = Queue("mail")
 
@@ -38,6 +38,13 @@ jobs.enqueue(fetch)  # wrong
 jobs.enqueue(fetch, 5)  # wrong
 jobs.enqueue(5)  # wrong: no function
 jobs.draft(add, "1")  # wrong
+jobs.within()  # wrong: no transaction
+jobs.within(transaction=object())  # wrong: by position only
+jobs.within(object(), True)  # wrong: by name only
+jobs.within(object(), outbox="yes")  # wrong: a str for a bool
+jobs.within(object()).enqueue(add, "one")  # wrong
+current_job().complete_in()  # wrong
+App(outbox=5)  # wrong
 jobs.aenqueue(add, "1")  # wrong
 jobs.using(dealy=5)  # wrong: no such option
 jobs.using(delay=[5])  # wrong
