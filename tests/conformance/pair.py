@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from packhorse._record import BeatReply, Claimed, JobRecord, Orphan, Parcel, Report, Settled, Verdict
+from packhorse._record import AttemptRecord, BeatReply, Claimed, JobRecord, Orphan, Parcel, Report, Settled, Verdict
 from packhorse._store import Changed, JobFilter, Store
 from packhorse.errors import PackhorseError
 
@@ -37,7 +37,7 @@ class Side:
     def job(self, job: JobRecord) -> dict[str, Any]:
         """Return a job in a form that can be compared."""
         plain = job._replace(seq=0, token=self.names.get(job.token or ""))._asdict()
-        return {**plain, "meta": json.loads(job.meta or "null")}
+        return {**plain, "meta": json.loads(job.meta or "null"), "reason": _reason(job.reason)}
 
     def seen(self, ids: Sequence[str], look: Look) -> dict[str, Any]:
         """Return all that can be seen of the store."""
@@ -45,10 +45,7 @@ class Side:
             "jobs": [self.job(job) for job in look.jobs],
             "same by get": self.store.get([job.id for job in look.jobs]) == look.jobs,
             "stored": [job.id for job in self.store.get(ids)],
-            "attempts": {
-                job: [{**row._asdict(), "token": self.names[row.token]} for row in rows]
-                for job, rows in look.attempts.items()
-            },
+            "attempts": {job: [self.attempt(row) for row in rows] for job, rows in look.attempts.items()},
             "logs": {job.id: [(self.names[t], *rest) for t, *rest in self.store.log(job.id)] for job in look.jobs},
             "queues": [self.queue(queue) for queue in self.store.queues()],
             "workers": sorted((row._asdict() for row in self.store.workers(dead=True)), key=lambda row: row["id"]),
@@ -56,12 +53,16 @@ class Side:
             "frozen": self.store.frozen(),
         }
 
+    def attempt(self, row: AttemptRecord) -> dict[str, Any]:
+        """Return an attempt in a form that can be compared."""
+        return {**row._asdict(), "token": self.names[row.token], "reason": _reason(row.reason)}
+
     def parcel(self, parcel: Parcel) -> dict[str, Any]:
         """Return a job with all that belongs to it in a form that can be compared."""
         return {
             **parcel._asdict(),
             "job": self.job(parcel.job),
-            "attempts": [{**row._asdict(), "token": self.names[row.token]} for row in parcel.attempts],
+            "attempts": [self.attempt(row) for row in parcel.attempts],
             "logs": [(self.names[token], *rest) for token, *rest in parcel.logs],
         }
 
@@ -195,6 +196,12 @@ class Pair:
         """Walk through all pages on both."""
         walked = [list(_walk(side, which, size)) for side in (self.real, self.model)]
         assert walked[0] == walked[1]
+
+
+def _reason(reason: str | None) -> str | None:
+    """What a store has against a text is told in its own words."""
+    unstorable = "outcome cannot be stored: "
+    return unstorable if reason is not None and reason.startswith(unstorable) else reason
 
 
 def _exported(side: Side, limit: int) -> list[Parcel]:

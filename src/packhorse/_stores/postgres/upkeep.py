@@ -126,7 +126,7 @@ class Upkeep(Rows):
     def _sweep_claims_of_the_gone(self) -> None:
         gone = [row[0] for row in self._read("upkeep", "gone_workers", self._ns)]
         if gone:
-            self._read("upkeep", "sweep", gone)
+            self._read("upkeep", "sweep", self._ns, gone)
 
     def resolve(self, lines: Sequence[str]) -> int:
         """Make the blocked jobs of these side lines queued there; return how many."""

@@ -62,7 +62,7 @@ class Workers(Rows):
 
     def _leave(self, link: Link, now: int, worker: str) -> None:
         self._rows(link, "workers", "leave", self._ns, worker)
-        self._rows(link, "upkeep", "sweep", [worker])
+        self._rows(link, "upkeep", "sweep", self._ns, [worker])
 
     def condemn(self, worker: str, beats: int) -> bool:
         """Declare a worker dead iff its beat count is still ``beats``."""
@@ -95,11 +95,11 @@ class Workers(Rows):
         if not self._rows(link, "workers", "beat", self._ns, worker, now):
             return BeatReply(False, now, [], [], [], [])
         holding = set(held)
-        mine = self._rows(link, "workers", "mine", worker)
+        mine = self._rows(link, "workers", "mine", self._ns, worker)
         ghosts = [row[0] for row in mine if (row[3] or 0) <= claim_no and (row[1], row[2]) not in holding]
         released = self._release(link, now, ghosts)
         orders = {(row[1], row[2]): row[4:] for row in mine}
-        self._rows(link, "upkeep", "sweep", [worker])
+        self._rows(link, "upkeep", "sweep", self._ns, [worker])
         return BeatReply(
             alive=True,
             now=now,

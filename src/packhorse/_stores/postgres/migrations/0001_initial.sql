@@ -105,10 +105,11 @@ CREATE TABLE packhorse.ready (
 
 -- One row for each claim call, until a while after the last of its jobs has ended.
 CREATE TABLE packhorse.claims (
-    token    text COLLATE "C" PRIMARY KEY,
+    token    text COLLATE "C" NOT NULL,
     ns       integer NOT NULL,
     worker   text COLLATE "C" NOT NULL,
-    seqs     bigint[] NOT NULL
+    seqs     bigint[] NOT NULL,
+    PRIMARY KEY (token, ns)
 ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX claims_worker ON packhorse.claims (worker);
 

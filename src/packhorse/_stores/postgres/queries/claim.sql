@@ -38,9 +38,9 @@ WITH c AS MATERIALIZED (
     RETURNING j.*, mine.number
 ), noted AS (
     INSERT INTO packhorse.claims (token, ns, worker, seqs) SELECT $7, $2, $4, array_agg(seq) FROM mine HAVING count(*) > 0
-    ON CONFLICT (token) DO UPDATE SET seqs = claims.seqs || excluded.seqs
+    ON CONFLICT (token, ns) DO UPDATE SET seqs = claims.seqs || excluded.seqs
 ), done AS (
-    DELETE FROM packhorse.claims WHERE token = ANY ($9::text[])
+    DELETE FROM packhorse.claims WHERE ns = $2 AND token = ANY ($9::text[])
 ), n AS (
     INSERT INTO packhorse.changes (queue, state, jobs)
     SELECT k.queue, s.state, s.sign * count(*)

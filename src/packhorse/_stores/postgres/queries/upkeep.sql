@@ -53,7 +53,7 @@ ON CONFLICT (queue, state) DO UPDATE SET jobs = t.jobs + excluded.jobs
 
 -- name: sweep (rows of claims without a running job; a fresh one may belong to a claim under way, so only those of a worker)
 DELETE FROM packhorse.claims c
- WHERE c.worker = ANY ($1::text[])
+ WHERE c.ns = $1 AND c.worker = ANY ($2::text[])
    AND NOT EXISTS (SELECT FROM unnest(c.seqs) AS s (seq) JOIN packhorse.jobs j ON j.seq = s.seq
                     WHERE j.state = :RUNNING AND j.token = c.token)
 
@@ -61,7 +61,7 @@ DELETE FROM packhorse.claims c
 SELECT j.id, j.token, k.task, j.worker, w.host, j.started_at IS NOT NULL, j.crash_fails, j.failures, j.crashes, j.losses,
        j.generation, j.snoozes
   FROM packhorse.claims c
-  LEFT JOIN packhorse.workers w ON w.id = c.worker
+  LEFT JOIN packhorse.workers w ON w.id = c.worker AND w.ns = c.ns
  CROSS JOIN LATERAL unnest(c.seqs) AS s (seq)
  CROSS JOIN LATERAL (SELECT * FROM packhorse.jobs j WHERE j.seq = s.seq AND j.state = :RUNNING AND j.token = c.token OFFSET 0) j
   JOIN packhorse.kinds k ON k.id = j.kind
@@ -69,7 +69,7 @@ SELECT j.id, j.token, k.task, j.worker, w.host, j.started_at IS NOT NULL, j.cras
  LIMIT $2::bigint
 
 -- name: gone_workers
-SELECT DISTINCT c.worker FROM packhorse.claims c LEFT JOIN packhorse.workers w ON w.id = c.worker
+SELECT DISTINCT c.worker FROM packhorse.claims c LEFT JOIN packhorse.workers w ON w.id = c.worker AND w.ns = c.ns
  WHERE c.ns = $1 AND (w.id IS NULL OR w.state = 'dead')
 
 -- name: report

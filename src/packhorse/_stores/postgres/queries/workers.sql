@@ -42,7 +42,7 @@ SELECT j.seq, j.id, j.token, j.claim_no, j.cancel_at, j.cancel_reason
   FROM packhorse.claims c
  CROSS JOIN LATERAL unnest(c.seqs) AS s (seq)
  CROSS JOIN LATERAL (SELECT * FROM packhorse.jobs j WHERE j.seq = s.seq AND j.state = :RUNNING AND j.token = c.token OFFSET 0) j
- WHERE c.worker = $1
+ WHERE c.ns = $1 AND c.worker = $2
 
 -- name: side_lines
 SELECT l.name FROM packhorse.lines l
