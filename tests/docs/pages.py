@@ -15,6 +15,8 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 EXECUTED = {"python", "console"}
 #: Other names for the same languages: written so, a block would be shown but never executed.
 DISGUISES = {"py", "python3", "pycon", "sh", "bash", "shell", "shell-session"}
+#: A URL in the examples of a page that stands for a fresh database of a real server, not for the host it names.
+STANDS_IN = re.compile(r"<!--\s*a server of the tests:\s*(?P<url>\S+?)\s*-->")
 SKIP = re.compile(r"<!--\s*not executed:\s*(?P<reason>.*?)\s*-->", re.DOTALL)
 
 
@@ -50,6 +52,11 @@ def blocks(page: Path) -> list[Block]:
         elif token.level == 0 and token.nesting >= 0:
             reason = None
     return found
+
+
+def stand_ins(page: Path) -> list[str]:
+    """Return the URLs of a page in whose place the tests put those of real servers."""
+    return STANDS_IN.findall(page.read_text(encoding="utf-8"))
 
 
 def links(page: Path) -> list[str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import DISGUISES, EXECUTED, PAGES, ROOT, Block, anchors, blocks, links
+from tests.docs.pages import DISGUISES, EXECUTED, PAGES, ROOT, Block, anchors, blocks, links, stand_ins
 from tests.docs.shell import Shell, commands, missing
 
 #: How many examples are shown but not executed, each with its reason beside it. Raise it knowingly.
@@ -28,13 +29,29 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_the_examples_of_a_page_do_what_it_says(page: Path, shell: Shell) -> None:
-    for number, block in enumerate(blocks(page)):
+    servers = {url: real_server(url) for url in stand_ins(page)}
+    for number, block in enumerate(with_servers(block, servers) for block in blocks(page)):
         if "title" in block.options:
             write(block, shell.directory)
         elif block.skipped is None and block.language == "console":
             run_console(block, shell)
         elif block.skipped is None and block.language == "python":
             run_python(block, shell, number)
+
+
+def real_server(url: str) -> str:
+    """Return the URL of an empty database of the kind that a page names."""
+    from tests.servers import postgres, redis
+
+    return postgres.fresh_url() if url.startswith("postgres") else redis.fresh_url()
+
+
+def with_servers(block: Block, servers: dict[str, str]) -> Block:
+    """Put real servers in the place of those a page names. Longest first: one may be the beginning of another."""
+    text = block.text
+    for url in sorted(servers, key=len, reverse=True):
+        text = text.replace(url, servers[url])
+    return replace(block, text=text)
 
 
 def write(block: Block, directory: Path) -> None:
@@ -64,6 +81,12 @@ def run_python(block: Block, shell: Shell, number: int) -> None:
 def test_no_example_hides_from_the_runner(page: Path) -> None:
     hidden = [block.where for block in blocks(page) if block.language in DISGUISES]
     assert hidden == [], f"name the language one of {sorted(EXECUTED)}; other names are shown, but not executed"
+
+
+@by_page
+def test_every_server_that_is_replaced_is_in_an_example(page: Path) -> None:
+    shown = "".join(block.text for block in blocks(page))
+    assert [url for url in stand_ins(page) if url not in shown] == []
 
 
 def test_what_is_not_executed_says_why() -> None:
