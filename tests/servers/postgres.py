@@ -175,7 +175,7 @@ def shared_url() -> str:
     if named:
         return named
     home = Path(tempfile.mkdtemp(prefix="packhorse-pg-"))
-    server = Server(home, fsync="off", full_page_writes="off", autovacuum_naptime="1s")
+    server = Server(home, fsync="off", full_page_writes="off", synchronous_commit="off")
     atexit.register(server.remove)
     server.start()
     return server.url

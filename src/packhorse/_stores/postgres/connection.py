@@ -175,9 +175,7 @@ class Connection:
             migrate.require(migrate.look(link, self._schema), self.url)
 
     def _transact(self, link: Link, step: Callable[..., T], args: tuple[Any, ...]) -> T:
-        link.ask(b"BEGIN")
-        if self._location.pooler:
-            link.ask(server.set_local(self.patience))
+        link.ask(b"BEGIN; " + server.set_local(self.patience) if self._location.pooler else b"BEGIN")
         answer = step(link, self._now(link), *args)
         link.ask(b"COMMIT")
         return answer
@@ -192,12 +190,11 @@ class Connection:
 
     def _guarded(self, link: Link, statement: bytes, values: tuple[Any, ...]) -> list[Any]:
         """Run one statement with a time limit in a session that is not ours."""
-        with link.pipeline():
-            link.ask(b"BEGIN")
-            link.ask(server.set_local(self.patience))
-            cursor = link.ask(statement, values, prepare=False)
-            link.ask(b"COMMIT")
-        return cursor.fetchall() if cursor.description else []
+        link.ask(b"BEGIN; " + server.set_local(self.patience))
+        cursor = link.ask(statement, values, prepare=False)
+        rows = cursor.fetchall() if cursor.description else []
+        link.ask(b"COMMIT")
+        return rows
 
     def _attempted(self, act: Callable[[Link], T]) -> T:
         """Run an act on the session, again where another transaction was in the way."""
