@@ -47,6 +47,11 @@ class Proxy:
         with self._lock:
             self._lose, self._then = pattern, then
 
+    def retarget(self, host: str, port: int) -> None:
+        """Lead to another server from now on, as a name or an address that moves does."""
+        self._target = (host, port)
+        self.reset()
+
     def reset(self) -> None:
         """Reset every connection there is."""
         with self._lock:
