@@ -10,7 +10,6 @@ from typing import Any
 from ..._closed import refusal
 from ..._record import Claim, Claimed
 from .connection import Connection
-from .floors import Floors
 from .link import Link
 
 #: ``Claimed._make`` without its check of the length, for columns whose number is known.
@@ -83,7 +82,19 @@ class Claiming(Connection):
         worker, claim_no, token = who
         floors = self._floors.of(asked)
         rows = self._rows(
-            link, "claim", "take", self._time(), self._ns, asked, worker, free, size, token, claim_no, self._ended, floors
+            link,
+            "claim",
+            "take",
+            self._time(),
+            self._ns,
+            asked,
+            worker,
+            free,
+            size,
+            token,
+            claim_no,
+            self._ended,
+            floors,
         )
         self._ended = []
         found, now, closed = rows[0][:3]

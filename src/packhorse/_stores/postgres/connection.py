@@ -51,7 +51,7 @@ class Connection:
         self._pid = os.getpid()
         self._closed = False
         self._busy = False
-        self._prepare: bool | None = False if self._location.pooler else True
+        self._prepare: bool | None = not self._location.pooler
         self._notified = False
         self._floors = Floors()
         self._open_jobs: dict[str, int] = {}  #: token of a claim made here → its jobs that were not settled here yet
@@ -96,8 +96,8 @@ class Connection:
         what = "have been replaced by others" if found.version else "are gone"
         return SchemaGone(
             f"The tables of the job store {self.url} (schema {self._schema}) {what}: was a dump restored, or a schema dropped? "
-            "Nothing was stored, and nothing was made anew. Restart workers and programs once it is as you want it; an empty schema "
-            "is filled by: packhorse db migrate"
+            "Nothing was stored, and nothing was made anew. Restart workers and programs once it is as you want it; an empty "
+            "schema is filled by: packhorse db migrate"
         )
 
     def _live(self) -> Link:
@@ -158,7 +158,7 @@ class Connection:
         return self._attempted(act)
 
     def _write(self, step: Callable[..., T], *args: Any, names: Callable[[Link], object] | None = None) -> T:
-        """Run ``step(link, now, *args)`` in one transaction, after ``names``, which makes sure that what it needs has a number."""
+        """Run ``step(link, now, *args)`` in one transaction, after ``names``, which sees that what it needs has a number."""
 
         def act(link: Link) -> T:
             self._require(link)
@@ -306,4 +306,4 @@ class Connection:
 
     def lock_dir(self) -> None:
         """Return None: a server has no place for lock files that every worker could reach."""
-        return None
+        return

@@ -86,8 +86,8 @@ def _of_the_way(error: psycopg.Error, words: str, shown: str, consequence: str) 
         )
     if "invalid response" not in words and _TLS_WORDS.search(words) and "server closed the connection" not in words:
         return StoreRefused(
-            f"{shown}: TLS failed: {words}; nothing was opened. sslmode=, sslrootcert=, sslcert= and sslkey= in the URL say what is "
-            "asked of the server's certificate and which one is shown to it."
+            f"{shown}: TLS failed: {words}; nothing was opened. sslmode=, sslrootcert=, sslcert= and sslkey= in the URL say what "
+            "is asked of the server's certificate and which one is shown to it."
         )
     if _STRANGE_WORDS.search(words):
         return BadStore(f"{shown}: no PostgreSQL answers there ({words}); nothing was opened. Is it the right port?")
@@ -96,8 +96,8 @@ def _of_the_way(error: psycopg.Error, words: str, shown: str, consequence: str) 
 
 def _not_allowed(words: str, shown: str) -> StoreRefused:
     return StoreRefused(
-        f"{shown}: this role may not do what is needed: {words}. Nothing was stored. docs/guides/postgresql.md has the GRANTs of a "
-        "role that runs workers and enqueues; packhorse db migrate needs the role that owns the schema."
+        f"{shown}: this role may not do what is needed: {words}. Nothing was stored. docs/guides/postgresql.md has the GRANTs of "
+        "a role that runs workers and enqueues; packhorse db migrate needs the role that owns the schema."
     )
 
 

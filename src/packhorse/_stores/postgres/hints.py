@@ -7,7 +7,6 @@ import select
 import threading
 import time
 
-
 from .link import Link
 from .rows import Rows
 
@@ -68,7 +67,6 @@ class Waiting(Rows):
         if self._listening is not link:
             link.ask(f'LISTEN "{self._channel}"'.encode())
             self._listening = link
-            self._seen = self._seen if self._seen is None else self._seen
 
     def _sleep(self, pipe: int, seconds: float) -> bool:
         """Sleep until something arrives on the connection; tell whether somebody called ``wake``."""

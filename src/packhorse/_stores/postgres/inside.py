@@ -48,12 +48,13 @@ class Inside:
     def _asked(self, act: Callable[[Connection, Link], T]) -> T:
         """Ask something of the store on a connection opened for it: there is rarely anything to ask."""
         with self._lock, closing(self._open()) as store:
-            return store._attempted(lambda link: self._required(store, link) or act(store, link))
+            return store._attempted(lambda link: self._learned(store, link, act))
 
-    def _required(self, store: Connection, link: Link) -> None:
+    def _learned(self, store: Connection, link: Link, act: Callable[[Connection, Link], T]) -> T:
         store._require(link)
         self._ns, self._instance, self._shown = store._ns, store.instance, store.url
         self._schema, self.namespace = store._schema, store.namespace
+        return act(store, link)
 
     def _known(self) -> None:
         """Learn the number of the namespace, and who the tables are."""
@@ -66,11 +67,15 @@ class Inside:
         self._known()
         ((oid, started, name, readable),) = yield self._step("where", self._schema)
         if (oid, started) != self._place:
-            self._place = self._asked(lambda store, link: tuple(store._rows(link, "inside", "where", self._schema)[0][:2]))
+            self._place = self._asked(
+                lambda store, link: tuple(store._rows(link, "inside", "where", self._schema)[0][:2])
+            )
         if (oid, started) != self._place:
             raise self._wrong(name, "that is another database")
         if not readable:
-            raise self._wrong(name, f"its role may not use the schema {self._schema} (docs/guides/postgresql.md has the GRANTs)")
+            raise self._wrong(
+                name, f"its role may not use the schema {self._schema} (docs/guides/postgresql.md has the GRANTs)"
+            )
         rows = yield self._step("instance")
         if [tuple(row) for row in rows] != [(self._instance,)]:
             raise self._wrong(name, "the tables there are others")
@@ -78,8 +83,8 @@ class Inside:
     def _wrong(self, name: str, why: str) -> WrongDatabase:
         return WrongDatabase(
             f"this connection leads to the database {name}, and the job store is {self._shown}: {why}; nothing was stored.\n"
-            '  Keep the jobs in the application\'s own database (store="postgresql://…"), or write them down there for the relay:  '
-            "within(x, outbox=True)"
+            '  Keep the jobs in the application\'s own database (store="postgresql://…"), or write them down there for the relay: '
+            " within(x, outbox=True)"
         )
 
     # -- enqueue ------------------------------------------------------------------------------------------------

@@ -35,7 +35,9 @@ def locate(text: str) -> Location:
         raise url.wrong("schema", "is the name of a schema: small letters, digits and _, at most 63, not pg_…")
     namespace = url.options.get("namespace")
     if namespace == "":
-        raise ConfigError(f"{url.shown}: the option namespace= is empty; nothing was opened. Leave it out, or name one.")
+        raise ConfigError(
+            f"{url.shown}: the option namespace= is empty; nothing was opened. Leave it out, or name one."
+        )
     listen = url.flag("listen") if "listen" in url.options else True
     pooler = url.flag("pooler")
     return Location(url, schema, namespace, pooler, listen and not pooler, _parameters(url))

@@ -80,7 +80,12 @@ class Looking(Rows):
             rows = [row._replace(reason=decoded(row.reason)) for row in rows]
             stored = self._rows(link, "look", "by_id", self._ns, [job])
             record = job_record(stored[0]) if stored else None
-            if record and record.state == "succeeded" and record.token and record.token not in {row.token for row in rows}:
+            if (
+                record
+                and record.state == "succeeded"
+                and record.token
+                and record.token not in {row.token for row in rows}
+            ):
                 host = self._rows(link, "look", "host", record.worker)
                 rows.append(first_success(record, host[0][0] if host else None))
             return rows
@@ -110,8 +115,8 @@ class Looking(Rows):
     def _oldest_ready(self, link: Link, queue: int, step: int) -> int | None:
         """Return the ready time of the oldest queued job.
 
-        In a long line only the first of each priority is looked at: all of one priority have ranks up to the present time less its
-        steps, so the next rank belongs to a lower one.
+        In a long line only the first of each priority is looked at: all of one priority have ranks up to the present time less
+        its steps, so the next rank belongs to a lower one.
         """
         count, oldest = self._rows(link, "look", "first_ready", queue, _COUNT_LIMIT)[0]
         if count < _COUNT_LIMIT:
@@ -125,7 +130,9 @@ class Looking(Rows):
 
     def ahead(self, job: str) -> int:
         """Return how many queued jobs of the same line would be claimed before this queued one, counting to 10,000."""
-        return int(self._look(lambda link: self._rows(link, "look", "ahead", self._ns, job, self._time(), _COUNT_LIMIT))[0][0])
+        return int(
+            self._look(lambda link: self._rows(link, "look", "ahead", self._ns, job, self._time(), _COUNT_LIMIT))[0][0]
+        )
 
     # -- switches -----------------------------------------------------------------------------------------------
     def pause(self, queue: str, *, by: str = "", reason: str = "") -> bool:

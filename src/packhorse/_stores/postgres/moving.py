@@ -35,8 +35,8 @@ class Moving(Rows):
         while left:
             if time.monotonic() > deadline:
                 raise StoreUnavailable(
-                    f"{self.url}: the namespace {self.namespace} is closed, but {len(left)} transaction(s) that may have stored jobs "
-                    "before are still open. Look for them in pg_stat_activity, end them, and try again."
+                    f"{self.url}: the namespace {self.namespace} is closed, but {len(left)} transaction(s) that may have stored "
+                    "jobs before are still open. Look for them in pg_stat_activity, end them, and try again."
                 )
             time.sleep(_LOOK_EVERY)
             left &= self._writers()

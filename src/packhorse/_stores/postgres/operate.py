@@ -115,9 +115,7 @@ def first_success(job: JobRecord, host: str | None = None) -> AttemptRecord:
 
 
 def _cancelled(row: Row, now: int, by: str | None, reason: str) -> Row:
-    job = row.job._replace(
-        state="cancelled", finished_at=now, due_at=None, suspect=False, cancel_by=by, reason=reason
-    )
+    job = row.job._replace(state="cancelled", finished_at=now, due_at=None, suspect=False, cancel_by=by, reason=reason)
     return row._replace(job=job)
 
 
@@ -138,7 +136,18 @@ def _again(row: Row, now: int, due_at: int | None) -> Row:
 
 
 _NOTHING: dict[str, Any] = dict.fromkeys(
-    ("started_at", "finished_at", "expires_at", "result", "result_until", "error", "reason", "progress", "cancel_at", "cancel_by")
+    (
+        "started_at",
+        "finished_at",
+        "expires_at",
+        "result",
+        "result_until",
+        "error",
+        "reason",
+        "progress",
+        "cancel_at",
+        "cancel_by",
+    )
 )
 
 

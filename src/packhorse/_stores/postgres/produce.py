@@ -53,8 +53,8 @@ class Producing(Connection):
         if not self._sent or not isinstance(cause, psycopg.Error) or not failures.is_lost(cause):
             return error
         return EnqueueUnknown(
-            f"The job store {self.url} was lost while job {job} was on its way ({failures.said(cause)}): it may have been stored. "
-            "Enqueue it again under the same id; it is never stored twice.",
+            f"The job store {self.url} was lost while job {job} was on its way ({failures.said(cause)}): it may have been "
+            "stored. Enqueue it again under the same id; it is never stored twice.",
             job,
         )
 
@@ -219,9 +219,7 @@ def known_jobs(rows: Sequence[Any]) -> dict[str, tuple[Enqueued, tuple[str, str,
     }
 
 
-def new_among(
-    jobs: Sequence[NewJob], known: dict[str, tuple[Enqueued, tuple[str, str, str]]]
-) -> list[NewJob]:
+def new_among(jobs: Sequence[NewJob], known: dict[str, tuple[Enqueued, tuple[str, str, str]]]) -> list[NewJob]:
     """Return the jobs to be stored, each id once. Raises ``IdConflict``."""
     first: dict[str, NewJob] = {}
     for job in jobs:

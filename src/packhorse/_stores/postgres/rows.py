@@ -49,7 +49,9 @@ class Rows(Connection):
 
     def _put_logs(self, link: Link, logs: Sequence[tuple[int, str, str | None, int]]) -> None:
         """Keep the logs of attempts (job's number, token, text, dropped): their newest parts. None leaves what there is."""
-        last = {(seq, token): _tail(seq, token, text, dropped) for seq, token, text, dropped in logs if text is not None}
+        last = {
+            (seq, token): _tail(seq, token, text, dropped) for seq, token, text, dropped in logs if text is not None
+        }
         if last:
             self._rows(link, "rows", "logs", json.dumps(list(last.values())))
 

@@ -1,8 +1,8 @@
 """Which jobs a filter means, newest or oldest first, without reading many that it does not mean.
 
-There is no index on every state: on the way from queued over running to succeeded no index is to be touched. So the queued are found
-in the queue of the ready, the running by their claims, those on the shelf by theirs, and the others by walking along all jobs of
-their kinds.
+There is no index on every state: on the way from queued over running to succeeded no index is to be touched. So the queued
+are found in the table of the ready, the running by their claims, those on the shelf by an index, and the others by walking
+along all jobs of their kinds.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .rows import Rows
 from .states import NUMBER, QUEUED, RUNNING, SUCCEEDED
 
 _PATIENCE = 0.3
-_END = (1 << 62)
+_END = 1 << 62
 _WINDOW = 2000
 #: So many queued jobs are gathered and sorted; where there are more, all jobs are walked along.
 _MANY = 50_000
@@ -68,9 +68,7 @@ class Searching(Rows):
                 break
         return found[:limit]
 
-    def _seqs(
-        self, link: Link, which: JobFilter, *, newest: bool, start: int | None
-    ) -> Iterator[int]:
+    def _seqs(self, link: Link, which: JobFilter, *, newest: bool, start: int | None) -> Iterator[int]:
         """Yield the numbers of candidates in order."""
         first = (_END if newest else -1) if start is None else start
         if which.ids:

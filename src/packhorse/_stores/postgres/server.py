@@ -7,7 +7,10 @@ from .link import Link
 
 OLDEST = 140_000
 #: Of a session of our own. A statement ends after 15 s though its client has gone; plans are short ones, never worth compiling.
-OPTIONS = "-c statement_timeout=15s -c idle_in_transaction_session_timeout=60s -c jit=off -c default_transaction_isolation=read\\ committed"
+OPTIONS = (
+    "-c statement_timeout=15s -c idle_in_transaction_session_timeout=60s -c jit=off "
+    "-c default_transaction_isolation=read\\ committed"
+)
 
 _ASK = b"""
 SELECT pg_is_in_recovery(), current_setting('transaction_read_only'), current_setting('server_version_num')::bigint,
@@ -18,13 +21,15 @@ SELECT pg_is_in_recovery(), current_setting('transaction_read_only'), current_se
 
 def inspect(link: Link, shown: str) -> str:
     """Refuse a server that cannot hold jobs; return what it does not promise."""
-    standby, read_only, number, version, encoding, *durability = link.ask(_ASK).fetchone() or ()
+    ((standby, read_only, number, version, encoding, *durability),) = link.ask(_ASK).fetchall()
     if number < OLDEST:
-        raise BadStore(f"{shown}: PostgreSQL {version} is too old; nothing was opened. Packhorse needs PostgreSQL 14 or newer.")
+        raise BadStore(
+            f"{shown}: PostgreSQL {version} is too old; nothing was opened. Packhorse needs PostgreSQL 14 or newer."
+        )
     if standby:
         raise BadStore(
-            f"{shown}: this server is a standby, which takes no changes; nothing was opened. Name the primary, or all servers with "
-            "target_session_attrs=read-write."
+            f"{shown}: this server is a standby, which takes no changes; nothing was opened. Name the primary, or all servers "
+            "with target_session_attrs=read-write."
         )
     if read_only == "on":
         raise StoreUnavailable(

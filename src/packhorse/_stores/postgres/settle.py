@@ -124,7 +124,9 @@ class Settling(Rows, Claiming):
             taken = set(seqs)
             seen = self._rows(link, "settle", "seen", self._ns, missing) if len(seqs) < len(tokens) else []
             free = {id for id, seq, _, _ in seen if seq not in taken}
-            others |= {id: Settled(id, tokens[id], "stale", None) for id in set(missing) - {row[0] for row in seen} if seen}
+            others |= {
+                id: Settled(id, tokens[id], "stale", None) for id in set(missing) - {row[0] for row in seen} if seen
+            }
             missing = sorted(free)
             if missing and time.monotonic() > deadline:
                 break
@@ -132,7 +134,9 @@ class Settling(Rows, Claiming):
                 time.sleep(_PAUSE)
         held = {row.job.id: row for row in self._whole(link, seqs)}
         for job in tokens.keys() - held.keys():
-            others[job] = self._unheld(link, job, tokens[job]) if job in missing else Settled(job, tokens[job], "stale", None)
+            others[job] = (
+                self._unheld(link, job, tokens[job]) if job in missing else Settled(job, tokens[job], "stale", None)
+            )
         return held, others
 
     def _unheld(self, link: Link, job: str, token: str) -> Settled:
@@ -142,9 +146,7 @@ class Settling(Rows, Claiming):
         mine = bool(rows) and rows[0][2] == RUNNING and rows[0][3] == token
         return Settled(job, token, "locked" if mine else "stale", state)
 
-    def _outcomes(
-        self, link: Link, rows: dict[str, Row], verdicts: Sequence[Verdict]
-    ) -> dict[tuple[int, str], str]:
+    def _outcomes(self, link: Link, rows: dict[str, Row], verdicts: Sequence[Verdict]) -> dict[tuple[int, str], str]:
         """Return the outcomes of attempts that verdicts speak of, and that were written before."""
         asked = {
             (rows[verdict.job].job.seq, verdict.token)
@@ -154,7 +156,10 @@ class Settling(Rows, Claiming):
         if not asked:
             return {}
         seqs, tokens = zip(*sorted(asked), strict=True)
-        return {(seq, token): outcome for seq, token, outcome in self._rows(link, "settle", "outcomes", list(seqs), list(tokens))}
+        return {
+            (seq, token): outcome
+            for seq, token, outcome in self._rows(link, "settle", "outcomes", list(seqs), list(tokens))
+        }
 
 
 def _is_plain(verdict: Verdict) -> bool:

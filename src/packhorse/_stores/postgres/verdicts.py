@@ -19,9 +19,7 @@ def holds(job: JobRecord, token: str) -> bool:
 class Work:
     """One batch of verdicts on its way: what the jobs become, and what is written beside."""
 
-    def __init__(
-        self, now: int, rows: dict[str, Row], outcomes: dict[tuple[int, str], str], names: Names
-    ) -> None:
+    def __init__(self, now: int, rows: dict[str, Row], outcomes: dict[tuple[int, str], str], names: Names) -> None:
         self._now = now
         self._before = dict(rows)
         self._rows = dict(rows)
@@ -46,7 +44,9 @@ class Work:
         self._rows[verdict.job] = new
         self.ended[verdict.token] += 1
         self.returns = self.returns or new.job.state not in FINAL
-        return None if new.job.state == verdict.state else Settled(verdict.job, verdict.token, "cancelled", new.job.state)
+        return (
+            None if new.job.state == verdict.state else Settled(verdict.job, verdict.token, "cancelled", new.job.state)
+        )
 
     def _refuse(self, job: JobRecord, verdict: Verdict) -> Settled:
         """Tell a verdict that was applied before from one that comes too late."""

@@ -37,8 +37,8 @@ class Workers(Rows):
     def _register(self, link: Link, now: int, worker: WorkerRecord) -> None:
         self._rows(
             link, "workers", "register", worker.id, self._ns, worker.name, worker.host, worker.pid, worker.boot_id,
-            encoded(worker.lock_path), worker.lock_inode, worker.queues, worker.slots, worker.version, worker.catalogue, worker.info,
-            now,
+            encoded(worker.lock_path), worker.lock_inode, worker.queues, worker.slots, worker.version, worker.catalogue,
+            worker.info, now,
         )  # fmt: skip
 
     def _refuse_name(self, link: Link, now: int, worker: WorkerRecord) -> None:
@@ -66,7 +66,9 @@ class Workers(Rows):
 
     def condemn(self, worker: str, beats: int) -> bool:
         """Declare a worker dead iff its beat count is still ``beats``."""
-        return bool(self._write(lambda link, now: self._rows(link, "workers", "condemn", self._ns, worker, beats)[0][0]))
+        return bool(
+            self._write(lambda link, now: self._rows(link, "workers", "condemn", self._ns, worker, beats)[0][0])
+        )
 
     def workers(self, dead: bool = False) -> list[WorkerRecord]:
         """Return the live (and stopping) workers, and the dead ones too if asked, oldest first."""
@@ -104,7 +106,9 @@ class Workers(Rows):
             alive=True,
             now=now,
             cancelled=[
-                (*pair, decoded(orders[pair][1]) or "") for pair in held if pair in orders and orders[pair][0] is not None
+                (*pair, decoded(orders[pair][1]) or "")
+                for pair in held
+                if pair in orders and orders[pair][0] is not None
             ],
             ghosts=released,
             lost=[pair for pair in held if pair not in orders],
@@ -152,9 +156,7 @@ class Workers(Rows):
 def _unclaimed(row: Row, now: int) -> Row:
     if row.job.cancel_at is None:
         return row._replace(job=row.job._replace(state="queued", started_at=None))
-    job = row.job._replace(
-        state="cancelled", started_at=None, finished_at=now, suspect=False, reason=row.cancel_reason
-    )
+    job = row.job._replace(state="cancelled", started_at=None, finished_at=now, suspect=False, reason=row.cancel_reason)
     return row._replace(job=job, cancel_reason=None)
 
 

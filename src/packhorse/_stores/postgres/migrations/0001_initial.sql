@@ -84,7 +84,7 @@ CREATE TABLE packhorse.jobs (
     cancel_reason text,
     payload       text NOT NULL,
     UNIQUE (ns, id)
-) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.1,
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.1,
         autovacuum_analyze_scale_factor = 0.02, toast_tuple_target = 4096);
 CREATE INDEX jobs_kind ON packhorse.jobs (kind, seq);
 CREATE INDEX jobs_shelf ON packhorse.jobs (kind, shelf, seq) WHERE shelf IS NOT NULL;

@@ -32,7 +32,7 @@ def in_schema(text: str, schema: str) -> str:
 @cache
 def _verb(verb: str) -> dict[str, str]:
     parts = _NAME.split(text_of(__file__, __spec__.loader, f"{verb}.sql"))
-    return {name: body for name, body in zip(parts[1::2], parts[2::2], strict=True)}
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
 @cache
