@@ -52,7 +52,9 @@ demo: $(STAMP) ## see a real worker at work (DIR=â€¦ packages of your own, URL=â
 	$(PY) -B examples/demo/run.py $(DIR)
 
 test: $(STAMP) lint ## everything, in under 15 minutes on two cores
-	$(PY) -m tests.proof.kill_run --jobs 1000 --kills 20 --quiet
+	@set -e; for store in $(STORES); do \
+	  $(PY) -m tests.proof.kill_run --store $$store --jobs 600 --kills 12 --server-kills 2 --quiet; \
+	done
 	$(PY) -m pytest -n 2 --dist loadgroup
 
 check: $(STAMP) lint ## format, lint, types, imports, unit tests, SQLite conformance: about a minute

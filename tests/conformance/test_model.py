@@ -28,8 +28,8 @@ from .stores import FRESH, chosen
 
 LONG = os.environ.get("PACKHORSE_PROOF") == "long"
 #: Stories told to each store; what a call costs there decides. The others are on a server, where it costs most.
-STORIES = {"memory": 60, "sqlite": 60}
-STORIES_OF_A_SERVER = 20
+STORIES = {"memory": 60, "sqlite": 60, "postgres-pooler": 8}
+STORIES_OF_A_SERVER = 15
 QUEUES = ("a", "b")
 TASKS = ("m:f", "m:g")
 LINES = tuple(f"{queue}#{task}" for queue in QUEUES for task in TASKS)
@@ -288,6 +288,7 @@ class Story(RuleBasedStateMachine):
         self.pair.pages(self.which(index, how), size)
 
 
+@pytest.mark.timeout(0 if LONG else 300)
 @pytest.mark.parametrize("kind", chosen())
 def test_a_store_does_in_every_story_what_the_model_does(kind: str, tmp_path: Path) -> None:
     told = type(f"Story_{kind}", (Story,), {"url": FRESH[kind](tmp_path)})
