@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import json
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -21,6 +22,8 @@ from ._names import Found, find, known_tasks
 from ._options import job_options
 from ._session import Session, app_specs, json_option, with_session
 from ._values import Parameters, from_json, of_function, of_text, words_to_call
+
+T = TypeVar("T")
 
 #: Looked at again at least so often while waiting, seconds; hints only make it sooner.
 _LOOK = 0.25
@@ -59,12 +62,7 @@ def run(
         found = find(task, known_tasks(store), app_specs(session))
         args, kwargs = _arguments(found, values, given["args_json"], given["kwargs_json"])
         job_id = _enqueue(session, found, given["queue"], _options(given), args, kwargs)
-        record = _get(store, job_id)
-        _warn(store, record)
-        if not wait:
-            _stored(record, store, as_json)
-            return 0
-        return _waited(store, _await(store, record), as_json)
+        return _awaited(store, job_id, as_json) if wait else _stored(store, job_id, as_json)
 
 
 # -- what was asked for -----------------------------------------------------------------------------------------------
@@ -157,39 +155,57 @@ def _nobody_listens(queue: str, alive: list[WorkerRecord]) -> str:
     return f"Warning: enqueued to '{queue}', but no live worker listens there. {hint}  [E141]"
 
 
-def _stored(record: JobRecord, store: Store, as_json: bool) -> None:
+def _stored(store: Store, job_id: str, as_json: bool) -> int:
+    """Show the job; that it is stored holds even if the store does not answer any more."""
+    try:
+        record, now = _found(store, job_id), store.now()
+    except StoreUnavailable as error:
+        _show.echo(f"job {job_id} is stored; the store does not answer since: {error}", err=True)
+        return 0
     if as_json:
         _show.document(as_data(record))
-        return
-    now = store.now()
+        return 0
     due = f"   due at {clock(record.due_at, now)} ({distance(record.due_at, now)})" if record.due_at is not None else ""
     _show.echo(f"{_show.symbol(record.state)} {call_text(record)}   job {short(record.id)}   queue {record.queue}{due}")
+    return 0
 
 
-# -- waiting for it ---------------------------------------------------------------------------------------------------
-def _await(store: Store, record: JobRecord) -> JobRecord:
-    """Wait for the end. A store that does not answer for a while does not end the wait: the job is stored."""
-    away = False
-    try:
-        while record.state not in FINAL:
-            try:
-                record, away = _look(store, record), False
-            except StoreUnavailable as error:
-                if not away:
-                    _show.echo(
-                        f"the store does not answer ({error}); still waiting for job {short(record.id)}", err=True
-                    )
-                away = True
-                time.sleep(_PAUSE)
-    except KeyboardInterrupt:
-        _show.echo(f"\nthe job goes on:  packhorse why {short(record.id)}", err=True)
-        raise
+def _found(store: Store, job_id: str) -> JobRecord:
+    """Return the job just stored, and say what will keep it from running."""
+    record = _get(store, job_id)
+    _warn(store, record)
     return record
 
 
-def _look(store: Store, record: JobRecord) -> JobRecord:
+# -- waiting for it ---------------------------------------------------------------------------------------------------
+def _awaited(store: Store, job_id: str, as_json: bool) -> int:
+    """Wait for the end. A store that does not answer for a while does not end the wait: the job is stored."""
+    try:
+        record = _patiently(job_id, lambda: _found(store, job_id))
+        while record.state not in FINAL:
+            record = _patiently(job_id, lambda: _look(store, job_id))
+        return _patiently(job_id, lambda: _waited(store, record, as_json))
+    except KeyboardInterrupt:
+        _show.echo(f"\nthe job goes on:  packhorse why {short(job_id)}", err=True)
+        raise
+
+
+def _patiently(job_id: str, call: Callable[[], T]) -> T:
+    """Call until the store answers; say once that it does not."""
+    said = False
+    while True:
+        try:
+            return call()
+        except StoreUnavailable as error:
+            if not said:
+                _show.echo(f"the store does not answer ({error}); still waiting for job {short(job_id)}", err=True)
+            said = True
+            time.sleep(_PAUSE)
+
+
+def _look(store: Store, job_id: str) -> JobRecord:
     store.wait(_LOOK)
-    return _get(store, record.id)
+    return _get(store, job_id)
 
 
 def _waited(store: Store, record: JobRecord, as_json: bool) -> int:
