@@ -126,7 +126,9 @@ class App:
     def of_plain(cls, plain: Mapping[str, Any]) -> App:
         """Return the App that ``plain`` is the plain part of."""
         given: Any = given_defaults(plain["defaults"])
-        return cls(store=plain["store"], namespace=plain["namespace"], tasks=plain["tasks"], outbox=plain["outbox"], **given)
+        return cls(
+            store=plain["store"], namespace=plain["namespace"], tasks=plain["tasks"], outbox=plain["outbox"], **given
+        )
 
     # -- jobs of all queues -----------------------------------------------------------------------------------------
     def job(self, job_id: str) -> Job[Any]:
@@ -275,7 +277,9 @@ def _task_specs(tasks: Sequence[str]) -> tuple[str, ...]:
 
 def _checked_outbox(outbox: str | None) -> str | None:
     if outbox is not None and (not isinstance(outbox, str) or ("://" not in outbox and not outbox.startswith("env:"))):
-        raise BadOption(f'App(outbox=) takes a URL, or "env:DATABASE_URL" for one in the environment, not {outbox!r:.80}.')
+        raise BadOption(
+            f'App(outbox=) takes a URL, or "env:DATABASE_URL" for one in the environment, not {outbox!r:.80}.'
+        )
     return outbox
 
 

@@ -87,8 +87,8 @@ class NewJob(NamedTuple):
     at: int | None = None  #: absolute µs; the past means now
     expires: float | None = None  #: seconds from the store's now until which it must have started
     expires_at: int | None = None  #: the same as an absolute µs
-    #: JSON of what was given explicitly and is read at each attempt (timeout, retry, keep_result); ``kept_for``: seconds after its
-    #: end in which it is not pruned
+    #: JSON of what was given explicitly and is read at each attempt (timeout, retry, keep_result); ``kept_for``: seconds after
+    #: its end in which it is not pruned
     options: str | None = None
     crash_fails: bool = False  #: ``on_crash="fail"``
     tags: str | None = None  #: JSON list

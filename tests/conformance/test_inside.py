@@ -27,8 +27,6 @@ from .conftest import Open
 from .making import ERROR, HOUR, SECOND, T0, beat, join, new_job, put, running, settle, state, take, take_one, the
 
 NEVER = Backoff(0)
-#: The answer to a run that said it had ended its job itself.
-ELSEWHERE = {"elsewhere": True}
 
 
 class Caller:
@@ -271,11 +269,13 @@ def test_a_rolled_back_end_is_none(store: Store, caller: Caller, inside: Inside)
     assert caller.complete(inside, job)
     caller.rollback()
     assert state(store, job.id) == "running"
-    assert settle(store, failed(job, NEVER, ERROR)._replace(**ELSEWHERE)) == []
+    assert settle(store, failed(job, NEVER, ERROR)._replace(elsewhere=True)) == []
     assert state(store, job.id) == "failed"
 
 
-@pytest.mark.parametrize("how", ["settled", "released and claimed again", "cancel asked for", "another token", "unknown"])
+@pytest.mark.parametrize(
+    "how", ["settled", "released and claimed again", "cancel asked for", "another token", "unknown"]
+)
 def test_only_the_run_that_has_the_job_ends_it(store: Store, caller: Caller, inside: Inside, how: str) -> None:
     worker = join(store)
     job = running(store, worker, queue="mail")
@@ -348,7 +348,9 @@ def test_settle_does_not_wait_for_a_transaction_of_the_users(
 
 
 # -- races --------------------------------------------------------------------------------------------------------------
-def test_a_commit_and_a_claim_at_the_same_moment(store: Store, open_another: Open, caller: Caller, inside: Inside) -> None:
+def test_a_commit_and_a_claim_at_the_same_moment(
+    store: Store, open_another: Open, caller: Caller, inside: Inside
+) -> None:
     """Every job is claimed exactly once, and none before its commit."""
     worker, claimer = join(store), open_another()
     claimer.patience = 30.0

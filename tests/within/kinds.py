@@ -9,6 +9,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import ExitStack, suppress
 from typing import Any, ClassVar
 
+import pytest
+
 from packhorse import Draft, Job, Queue
 from tests.servers.postgres import database_of
 
@@ -143,6 +145,8 @@ def engine_url(url: str, driver: str) -> str:
     """Return the URL of a store's database as SQLAlchemy wants it."""
     if url.startswith("sqlite"):
         return url
+    if driver == "psycopg":
+        pytest.importorskip("sqlalchemy.dialects.postgresql.psycopg", reason="SQLAlchemy 1.4 knows psycopg2 only")
     head, separator, rest = database_of(url).partition("://")
     return f"{head}+{driver}{separator}{rest}"
 

@@ -154,7 +154,7 @@ def test_the_outbox_takes_every_handle(begin: Begin, queue: Queue, url: str, kin
         import psycopg
 
         with psycopg.connect(place_of(url), autocommit=True) as pg:
-            pg.execute(ddl)  # type: ignore[arg-type]
+            pg.execute(ddl)
     outbox = url if kind.dialect == "sqlite" else place_of(url)
     (tmp_path / "elsewhere").mkdir()
     target = f"sqlite:///{tmp_path}/elsewhere/jobs.db"

@@ -282,7 +282,7 @@ def test_locked_rows_are_settled_later(race: Race) -> None:
         schema = race.url.partition("schema=")[2].partition("&")[0]
         # Waits until the job's own transaction is over, and holds the row from then on.
         race.site.let("go")
-        db.execute(f"SELECT 1 FROM {schema}.jobs WHERE id = %s FOR UPDATE", (job.id,))  # type: ignore[arg-type]
+        db.execute(f"SELECT 1 FROM {schema}.jobs WHERE id = %s FOR UPDATE", (job.id,))
         for n in range(3):
             assert race.end(race.queue.enqueue("racing:work", n)).state == "succeeded"
         held = race.job(job).state

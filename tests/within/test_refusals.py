@@ -205,6 +205,19 @@ def test_the_recipe_for_savepoints_of_sqlalchemy_is_no_autocommit(queue: Queue, 
     engine.dispose()
 
 
+def test_a_connection_of_sqlalchemy_1_4_that_commits_by_itself(queue: Queue, tmp_path: Path) -> None:
+    """Only 1.4 has it: without ``future=True`` each statement is committed until ``begin()`` is called."""
+    engine = create_engine(f"sqlite:///{tmp_path}/jobs.db")
+    with engine.connect() as connection:
+        if getattr(connection, "_is_future", True):
+            pytest.skip("this is SQLAlchemy 2")
+        assert "SQLAlchemy 1.4 without future=True" in refused(connection, queue)
+        with connection.begin():
+            job = queue.within(connection).enqueue(tasks.add, 1, 2)
+    assert job.refresh().state == "queued"
+    engine.dispose()
+
+
 def test_django_outside_atomic(queue: Queue, tmp_path: Path) -> None:
     from django.db import connections
 

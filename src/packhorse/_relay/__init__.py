@@ -7,7 +7,17 @@ harm. What has been marked for longer than six days is reported and not sent: th
 
 from __future__ import annotations
 
-from .carrying import Relay
-from .places import Row, Side, open_side, outbox_url, shown
+from collections.abc import Callable
 
-__all__ = ["Relay", "Row", "Side", "open_side", "outbox_url", "shown"]
+from .._store import Store
+from .._url import mask
+from .carrying import Relay
+from .places import Row, Side, open_side, outbox_url
+
+__all__ = ["Relay", "Row", "Side", "open_side", "outbox_url", "relay_of"]
+
+
+def relay_of(setting: str, open_store: Callable[[], Store]) -> Relay:
+    """Return the relay of an outbox, given as in ``App(outbox=)``. Raises ``ConfigError``; nothing is opened yet."""
+    url = outbox_url(setting)
+    return Relay(lambda: open_side(url), open_store, mask(url))

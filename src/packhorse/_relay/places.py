@@ -67,11 +67,6 @@ def outbox_url(setting: str, environ: Mapping[str, str] | None = None) -> str:
     return url
 
 
-def shown(url: str) -> str:
-    """Return the URL without secrets."""
-    return mask(url)
-
-
 def open_side(url: str) -> Side:
     """Connect to the database of an outbox. Raises ``MissingExtra``, ``StoreUnavailable``, ``StoreRefused``, ``BadSchema``."""
     if parse(url).scheme == "sqlite":

@@ -33,12 +33,11 @@ class Relaying:
         self._over.set()
 
     def _carry(self, setting: str, open_store: Callable[[], Store]) -> None:
-        from .._relay import Relay, open_side, outbox_url, shown  # most workers have none
+        from .._relay import relay_of  # most workers have none
 
         while not self._over.is_set():
             try:
-                url = outbox_url(setting)
-                Relay(lambda: open_side(url), open_store, shown(url)).run(self._over)
+                relay_of(setting, open_store).run(self._over)
             except PackhorseError as error:
                 _log.error("the relay cannot work; jobs wait in the outbox, and it begins anew in a minute: %s", error)
                 self._over.wait(_REST)

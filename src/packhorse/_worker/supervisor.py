@@ -125,7 +125,8 @@ class Supervisor:
         bury_dead(self)
         for number in came:
             if number == signal.SIGQUIT:
-                self._dump_and_quit()
+                dump_all(self.crew)
+                self._exit = 70
             else:
                 self._stop()
 
@@ -164,10 +165,6 @@ class Supervisor:
         if not any(thread.is_alive() for thread in threads):
             self.mailbox.close()
         self._signals.restore()
-
-    def _dump_and_quit(self) -> None:
-        dump_all(self.crew)
-        self._exit = 70
 
     # -- children -----------------------------------------------------------------------------------------------------
     def _child_settings(self) -> dict[str, Any]:
@@ -376,7 +373,9 @@ class Supervisor:
         if self.opened or self.ending.begun:
             return
         self.opened = True
-        assert (at := self.at) is not None and self.store is not None
+        at = self.at
+        assert at is not None
+        assert self.store is not None
         self._place = {"url": at.url, "namespace": at.namespace, "worker": self.identity.name, "id": self.identity.id}
         for child in self.crew.children.values():
             self._tell_place(child)

@@ -26,13 +26,12 @@ def relay(session: Session, app: tuple[str, ...], outbox: str | None, burst: boo
     A worker whose App has an outbox does so by itself; any number of relays may run at once.
     """
     from .. import _runtime
-    from .._relay import Relay, open_side, outbox_url, shown
+    from .._relay import relay_of
 
     found = _application(session, app, wanted=outbox is None)
-    url = outbox_url(outbox or _outbox_of(found))
     settings = session.settings(getattr(found, "store", None), getattr(found, "namespace", None))
     _log_to_stderr()
-    work = Relay(lambda: open_side(url), lambda: _runtime.open_store(settings, create=False), shown(url))
+    work = relay_of(outbox or _outbox_of(found), lambda: _runtime.open_store(settings, create=False))
     total = work.run(_stopped(), once=burst)
     _show.echo(f"{total} job{'s' * (total != 1)} moved", err=True)
 
