@@ -332,6 +332,16 @@ def test_a_block_that_was_left_goes_on(server: Server, store: Store) -> None:
     other.close()
 
 
+def test_an_answer_that_comes_together_with_another_one_is_not_overlooked(server: Server, store: Store) -> None:
+    """A hint that was there before the block: its answer is read from the network along with the one before it."""
+    store.changed()
+    with server.client() as client:
+        client.rpush(f"packhorse:{{default}}:wake:{store._me}", 1)  # type: ignore[attr-defined]
+    began = time.monotonic()
+    assert store.wait(_LONG)
+    assert time.monotonic() - began < _LONG / 2
+
+
 def test_a_killed_waiter_is_forgotten(server: Server, store: Store) -> None:
     other = open_store(server.url)
     other.wait(0.01)

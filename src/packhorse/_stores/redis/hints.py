@@ -43,12 +43,14 @@ class Waiting(Connection):
                     return True
             elif self.changed():
                 return True
-            ready = _readable([pipe, link.wire._sock.fileno()], max(0.0, deadline - time.monotonic()))
-            if pipe in ready:
-                _empty(pipe)
-                return self.changed()
-            if not ready:
-                return False
+            # The answer may have come together with the one before it, and be in the library's buffer already.
+            if not link.has_answer():
+                ready = _readable([pipe, link.descriptor()], max(0.0, deadline - time.monotonic()))
+                if pipe in ready:
+                    _empty(pipe)
+                    return self.changed()
+                if not ready:
+                    return False
             if self._woken(link):
                 return True
 

@@ -65,8 +65,13 @@ class Link:
         except NoScriptError:
             return self.ask("EVAL", source_of(verb), 1, key, *arguments, patience=patience)
 
-    def is_stale(self) -> bool:
-        """Tell whether the server has hung up, or said something nobody asked for."""
+    def descriptor(self) -> int:
+        """Return the number under which the kernel knows the connection."""
+        number: int = self.wire._sock.fileno()
+        return number
+
+    def has_answer(self) -> bool:
+        """Tell whether there is something to read: an answer, or that the server has hung up."""
         try:
             return bool(self.wire.can_read(0))
         except (RedisError, OSError):
@@ -76,6 +81,8 @@ class Link:
         """Give the server so many seconds for each answer from now on."""
         self._patience = self.wire.socket_timeout = patience
         self.wire._sock.settimeout(patience)
+
+    is_stale = has_answer  #: between two commands nothing should be there
 
     def close(self) -> None:
         """Hang up."""
