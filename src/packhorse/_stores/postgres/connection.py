@@ -218,6 +218,15 @@ class Connection:
         finally:
             self._busy = False
 
+    def _twice(self, act: Callable[[Link], T]) -> T:
+        """Run an act that changes nothing, once more where the session turns out to have ended."""
+        try:
+            return self._attempted(act)
+        except StoreUnavailable:
+            if self._link is not None or self._closed:
+                raise
+            return self._attempted(act)
+
     def _once(self, act: Callable[[Link], T]) -> T:
         link: Link | None = None
         try:

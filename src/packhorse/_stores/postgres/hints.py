@@ -29,7 +29,7 @@ class Waiting(Rows):
 
     def changed(self) -> bool:
         """Tell whether another connection has changed something since this was last asked (first time: True)."""
-        return self._attempted(self._changed)
+        return self._twice(self._changed)
 
     def _changed(self, link: Link) -> bool:
         self._require(link)
@@ -43,7 +43,7 @@ class Waiting(Rows):
         deadline = time.monotonic() + timeout
         pipe = self._prepare_pipe()
         if self._location.listen:
-            self._attempted(self._listen)
+            self._twice(self._listen)
         pause = _FIRST
         while not self.changed():
             left = deadline - time.monotonic()
@@ -84,7 +84,7 @@ class Waiting(Rows):
             self._listening = None
             time.sleep(0.01)
         if self._location.listen and self._listening is None:
-            self._attempted(self._listen)
+            self._twice(self._listen)
         return False
 
     @property
