@@ -192,7 +192,7 @@ def test_an_intent_that_was_never_acknowledged_may_be_stored_or_not(world: World
     assert (result.counts["never acknowledged"], result.counts["never acknowledged, stored"]) == (2, 1)
 
 
-OUTAGE = Outage(began=1100.0, ready=1101.0, killed=True)
+OUTAGE = Outage(began=1100.0, ready=1104.0, killed=True)
 
 
 def life(path: Path, *lines: tuple[float, str], began: float = 1000.0, ended: float | None = None) -> Life:
@@ -208,7 +208,7 @@ def life(path: Path, *lines: tuple[float, str], began: float = 1000.0, ended: fl
 
 
 GONE = (1100.1, f"no answer\n  retrying … {AWAY})")
-THERE = (1101.4, f"{BACK} 1.3 s")
+THERE = (1104.4, f"{BACK} 4.3 s")
 
 
 def test_a_worker_that_says_once_that_the_server_went_and_once_that_it_came_is_right(tmp_path: Path) -> None:
@@ -235,8 +235,12 @@ def test_a_worker_that_says_too_little_or_too_much_is_found(
     assert [wrong for wrong in told.wrong if what in wrong], told.wrong
 
 
-@pytest.mark.parametrize("lines, began, ended", [([], 1099.0, None), ([], 1000.0, 1101.5), ([GONE], 1000.0, 1100.5)])
+@pytest.mark.parametrize("lines, began, ended", [([], 1099.0, None), ([], 1000.0, 1104.5), ([GONE], 1000.0, 1100.5)])
 def test_who_did_not_live_through_it_need_not_say_so(
     tmp_path: Path, lines: list[tuple[float, str]], began: float, ended: float | None
 ) -> None:
     assert tell([life(tmp_path, *lines, began=began, ended=ended)], [OUTAGE]).wrong == []
+
+
+def test_an_outage_may_be_too_short_to_be_noticed(tmp_path: Path) -> None:
+    assert tell([life(tmp_path)], [Outage(began=1100.0, ready=1101.0, killed=True)]).wrong == []

@@ -16,6 +16,9 @@ AWAY, BACK, REFUSED = "(quiet until it changes", "the store is back after", "unh
 #: A worker has served for so long before it must notice that the server is gone, and notices it within so long (seconds);
 #: it may stand still for a part of that.
 _SETTLED, _NOTICED = 5.0, 8.0
+#: A server that is back sooner may not be missed at all (seconds): an idle worker asks each second, and a store opens its
+#: connection anew by itself where that answers the call.
+_MISSED = 3.0
 #: The clocks of two processes, and the time that a line needs.
 _SLACK = 0.2
 
@@ -80,7 +83,8 @@ def _has_a_cause(told: Told, life: Life, outages: Sequence[Outage], began: float
 def _lived_through(life: Life, outage: Outage) -> bool:
     """A kill breaks every connection. A pause may be so short that no call notices."""
     end = life.ended if life.ended is not None else float("inf")
-    return outage.killed and life.began + _SETTLED < outage.began and outage.ready + _NOTICED < end
+    whole = life.began + _SETTLED < outage.began and outage.ready + _NOTICED < end
+    return whole and outage.killed and outage.ready - outage.began >= _MISSED
 
 
 def _covered(spells: Sequence[tuple[float, float | None]], outage: Outage) -> bool:
