@@ -334,6 +334,9 @@ def test_a_block_that_was_left_goes_on(server: Server, store: Store) -> None:
 
 def test_an_answer_that_comes_together_with_another_one_is_not_overlooked(server: Server, store: Store) -> None:
     """A hint that was there before the block: its answer is read from the network along with the one before it."""
+    other = open_store(server.url)
+    other.wait(0)  # the server knows the script from now on
+    other.close()
     store.changed()
     with server.client() as client:
         client.rpush(f"packhorse:{{default}}:wake:{store._me}", 1)  # type: ignore[attr-defined]
