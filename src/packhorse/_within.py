@@ -41,11 +41,10 @@ class Uncommitted(NamedTuple):
     def _is_open(self, connection: Connection) -> bool:
         if self.waits is not None:
             return self.waits()
+        if self.transaction is None:
+            return False
         with connection as store:
-            inside = store.inside
-            return (
-                inside is not None and self.transaction is not None and inside.fate(self.transaction) != "rolled back"
-            )
+            return store.inside is not None and store.inside.fate(self.transaction) == "open"
 
 
 class Transaction:

@@ -1,5 +1,5 @@
 -- name: where (nothing that could fail: an error would end the caller's transaction)
-SELECT (SELECT oid::bigint FROM pg_database WHERE datname = current_database()), pg_postmaster_start_time()::text, current_database(),
+SELECT (SELECT oid::bigint FROM pg_database WHERE datname = current_database()), extract(epoch FROM pg_postmaster_start_time())::text, current_database(),
        coalesce((SELECT has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
                    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                   WHERE n.nspname = $1 AND c.relname = 'meta'), false)
