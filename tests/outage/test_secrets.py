@@ -63,20 +63,15 @@ def clean(text: str, where: str) -> None:
 
 COMMANDS = [
     ["config"],
-    ["config", "--json"],
     ["db", "status"],
-    ["db", "status", "--json"],
     ["db", "migrate"],
     ["db", "sql"],
     ["jobs", "list"],
-    ["jobs", "list", "--json"],
     ["jobs", "show", "JOB"],
     ["jobs", "show", "JOB", "--json"],
     ["why", "JOB"],
-    ["queues", "list"],
     ["workers", "list", "--json"],
     ["run", "tests.worker.tasks:add", "1", "2"],
-    ["run", "no.such:thing"],
     ["--debug", "jobs", "show", "00000000-0000-7000-8000-000000000000"],
     ["--namespace", "not a name", "jobs", "list"],
 ]
