@@ -44,7 +44,7 @@ def test_worker_page_fits_40_lines_in_4_groups(cli):
 
 @pytest.mark.parametrize(
     "words",
-    ["run", "why", "config", "move", "explain", "jobs", "queues", "workers", "db", "completion", "jobs list", "jobs show",
+    ["run", "relay", "why", "config", "move", "explain", "jobs", "queues", "workers", "db", "completion", "jobs list", "jobs show",
      "jobs logs", "jobs cancel", "jobs requeue", "jobs delete", "queues list", "queues pause", "queues resume",
      "queues purge", "workers list", "workers show", "db migrate", "db status", "db sql"],
 )  # fmt: skip

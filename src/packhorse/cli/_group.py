@@ -171,7 +171,7 @@ _LAZY = {
     "move": ("packhorse.cli.move", "move", "Move all jobs to another store."),
     "db": ("packhorse.cli.db", "db", "The store's own tables."),
     "explain": ("packhorse.cli.explain", "explain", "What an error code means."),
-    "relay": ("packhorse.cli.relay", "relay", ""),
+    "relay": ("packhorse.cli.relay", "relay", "Bring jobs from an outbox to the store."),
     "completion": ("packhorse.cli.completion", "completion", ""),
 }
 

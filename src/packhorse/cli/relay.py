@@ -13,7 +13,7 @@ from . import _show
 from ._session import Session, app_specs, with_session
 
 
-@click.command(hidden=True)
+@click.command()
 @click.argument("app", nargs=-1)
 @click.option(
     "--outbox", metavar="URL", help="Where the outbox is, if no APP says so; env:NAME reads it from the environment."
