@@ -51,7 +51,6 @@ class Connection:
         self._me = secrets.token_hex(8)  #: my name among those who wait
         self._total = 0  #: the sum of the numbers that grow with every change, as seen last
         self._mine = 0  #: how much of it was mine
-        self._lost_said = False
         #: What never changes once it is stored: queue and task by kind, and the kind of a queue's task in a priority
         #: whose line is known.
         self._kinds: dict[str, tuple[str, str]] = {}
@@ -77,8 +76,7 @@ class Connection:
         promise = servers.promise(link.server, self._address.fsync)
         self.capabilities = self.capabilities._replace(promise=promise)
         self._link, self._used = link, time.monotonic()
-        if not first:
-            self._watch_for_losses(link)
+        self._look_for_losses(link)
         return link
 
     def _live(self) -> Link:
@@ -180,15 +178,17 @@ class Connection:
         """Remember that so much of what has changed was done here."""
         self._mine += changes
 
-    def _watch_for_losses(self, link: Link) -> None:
+    def _look_for_losses(self, link: Link) -> None:
         """Notice a server that knows of fewer changes than were acknowledged: a failover, or a restart from its disk."""
         try:
             total = sum(int(number or 0) for number in link.ask("HMGET", self._key, "seq", "v"))
         except (RedisError, OSError) as error:
             raise self._failed(error) from error
-        lost, self._total = self._total - total, max(self._total, total) if self._lost_said else total
+        lost = self._total + self._mine - total
+        if self._total and lost <= 0:
+            return
+        self._total, self._mine = total, 0
         if lost > 0:
-            self._mine = 0
             _log.warning(
                 "%s: the server has lost changes that it had acknowledged (at least %d): it came back from its disk, or a "
                 "replica took over that had not received them. Jobs enqueued in the last moments may be missing; jobs that "
