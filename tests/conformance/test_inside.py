@@ -170,14 +170,17 @@ def test_a_conflict_leaves_the_transaction_as_it_was(store: Store, caller: Calle
 
 
 def test_a_closed_namespace_takes_none(store: Store, caller: Caller, inside: Inside) -> None:
+    known = new_job()
+    store.enqueue([known])
     store.freeze("redis://elsewhere")
-    with pytest.raises(StoreMoved):
-        caller.enqueue(inside, new_job())
-    caller.rollback()
+    for job in (new_job(), known):
+        with pytest.raises(StoreMoved):
+            caller.enqueue(inside, job)
+        caller.rollback()
     store.thaw()
     caller.enqueue(inside, new_job())
     caller.commit()
-    assert len(store.find(JobFilter(queue="mail")).jobs) == 1
+    assert len(store.find(JobFilter(queue="mail")).jobs) == 2
 
 
 def test_two_namespaces_are_apart(
@@ -221,6 +224,17 @@ def test_the_fate_of_a_transaction(store: Store, caller: Caller, inside: Inside)
     assert inside.fate(gone.transaction) == "rolled back"
     caller.enqueue(inside, new_job())
     assert inside.fate(stored.transaction) != "rolled back"
+
+
+def test_a_job_that_was_there_before_says_nothing_of_the_transaction(
+    store: Store, caller: Caller, inside: Inside
+) -> None:
+    known = new_job()
+    store.enqueue([known])
+    gone = caller.enqueue(inside, known, new_job())
+    caller.rollback()
+    assert inside.fate(gone.transaction) == "rolled back"
+    assert caller.enqueue(inside, known).transaction is None
 
 
 def test_a_connection_that_is_lost_has_rolled_back(caller: Caller, inside: Inside, store: Store) -> None:

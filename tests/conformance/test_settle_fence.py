@@ -204,6 +204,15 @@ def test_an_outcome_that_cannot_be_stored_fails_its_job_and_no_other(store: Stor
     assert (state(store, before.id), state(store, after.id)) == ("succeeded", "succeeded")
 
 
+def test_one_that_cannot_be_stored_beside_one_that_is_stale(store: Store, other: Store) -> None:
+    mine, bad, good = running(store), running(store), running(store)
+    settle(other, lost(mine, "taken for dead", started=True))
+    verdicts = [succeeded(mine, "1"), failed(bad, ONCE_MORE, ERROR, reason="\ud800"), succeeded(good, "1")]
+    answers = settle(store, *verdicts)
+    assert {(each.job, each.how) for each in answers} == {(mine.id, "stale"), (bad.id, "unstorable")}
+    assert [state(store, job.id) for job in (mine, bad, good)] == ["queued", "failed", "succeeded"]
+
+
 # -- a cancel that was asked for -------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     "verdict",

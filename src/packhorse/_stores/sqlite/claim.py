@@ -15,6 +15,7 @@ from ..._record import Claim, Claimed
 from . import closed
 from .connection import Connection
 from .counts import Counts
+from .failures import code_of
 from .plain import Taken
 from .produce import ODD_LIVE, ODD_SOLO, ODD_STILL
 from .queries import sql
@@ -129,8 +130,7 @@ class Claiming(Connection):
         heads = sorted(db.execute(sql("claim", "heads"), {"line": line}).fetchall())
         if not heads:
             return False
-        room = call.room - len(taken)
-        rows = _first_rows(db, call.now, line, heads, room + 1)
+        room, rows = _fitting_rows(db, call.now, line, heads, call.room - len(taken))
         size = _allowed(rows, room, max(call.free - len(taken), 0))
         if size:
             taken += self._take(db, call, rows, size, heads)
@@ -215,6 +215,19 @@ class Claiming(Connection):
     def _count(self, call: _Call, kinds: list[str], names: dict[str, tuple[str, str, int]]) -> None:
         for kind, (_, _, queue) in names.items():
             call.counts.move(queue, QUEUED, RUNNING, kinds.count(kind))
+
+
+def _fitting_rows(
+    db: sqlite3.Connection, now: int, line: int, heads: list[tuple[int, int]], room: int
+) -> tuple[int, _Rows]:
+    """Return what is to be claimed and one more; fewer where so many large jobs make a text longer than SQLite has any."""
+    while True:
+        try:
+            return room, _first_rows(db, now, line, heads, room + 1)
+        except sqlite3.DataError as error:
+            if code_of(error) != sqlite3.SQLITE_TOOBIG or room < 2:
+                raise
+        room = max(room // 4, 1)
 
 
 def _first_rows(db: sqlite3.Connection, now: int, line: int, heads: list[tuple[int, int]], limit: int) -> _Rows:

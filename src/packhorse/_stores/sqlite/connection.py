@@ -7,6 +7,7 @@ import os
 import random
 import sqlite3
 import stat
+import sys
 import time
 from collections.abc import Callable
 from threading import RLock
@@ -22,6 +23,9 @@ from .names import Names
 from .plain import Plain
 
 T = TypeVar("T")
+
+#: What the statements need: UPDATE … FROM came with 3.33, texts of JSON are always understood since 3.38.
+_OLDEST, _WITH_JSON = (3, 34, 0), (3, 38, 0)
 
 
 class Connection:
@@ -59,6 +63,7 @@ class Connection:
                 f"The job store {self._path} cannot be used in this process: it was forked while another thread was at work in "
                 "the store. Nothing was stored. Fork before the first enqueue, or start the process anew (spawn)."
             )
+        _refuse_old_library(self._path)
         inspect(self._location, create)
         try:
             if create:
@@ -248,6 +253,26 @@ class Connection:
     def lock_dir(self) -> str | None:
         """Return the directory for the locks of workers, beside the database."""
         return f"{self._path}-locks"
+
+
+def _refuse_old_library(path: str) -> None:
+    """Say at once that Python's SQLite is too old, and not by a syntax error later."""
+    found = sqlite3.sqlite_version_info
+    if found < _OLDEST or (found < _WITH_JSON and not _understands_json()):
+        raise BadStore(
+            f"The job store {path} cannot be opened: this Python ({sys.executable}) has SQLite {sqlite3.sqlite_version}"
+            f"{' without its JSON functions' if found >= _OLDEST else ''}, and 3.34 or newer with JSON functions is needed. "
+            "Nothing was changed. Use a Python that brings a newer SQLite."
+        )
+
+
+def _understands_json() -> bool:
+    with contextlib.closing(sqlite3.connect(":memory:")) as db:
+        try:
+            db.execute("SELECT json('[]')")
+        except sqlite3.OperationalError:
+            return False
+    return True
 
 
 def _make_private(path: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +12,7 @@ from typing import TypeVar
 from ..._inside import Inside, Steps, Stored
 from ..._record import Enqueued, NewJob, Verdict
 from ...errors import WrongDatabase
+from . import closed
 from .connection import Connection
 from .counts import Counts
 from .failures import BUSY, code_of, is_the_stores, translated
@@ -56,12 +58,12 @@ class SqliteInside:
 
     def enqueue(self, jobs: Sequence[NewJob]) -> Steps[Stored]:
         """Store jobs as ``Store.enqueue`` does."""
-        answers: list[Enqueued] = yield self._spoken(lambda db: self._lent.enqueue_on(db, jobs))
-        return Stored(answers, answers[0].id if answers else None)
+        answers: list[Enqueued] = yield self._spoken(lambda db: self._lent.anew().enqueue_on(db, jobs))
+        return Stored(answers, next((answer.id for answer in answers if not answer.existing), None))
 
     def complete(self, job: str, token: str, result: str | None, keep: float | None) -> Steps[bool]:
         """Make a running job ``succeeded``."""
-        done: bool = yield self._spoken(lambda db: self._lent.complete_on(db, job, token, result, keep))
+        done: bool = yield self._spoken(lambda db: self._lent.anew().complete_on(db, job, token, result, keep))
         return done
 
     def _spoken(self, act: Callable[[sqlite3.Connection], T]) -> Callable[[sqlite3.Connection], T]:
@@ -93,22 +95,27 @@ class SqliteInside:
 
 
 class _Lent(Producing, Settling):
-    """The steps of the verbs, without a connection of their own. Names are looked up anew each time: those that were given
-    numbers in a transaction which is rolled back are not there."""
+    """The steps of the verbs, without a connection of their own."""
 
     def __init__(self, store: Connection) -> None:
         self.url, self.namespace, self.ns, self._ns = store.url, store.namespace, store._ns, store._ns
         self._clock = store._clock
         self._path = store._path
 
+    def anew(self) -> _Lent:
+        """Return the same for one act. Names are looked up anew in each: those that were given numbers in a transaction which is
+        rolled back are not there, and another thread's transaction is another one."""
+        one = copy.copy(self)
+        one._names = Names()
+        return one
+
     def enqueue_on(self, db: sqlite3.Connection, jobs: Sequence[NewJob]) -> list[Enqueued]:
         """Look for known ids first, so that a conflict leaves the transaction as it was."""
-        self._names = Names()
+        closed.refuse(db, self._ns, self)
         return self._insert_new(db, self.now(), jobs)
 
     def complete_on(self, db: sqlite3.Connection, job: str, token: str, result: str | None, keep: float | None) -> bool:
         """Apply a success; the start may not have been told to the store yet."""
-        self._names = Names()
         row = db.execute(sql("inside", "running"), (self._ns, job)).fetchone()
         if row is None or row[0] != token or row[1] is not None:
             return False

@@ -184,7 +184,7 @@ def _held(row: Sequence[Any] | None) -> tuple[str | None, int | None]:
 def _claim_of(parcel: Parcel) -> tuple[Any, ...] | None:
     """Return what a job shares with others of its claim; None: it was never claimed."""
     job = parcel.job
-    if job.token is None and job.worker is None and not job.fence:
+    if _fresh(job):
         return None
     return job.worker, job.token, parcel.claim_no, job.fence
 
@@ -196,11 +196,16 @@ def _row(job: JobRecord, kind: int, line: int) -> tuple[Any, ...]:
 def _odd(job: JobRecord) -> int:
     """Return what a claim and a settle have to know of the details; see the schema."""
     if _details_of(job) == _NO_DETAILS:
-        return 0 if job.token is None or job.state == "succeeded" else ODD_LIVE
+        return 0 if _fresh(job) or job.state == "succeeded" else ODD_LIVE
     if job.crash_fails or (job.suspect and job.state not in FINAL):
         return ODD_SOLO
     said = {name for name, nothing in _DETAILS.items() if getattr(job, name) != nothing}
-    return ODD_STILL if said <= _STILL and job.token is None else ODD_LIVE
+    return ODD_STILL if said <= _STILL and _fresh(job) else ODD_LIVE
+
+
+def _fresh(job: JobRecord) -> bool:
+    """Tell whether it was never claimed."""
+    return job.token is None and job.worker is None and not job.fence
 
 
 def _times(job: JobRecord) -> Iterable[int]:

@@ -6,12 +6,13 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import chain, repeat
 from typing import Any, NamedTuple
 
 from ..._record import Enqueued, NewJob, rank
-from ...errors import IdConflict
+from ...errors import IdConflict, StoreError
 from . import batches, closed
 from .connection import Connection
 from .counts import STRETCH, Counts, all_counted
@@ -83,7 +84,8 @@ class Producing(Connection):
             if seq is None:
                 return None
             if not seq % STRETCH:
-                self._write(_count_stretch)
+                with suppress(StoreError):  # the job is stored, and must not be called lost: the next stretch counts it
+                    self._write(_count_stretch)
             self._checkpoints.after_commit()
             return answer
 
