@@ -158,7 +158,9 @@ def test_a_listener_whose_session_was_ended_still_wakes(store: Store, server: Se
     thread.start()
     with psycopg.connect(server.url, autocommit=True) as operator:
         deadline = time.monotonic() + 20
-        while not operator.execute("SELECT 1 FROM pg_stat_activity WHERE query LIKE 'LISTEN%' OR query LIKE '%news%'").fetchone():
+        while not operator.execute(
+            "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'LISTEN%' OR query LIKE '%news%'"
+        ).fetchone():
             assert time.monotonic() < deadline
         operator.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'packhorse' AND pid <> "
@@ -180,7 +182,13 @@ def test_too_many_connections_is_no_refusal(server: Server) -> None:
 # -- tables ---------------------------------------------------------------------------------------------------------------
 def test_before_migrate_every_verb_says_what_to_run() -> None:
     store = open_store(fresh_schema_url())
-    for call in (lambda: put(store), store.queues, store.promote, lambda: store.claim(None, 1, 0, "w", 1), store.changed):
+    for call in (
+        lambda: put(store),
+        store.queues,
+        store.promote,
+        lambda: store.claim(None, 1, 0, "w", 1),
+        store.changed,
+    ):
         with pytest.raises(BadSchema, match="packhorse db migrate"):
             call()
     store.migrate()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from ..._closed import refusal
 from ..._record import Claim, Claimed
 from .connection import Connection
+from .floors import MANY
 from .link import Link
 
 #: ``Claimed._make`` without its check of the length, for columns whose number is known.
@@ -80,31 +82,28 @@ class Claiming(Connection):
     ) -> tuple[list[Claimed], int, int]:
         """Return the jobs taken, the time, and how many there were to choose from."""
         worker, claim_no, token = who
-        floors = self._floors.of(asked)
+        started, whole, floors = time.monotonic(), self._floors.whole(), self._floors.of(asked)
         rows = self._rows(
-            link,
-            "claim",
-            "take",
-            self._time(),
-            self._ns,
-            asked,
-            worker,
-            free,
-            size,
-            token,
-            claim_no,
-            self._ended,
-            floors,
-        )
+            link, "claim", "take", self._time(), self._ns, asked, worker, free, size, token, claim_no, self._ended, floors
+        )  # fmt: skip
         self._ended = []
+        took = time.monotonic() - started
         found, now, closed = rows[0][:3]
         if closed is not None:
             raise refusal(self.url, self.namespace, closed)
+        if rows[0][_ID] is not None:
+            self._floors.saw({row[_LINE]: row[_RANK] for row in reversed(rows)})
+        if whole and self._floors.took(took) and self._dead(link) >= MANY:
+            self._floors.begin(took)
         if rows[0][_ID] is None:
             return [], now, found
         names = self._called(link, {row[_KIND] for row in rows})
         self._open_jobs[token] = self._open_jobs.get(token, 0) + len(rows)
         return [_CLAIMED((row[_ID], token, *names[row[_KIND]], *row[_PAYLOAD:])) for row in rows], now, found
+
+    def _dead(self, link: Link) -> int:
+        """Return how many entries of jobs long gone there are to wade through, as the server reckons."""
+        return int(self._rows(link, "claim", "dead", self._schema)[0][0])
 
     def _called(self, link: Link, kinds: set[int]) -> dict[int, tuple[str, str]]:
         """Return task and queue of kinds."""

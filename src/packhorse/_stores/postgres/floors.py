@@ -23,35 +23,40 @@ class Floors:
     """What one store object knows of the heads of lines."""
 
     def __init__(self) -> None:
-        self._ranks: dict[int, int] = {}
+        self._heads: dict[int, int] = {}  #: line → the first rank found there last
+        self._active = False
         self._until = 0.0
         self._slow = 0
-        self._asked_at = 0.0
-
-    def of(self, lines: Sequence[int]) -> list[int]:
-        """Return the rank from which on each line is looked at."""
-        if self._ranks and time.monotonic() < self._until:
-            return [self._ranks.get(line, LOWEST) for line in lines]
-        return [LOWEST] * len(lines)
+        self._asked_at = float("-inf")
 
     def whole(self) -> bool:
         """Tell whether the next look is one at whole lines."""
-        return not self._ranks or time.monotonic() >= self._until
+        return not self._active or time.monotonic() >= self._until
 
-    def suspects(self, took: float) -> bool:
+    def of(self, lines: Sequence[int]) -> list[int]:
+        """Return the rank from which on each line is looked at."""
+        if self.whole():
+            return [LOWEST] * len(lines)
+        return [self._heads.get(line, LOWEST) for line in lines]
+
+    def saw(self, heads: dict[int, int]) -> None:
+        """Note where lines begin."""
+        self._heads.update(heads)
+
+    def took(self, seconds: float) -> bool:
         """Note how long a look at whole lines took; tell whether to ask for the number of dead entries."""
-        self._slow = self._slow + 1 if took > _SLOW else 0
+        self._slow = self._slow + 1 if seconds > _SLOW else 0
+        if self._active:
+            self._active = self._slow > 0
+            self._until = time.monotonic() + seconds * _SHARE
+            return False
         now = time.monotonic()
         if self._slow < _TIMES or now < self._asked_at + _ASK_EVERY:
             return False
         self._asked_at = now
         return True
 
-    def learn(self, heads: dict[int, int], took: float) -> None:
-        """Begin at these ranks until a look at the whole is due again."""
-        self._ranks = heads
-        self._until = time.monotonic() + took * _SHARE
-
-    def forget(self) -> None:
-        """Look at whole lines."""
-        self._ranks = {}
+    def begin(self, seconds: float) -> None:
+        """Begin at the heads from now on, until a look at the whole, which takes so long, is due again."""
+        self._active = True
+        self._until = time.monotonic() + seconds * _SHARE

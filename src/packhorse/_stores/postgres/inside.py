@@ -83,8 +83,8 @@ class Inside:
     def _wrong(self, name: str, why: str) -> WrongDatabase:
         return WrongDatabase(
             f"this connection leads to the database {name}, and the job store is {self._shown}: {why}; nothing was stored.\n"
-            '  Keep the jobs in the application\'s own database (store="postgresql://…"), or write them down there for the relay: '
-            " within(x, outbox=True)"
+            '  Keep the jobs in the application\'s own database (store="postgresql://…"), or write them down there for the relay:'
+            "  within(x, outbox=True)"
         )
 
     # -- enqueue ------------------------------------------------------------------------------------------------

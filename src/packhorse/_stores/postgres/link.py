@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import select
 import time
 from typing import Any, TypeVar
@@ -92,12 +90,3 @@ def connect(parameters: dict[str, Any], patience: float) -> Link:
     link.adapters.register_dumper(Int8, _Number)
     link.deadline = time.monotonic() + patience
     return link
-
-
-def abandon(link: Link) -> None:
-    """Leave a session to the parent process it came from: close the copy of its socket, and say nothing to the server."""
-    try:
-        os.close(link.pgconn.socket)
-    except (psycopg.Error, OSError) as error:
-        if isinstance(error, OSError) and error.errno != errno.EBADF:
-            raise

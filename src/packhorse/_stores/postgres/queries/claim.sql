@@ -34,7 +34,7 @@ WITH c AS MATERIALIZED (
 ), job AS (
     UPDATE packhorse.jobs j
        SET state = :RUNNING, token = $7, worker = $4, claim_no = $8, fence = greatest(fence + 1, (SELECT now FROM c)), started_at = NULL
-      FROM mine WHERE j.seq = mine.seq
+      FROM mine WHERE j.seq = mine.seq AND j.seq = ANY (ARRAY(SELECT seq FROM mine))
     RETURNING j.*, mine.number
 ), noted AS (
     INSERT INTO packhorse.claims (token, ns, worker, seqs) SELECT $7, $2, $4, array_agg(seq) FROM mine HAVING count(*) > 0
@@ -65,3 +65,6 @@ SELECT id, name FROM packhorse.lines WHERE ns = $1 AND name = ANY ($2::text[])
 
 -- name: called
 SELECT k.id, k.task, q.name FROM packhorse.kinds k JOIN packhorse.lines q ON q.id = k.queue WHERE k.id = ANY ($1::int[])
+
+-- name: dead
+SELECT coalesce(sum(n_dead_tup), 0)::bigint FROM pg_stat_all_tables WHERE schemaname = $1 AND relname = 'ready'

@@ -49,7 +49,7 @@ UPDATE packhorse.jobs j
        generation = v.generation, result = v.result, result_until = v.result_until,
        drop_at = CASE WHEN v.result IS NOT NULL THEN v.result_until END, error = v.error, reason = v.reason,
        progress = v.progress, meta = v.meta, cancel_at = v.cancel_at, cancel_by = v.cancel_by, cancel_reason = v.cancel_reason
-  FROM v WHERE j.seq = v.seq
+  FROM v WHERE j.seq = v.seq AND j.seq = ANY (ARRAY(SELECT seq FROM v))
 
 -- name: attempts
 INSERT INTO packhorse.attempts (job, token, generation, number, worker, host, started_at, ended_at, outcome, error, reason, usage, late)

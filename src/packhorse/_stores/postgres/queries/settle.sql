@@ -1,4 +1,5 @@
--- name: plain (successes at the first attempt. The lateral join leaves no choice of plan: each row is found by its id.)
+-- name: plain (successes at the first attempt. The lateral join leaves no choice of plan: each row is found by its id;
+-- the array in the update none either, whatever the planner thinks of how many there are.)
 WITH c AS MATERIALIZED (
     SELECT coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now
 ), v AS MATERIALIZED (
@@ -7,9 +8,9 @@ WITH c AS MATERIALIZED (
         string_to_table($7, E'\x1e', E'\x1d'), string_to_table($8, ',', '')
     ) AS v (id, token, started, ended, result, keep)
 ), held AS MATERIALIZED (
-    SELECT j.row, v.*
+    SELECT j.seq, v.*
       FROM v CROSS JOIN LATERAL (
-        SELECT j.ctid AS row FROM packhorse.jobs j
+        SELECT j.seq FROM packhorse.jobs j
          WHERE j.ns = $2 AND j.id = v.id AND j.token = v.token AND j.state = :RUNNING
            FOR UPDATE SKIP LOCKED
       ) j
@@ -20,7 +21,7 @@ WITH c AS MATERIALIZED (
            result_until = (SELECT now FROM c) + held.keep::bigint,
            drop_at = CASE WHEN held.result IS NOT NULL THEN (SELECT now FROM c) + held.keep::bigint END,
            error = NULL, reason = NULL, cancel_reason = NULL
-      FROM held WHERE j.ctid = held.row
+      FROM held WHERE j.seq = held.seq AND j.seq = ANY (ARRAY(SELECT seq FROM held))
     RETURNING j.id, j.kind
 ), n AS (
     INSERT INTO packhorse.changes (queue, state, jobs)
