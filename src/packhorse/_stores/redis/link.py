@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import socket
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -245,8 +244,3 @@ def _remember(address: Address, ranges: Any) -> list[tuple[int, int, Place]]:
     nodes = [(int(one[0]), int(one[1]), (str(one[2][0] or ""), int(one[2][1]))) for one in ranges]
     _NODES[address.shown] = [node for _, _, node in nodes if node[0]]
     return nodes
-
-
-def process() -> int:
-    """Return the process to which a connection made now belongs."""
-    return os.getpid()

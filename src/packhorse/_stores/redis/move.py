@@ -82,7 +82,7 @@ def _words(parcel: Parcel) -> list[str]:
     }
     rows = [json.dumps(_row(row)) for row in parcel.attempts]
     logs: list[object] = [part for log in parcel.logs for part in log]
-    return [job.id, json.dumps(of), rest, json.dumps(rows), json.dumps(logs), ""]
+    return [job.id, json.dumps(of), rest, json.dumps(rows), json.dumps(logs)]
 
 
 def _state(parcel: Parcel) -> dict[str, Any]:

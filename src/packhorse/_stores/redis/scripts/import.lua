@@ -1,8 +1,8 @@
--- Store jobs as they were elsewhere. From ARGV[4], six of each: id, JSON {queue, task, priority, created, d}, rest of the given
--- part, rows (JSON list of texts), logs (JSON list: token, text, dropped, …), "".
+-- Store jobs as they were elsewhere. From ARGV[4], five of each: id, JSON {queue, task, priority, created, d}, rest of the given
+-- part, rows (JSON list of texts), logs (JSON list: token, text, dropped, and so on).
 local fresh = 0
 local jobs = {}
-for place = 4, #ARGV, 6 do
+for place = 4, #ARGV, 5 do
   jobs[#jobs + 1] = {
     id = ARGV[place], of = cjson.decode(ARGV[place + 1]), rest = ARGV[place + 2], rows = cjson.decode(ARGV[place + 3]),
     logs = cjson.decode(ARGV[place + 4]),
