@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import sqlite3
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from packhorse import Queue
 from packhorse._stores import open_store
 from tests.servers.postgres import database_of, fresh_schema_url, fresh_url
-from tests.within.kinds import KINDS, Open
+from tests.within.kinds import KINDS, Open, place_of
 from tests.worker.site import Site
 
 #: Begins a transaction of one kind, on the store's own database unless another URL is given.
@@ -52,12 +54,14 @@ def another_database(dialect: str, directory: Path) -> str:
     return url
 
 
+def connection(url: str) -> Any:
+    """Connect to the database of a URL."""
+    return sqlite3.connect(place_of(url)) if url.startswith("sqlite") else psycopg.connect(place_of(url))
+
+
 def rows(url: str) -> list[str]:
     """Return what the application has committed."""
-    if url.startswith("sqlite"):
-        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as db:
-            return [row[0] for row in db.execute("SELECT text FROM own")]
-    with psycopg.connect(database_of(url)) as db:
+    with closing(connection(url)) as db:
         return [row[0] for row in db.execute("SELECT text FROM own").fetchall()]
 
 
@@ -67,12 +71,32 @@ def kind(request: pytest.FixtureRequest) -> type[Open]:
     return found
 
 
+@pytest.fixture(scope="session")
+def databases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """One database of each dialect, made when it is first needed; its job store is there too."""
+    return _Databases(tmp_path_factory)
+
+
+class _Databases(dict[str, str]):
+    def __init__(self, factory: pytest.TempPathFactory) -> None:
+        super().__init__()
+        self._factory = factory
+
+    def __missing__(self, dialect: str) -> str:
+        url = self[dialect] = database(dialect, self._factory.mktemp("within"))
+        with closing(open_store(url)) as store:
+            store.migrate()
+        return url
+
+
 @pytest.fixture
-def url(kind: type[Open], tmp_path: Path) -> str:
-    """The application's database, which is the job store too."""
-    url = database(kind.dialect, tmp_path)
-    with closing(open_store(url)) as store:
-        store.migrate()
+def url(kind: type[Open], databases: dict[str, str]) -> str:
+    """The application's database, which is the job store too; what is in it belongs to other tests, but for ``own``."""
+    url = databases[kind.dialect]
+    with closing(connection(url)) as db:
+        db.execute("DELETE FROM own")
+        db.execute("DROP TABLE IF EXISTS packhorse_outbox")
+        db.commit()
     return url
 
 
@@ -91,4 +115,5 @@ def begin(kind: type[Open], url: str) -> Iterator[Begin]:
 
 @pytest.fixture
 def queue(url: str) -> Queue:
-    return Queue("mail", store=url)
+    """A queue that no other test uses."""
+    return Queue(f"q{uuid.uuid4().hex}", store=url)

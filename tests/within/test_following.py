@@ -13,7 +13,6 @@ from packhorse import Queue, current_job
 from packhorse.errors import BadState, JobFailed, JobNotFound, WrongHandle
 from packhorse.testing import Kit, memory
 from tests.within import tasks
-from tests.within.conftest import database
 from tests.within.kinds import Open
 
 mail = Queue("mail")
@@ -23,12 +22,6 @@ mail = Queue("mail")
 def kit() -> Iterator[Kit]:
     with memory() as found:
         yield found
-
-
-@pytest.fixture
-def url(kind: type[Open], tmp_path: Path) -> str:
-    """The application's database; the jobs are in memory."""
-    return database(kind.dialect, tmp_path)
 
 
 def test_a_job_appears_with_the_commit(kit: Kit, kind: type[Open], url: str) -> None:

@@ -28,7 +28,7 @@ def test_a_job_appears_with_the_commit(begin: Begin, queue: Queue, url: str) -> 
     assert rows(url) == ["mine"]
     assert job.refresh().state == "queued"
     assert "not committed" not in repr(job)
-    assert (job.args, job.task, job.queue) == ((1, 2), "tests.within.tasks:add", "mail")
+    assert (job.args, job.task, job.queue) == ((1, 2), "tests.within.tasks:add", queue.name)
     assert job.by["file"] == kinds.__file__
     assert queue.counts()["queued"] == 1
 
