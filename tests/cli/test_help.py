@@ -44,8 +44,8 @@ def test_worker_page_fits_40_lines_in_4_groups(cli):
 
 @pytest.mark.parametrize(
     "words",
-    ["run", "relay", "why", "config", "move", "explain", "jobs", "queues", "workers", "db", "completion", "jobs list", "jobs show",
-     "jobs logs", "jobs cancel", "jobs requeue", "jobs delete", "queues list", "queues pause", "queues resume",
+    ["run", "relay", "why", "config", "move", "explain", "jobs", "queues", "workers", "db", "completion", "jobs list",
+     "jobs show", "jobs logs", "jobs cancel", "jobs requeue", "jobs delete", "queues list", "queues pause", "queues resume",
      "queues purge", "workers list", "workers show", "db migrate", "db status", "db sql"],
 )  # fmt: skip
 def test_every_command_has_a_page_and_takes_the_store_after_its_name(cli, words):
