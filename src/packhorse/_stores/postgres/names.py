@@ -24,7 +24,7 @@ class Names:
 
     def namespace(self, link: Link, name: str) -> int:
         """Return the number of a namespace, made if it is new."""
-        return self._number(link, "namespace", name)
+        return self._number(link, "namespace", "add_namespace", name)
 
     def line(self, link: Link, ns: int, name: str) -> int:
         """Return the number of a queue or a side line, made if it is new."""
@@ -32,7 +32,7 @@ class Names:
         if found is None:
             queue, mark, _ = name.partition("#")
             side_of = self.line(link, ns, queue) if mark else None
-            found = self.lines[name] = self._number(link, "line", ns, name, side_of)
+            found = self.lines[name] = self._number(link, "line", "add_line", ns, name, side_of)
         return found
 
     def kind(self, link: Link, ns: int, queue: str, task: str) -> tuple[int, int]:
@@ -40,13 +40,13 @@ class Names:
         found = self.kinds.get((queue, task))
         if found is None:
             line = self.line(link, ns, queue)
-            found = self.kinds[queue, task] = (self._number(link, "kind", ns, line, task), line)
+            found = self.kinds[queue, task] = (self._number(link, "kind", "add_kind", ns, line, task), line)
         return found
 
-    def _number(self, link: Link, what: str, *values: object) -> int:
-        rows = self._store._rows(link, "names", what, *values)
+    def _number(self, link: Link, known: str, add: str, *values: object) -> int:
+        rows = self._store._rows(link, "names", known, *values)
         if not rows:
-            rows = self._store._rows(link, "names", f"add_{what}", *values)
+            rows = self._store._rows(link, "names", add, *values)
         if not rows:  # somebody was faster
-            rows = self._store._rows(link, "names", what, *values)
+            rows = self._store._rows(link, "names", known, *values)
         return int(rows[0][0])
