@@ -25,7 +25,7 @@ _PAUSE_EVERY, _CONDEMN_EVERY, _GHOST_EVERY, _PRODUCER_EVERY = 5, 12, 10, 8
 #: A pause in which others surely take the jobs back (seconds).
 _PAST_DEATH = 2.5
 #: A worker that was killed is there again after so long, at the latest, on a busy host.
-_START = 3.0
+_START = 5.0
 
 
 class Killer:

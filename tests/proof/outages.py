@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 import time
@@ -17,6 +18,8 @@ _SHORT, _MEDIUM, _LONG = (0.0, 0.3), (0.3, 2.0), (4.0, 8.0)
 _LONG_EVERY = 10
 #: Besides, after so many kills: a pause, in which connections stay open and nothing answers.
 _PAUSE_EVERY = 5
+#: The load that the run itself makes, for each processor.
+_OWN_LOAD = 3.0
 #: The workers have this long to come back before the next kill (seconds).
 _REST = 1.0
 
@@ -28,6 +31,7 @@ class Outage:
     began: float
     ready: float  #: the server served again
     killed: bool  #: with SIGKILL; else it was only paused
+    slower: float = 1.0  #: how many times slower the host was than it has to be, busy with other things
 
 
 class Outages(threading.Thread):
@@ -79,7 +83,8 @@ class Outages(threading.Thread):
         self._back(began, killed=False)
 
     def _back(self, began: float, *, killed: bool) -> None:
-        self.record.append(Outage(began, time.time(), killed))
+        slower = max(1.0, os.getloadavg()[0] / _OWN_LOAD / (os.cpu_count() or 1))
+        self.record.append(Outage(began, time.time(), killed, slower))
         self._enqueuer.enqueue(["nothing"])  # there is work, so that a claim can be seen
         self._over.wait(self._rng.uniform(_REST, 2 * _REST))
 
