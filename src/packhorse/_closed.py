@@ -1,7 +1,8 @@
 """What a closed namespace says of itself: where its jobs are going, went, or come from. Pure.
 
-It is kept in the store as one text, ``URL#how:identity``: the URL (secrets masked) is for people; ``identity`` tells the other
-store for sure, however its URL is written. Any other text is taken as the URL of where the jobs have moved.
+It is kept in the store as one text, ``URL#how:identity#run``: the URL (secrets masked) is for people; ``identity`` tells the
+other store for sure, however its URL is written; ``run`` may be missing. Any other text is taken as the URL of where the jobs
+have moved.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from .errors import StoreMoved
 #: Jobs are on their way to the other store; they are all there, and it is open; they are on their way here from it.
 How = Literal["moving", "moved", "filling"]
 
-_TEXT = re.compile(r"(?P<url>.*)#(?P<how>moving|moved|filling):(?P<identity>[^#]*)", re.DOTALL)
+_TEXT = re.compile(r"(?P<url>.*)#(?P<how>moving|moved|filling):(?P<identity>[^#]*)(?:#(?P<run>[^#]+))?", re.DOTALL)
 
 _SAYS: dict[How, str] = {
     "moving": "is closed: its jobs are moving to {url}; nothing was stored or taken here. Use that one from now on; it opens "
@@ -42,11 +43,12 @@ class Closed(NamedTuple):
     url: str  #: of the other store, secrets masked
     how: How = "moved"
     identity: str = ""  #: of the other store and its namespace
+    run: str = ""  #: of the command, the one that did it last
 
     @property
     def text(self) -> str:
         """Return the text to be kept by ``freeze``."""
-        return f"{self.url}#{self.how}:{self.identity}"
+        return f"{self.url}#{self.how}:{self.identity}{self.run and '#' + self.run}"
 
 
 def read(text: str) -> Closed:
@@ -54,7 +56,7 @@ def read(text: str) -> Closed:
     found = _TEXT.fullmatch(text)
     if found is None:
         return Closed(mask(text))
-    return Closed(mask(found["url"]), cast(How, found["how"]), found["identity"])
+    return Closed(mask(found["url"]), cast(How, found["how"]), found["identity"], found["run"] or "")
 
 
 def note(text: str) -> str:

@@ -7,6 +7,7 @@ protocol.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from time import monotonic
@@ -47,6 +48,7 @@ class Plan(NamedTuple):
     counts: Mapping[str, Mapping[State, int]]  #: of FROM, by queue
     there: int  #: jobs that are in TO already
     paused: tuple[str, ...]
+    ahead: float = 0.0  #: seconds by which the clock of TO is ahead of FROM's
 
     @property
     def jobs(self) -> int:
@@ -82,6 +84,7 @@ class Move:
         self._watch = watch
         self._timeout = timeout
         self._release = release
+        self._run = os.urandom(4).hex()
         self._copied = 0
         self._released = 0
 
@@ -93,7 +96,8 @@ class Move:
         stage = self._stage()
         counts = {queue.name: _seen(queue.counts) for queue in self._source.queues()}
         paused = tuple(queue.name for queue in self._source.queues() if queue.paused_at is not None)
-        return Plan(stage, counts, _size(self._target), paused)
+        ahead = (self._target.now() - self._source.now()) / 1_000_000
+        return Plan(stage, counts, _size(self._target), paused, ahead)
 
     def _stage(self) -> str:
         """Say what an earlier run has left, or refuse."""
@@ -136,7 +140,7 @@ class Move:
 
     def _close(self) -> None:
         self._watch.step("closing both stores")
-        filling = Closed(_place(self._source), "filling", _identity(self._source))
+        filling = Closed(_place(self._source), "filling", _identity(self._source), self._run)
         there = _state(self._target)
         if there is None or there.identity.endswith(_UNSEEN):
             # Closed first and looked at then, so that nobody puts a job in between. A run that dies here is told by the mark.
@@ -145,7 +149,24 @@ class Move:
         self._target.freeze(filling.text)
         here = _state(self._source)
         if here is None or here.how != "moved":
-            self._source.freeze(Closed(_place(self._target), "moving", _identity(self._target)).text)
+            self._close_source("moving")
+
+    def _close_source(self, how: _closed.How) -> None:
+        self._source.freeze(Closed(_place(self._target), how, _identity(self._target)).text)
+
+    def _go_on(self) -> None:
+        """Stop before TO is changed if it is not mine alone any more, or if the jobs may run in FROM."""
+        here, there = _state(self._source), _state(self._target)
+        if here is None or here.how == "filling" or here.identity != _identity(self._target):
+            raise MoveRefused(
+                f"FROM, {_place(self._source)}, was opened again meanwhile; this run has stopped, and TO stays closed.\n"
+                "  Run the same command again to go on."
+            )
+        if there is None or there.run != self._run:
+            raise MoveRefused(
+                f"Another run of this move is at work on TO, {_place(self._target)}, or has ended it; this one has stopped, and "
+                "has left everything to that one.\n  packhorse db status tells how far it is."
+            )
 
     def _see_it_empty(self) -> None:
         try:
@@ -185,6 +206,7 @@ class Move:
 
     def _switch_queues(self) -> None:
         """Pause there what is paused here, and only that."""
+        self._go_on()
         paused = {queue.name: queue for queue in self._source.queues() if queue.paused_at is not None}
         for queue in self._target.queues():
             if queue.paused_at is not None and queue.name not in paused:
@@ -198,6 +220,7 @@ class Move:
         self._watch.step("copying", _size(self._source))
         self._watch.went(done)
         for batch in _tally.parcels(self._source, start):
+            self._go_on()
             self._target.import_jobs(batch)
             self._copied += len(batch)
             self._watch.went(done + self._copied)
@@ -233,16 +256,27 @@ class Move:
             # Only these: between the two reads one may have been deleted.
             wanted = tally.differing[start : start + BATCH]
             found = [each for seq in wanted for each in self._source.export(seq - 1, 1) if each.job.seq == seq]
+            self._go_on()
             self._target.import_jobs(found)
             self._copied += len(found)
         for start in range(0, len(tally.extra), BATCH):
             # Once they were in FROM, when an earlier run copied them.
+            self._go_on()
             self._target.delete(JobFilter(ids=tally.extra[start : start + BATCH]))
 
     def _open(self) -> None:
         """From here on FROM is not opened again without asking: what TO may have run is not known to it."""
         self._watch.step("opening TO")
-        self._source.freeze(Closed(_place(self._target), "moved", _identity(self._target)).text)
+        self._go_on()
+        self._close_source("moved")
+        if (
+            self._running() or not self._counts_agree()
+        ):  # since the comparison, FROM was open for a moment, or people changed it
+            self._close_source("moving")
+            raise MoveRefused(
+                "Jobs of FROM were changed in the last moment. Nothing was opened; run the same command again to go on."
+            )
+        self._go_on()
         self._target.thaw()
 
 

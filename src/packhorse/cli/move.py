@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from .._settings import Settings
     from .._store import Store
 
+#: Clocks of two stores that differ by so much (seconds) are told of.
+_OFF = 2.0
+
 
 @click.command()
 @click.argument("source", metavar="FROM")
@@ -133,6 +136,7 @@ def _plan(here: Settings, there: Settings, as_json: bool) -> None:
         _show.document({
             "from": mask(here.url), "to": mask(there.url), "dry_run": True, "stage": plan.stage, "jobs": plan.jobs,
             "queues": {name: dict(counts) for name, counts in plan.counts.items()}, "paused": list(plan.paused),
+            "clock_ahead": round(plan.ahead, 3),
         })  # fmt: skip
         return
     _show_plan(plan, mask(here.url), mask(there.url))
@@ -140,11 +144,19 @@ def _plan(here: Settings, there: Settings, as_json: bool) -> None:
 
 
 def _show_plan(plan: Plan, here: str, there: str) -> None:
+    from .._durations import spoken
+
     states = ", ".join(f"{_show.symbol(state)} {number:,} {state}" for state, number in plan.states.items())
     paused = f"; paused: {', '.join(plan.paused)}" if plan.paused else ""
     _show.echo(f"FROM  {_show.clean(here)}  {_show.count(plan.jobs, 'job')}{': ' + states if states else ''}{paused}")
     copied = f"{_show.count(plan.there, 'job')} there already" if plan.there else "empty"
     _show.echo(f"TO    {_show.clean(there)}  {copied}")
+    if abs(plan.ahead) >= _OFF:
+        way, when = ("ahead of", "earlier") if plan.ahead > 0 else ("behind", "later")
+        _show.echo(
+            f"The clock of TO is {spoken(abs(plan.ahead))} {way} FROM's. Times are moved as they are: what is due later starts "
+            f"so much {when}. Set the clocks first if that matters."
+        )
 
 
 def _next_steps(plan: Plan) -> str:
