@@ -51,6 +51,11 @@ def open_store(url: str, *, namespace: str = "default", clock: Clock | None = No
         if error.name not in needs:
             raise
         raise _missing(url, error.name, extra) from error
+    except ImportError as error:
+        # What psycopg raises where it was installed alone: it calls a C library that the host has to bring.
+        if "no pq wrapper" not in str(error):
+            raise
+        raise _missing(url, "libpq", extra) from error
     if scheme == "memory":
         store: Store = kind(url, namespace, clock)
     else:
