@@ -28,6 +28,10 @@ _LOOK_EVERY = 0.5
 _ROUNDS = 5
 
 
+class Disturbed(MoveRefused):
+    """Somebody else is at these stores: this run has stopped, and what is next is up to them."""
+
+
 class Watch(Protocol):
     """Who shows people how far it is."""
 
@@ -158,12 +162,12 @@ class Move:
         """Stop before TO is changed if it is not mine alone any more, or if the jobs may run in FROM."""
         here, there = _state(self._source), _state(self._target)
         if here is None or here.how == "filling" or here.identity != _identity(self._target):
-            raise MoveRefused(
+            raise Disturbed(
                 f"FROM, {_place(self._source)}, was opened again meanwhile; this run has stopped, and TO stays closed.\n"
                 "  Run the same command again to go on."
             )
         if there is None or there.run != self._run:
-            raise MoveRefused(
+            raise Disturbed(
                 f"Another run of this move is at work on TO, {_place(self._target)}, or has ended it; this one has stopped, and "
                 "has left everything to that one.\n  packhorse db status tells how far it is."
             )
@@ -311,7 +315,8 @@ def reopen(store: Store, *, force: bool = False) -> Closed | None:
     closed = _state(store)
     if closed is None:
         return None
-    if closed.how != "moving" and not force:
+    unseen = closed.how == "filling" and closed.identity.endswith(_UNSEEN)  # closed, and nothing was copied there yet
+    if closed.how != "moving" and not unseen and not force:
         raise _dangerous(store, closed)
     store.thaw()
     return closed

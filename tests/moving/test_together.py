@@ -91,6 +91,14 @@ def test_from_that_was_opened_again_runs_its_jobs_alone(source: Store, target: S
     assert (how(source), how(target), state(source, job)) == ("open", "filling", "running")
 
 
+def test_who_died_before_to_was_seen_to_be_empty_leaves_it_to_be_opened(source: Store, target: Store) -> None:
+    """It may have jobs of its own, and nothing was copied there: no copy can run twice."""
+    enqueue(target)
+    target.freeze(Closed(source.url, "filling", f"{source.instance}/default?", "a1b2").text)
+    assert (reopen(target), how(target)) != (None, "filling")
+    assert how(target) == "open"
+
+
 def test_what_is_changed_in_the_last_moment_is_not_lost(
     source: Store, target: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

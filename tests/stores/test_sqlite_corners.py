@@ -13,10 +13,11 @@ import pytest
 
 from packhorse._handles import acting
 from packhorse._handles.drivers import Raw, Sqlite
+from packhorse._outcome import succeeded
 from packhorse._record import NewJob, WorkerRecord
 from packhorse._store import JobFilter
 from packhorse._stores import open_store
-from packhorse._stores.sqlite import connection, produce
+from packhorse._stores.sqlite import connection, produce, search
 from packhorse._stores.sqlite.store import SqliteStore
 from packhorse.errors import BadStore, StoreUnavailable
 from tests.stores.sqlite_checker import problems
@@ -124,6 +125,43 @@ def test_a_job_that_comes_with_a_fence_alone_counts_as_claimed(store: SqliteStor
     assert sorted(job.fence for job in jobs)[2:] == [2**52 + 1] * 2
     assert problems(user) == []
     assert len(store.find(JobFilter(states=("running",))).jobs) == 4
+
+
+def test_a_success_is_not_made_a_failure_because_memory_ran_out(
+    store: SqliteStore, user: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(*args: object) -> None:
+        raise MemoryError
+
+    store.enqueue([new()])
+    (job,) = store.claim(None, 1, 0, worker(store), 1).jobs
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "_settle", none_left)
+        with pytest.raises(MemoryError):
+            store.settle(None, [succeeded(job, "1")])
+    assert store.get([job.id])[0].state == "running"
+    assert store.settle(None, [succeeded(job, "1")]) == []
+    assert problems(user) == []
+
+
+def test_few_jobs_are_found_beside_very_many_of_another_namespace(
+    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "_WINDOW", 5)
+    with closing(open_store(f"sqlite:///{tmp_path}/jobs.db", namespace="small")) as small:
+        assert isinstance(small, SqliteStore)
+        jobs = [new(), new()]
+        small.enqueue(jobs[:1])
+        store.enqueue([new() for _ in range(3000)])
+        small.enqueue(jobs[1:])
+        statements: list[str] = []
+        assert small._db is not None
+        small._db.set_trace_callback(statements.append)
+        page = small.find(JobFilter(), 1)
+        assert [job.id for job in page.jobs] == [jobs[1].id]
+        assert [job.id for job in small.find(JobFilter(), 1, page.next).jobs] == [jobs[0].id]
+        small._db.set_trace_callback(None)
+        assert len(statements) < 30
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ def test_killed_processes_harm_nothing(tmp_path: Path, seconds: int) -> None:
     acknowledged = hammers.acknowledged()
     assert len(acknowledged) > 100
     assert acknowledged - stored == set()
-    assert 0 <= uncounted < 256
+    assert 0 <= uncounted < 2 * 256  # a process may die between a job and the sum
     assert (counted[0] + uncounted, *counted[1:]) == tuple(
         actual.get(number, 0) for number in range(2, 2 + len(STATES))
     )

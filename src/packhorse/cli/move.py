@@ -169,7 +169,7 @@ def _next_steps(plan: Plan) -> str:
 
 
 def _run(here: Store, there: Store, timeout: float | None, release: bool, yes: bool, as_json: bool) -> int | None:
-    from .._move import Move
+    from .._move import Disturbed, Move
     from ..errors import PackhorseError
 
     watch = watcher()
@@ -186,6 +186,8 @@ def _run(here: Store, there: Store, timeout: float | None, release: bool, yes: b
     except KeyboardInterrupt:
         _unfinished(watch.began)
         return 130
+    except Disturbed:  # which says itself what is next
+        raise
     except PackhorseError:
         _unfinished(watch.began)
         raise

@@ -120,6 +120,10 @@ class Searching(Connection):
         lowest, highest = db.execute(sql("upkeep", "span")).fetchone()
         if lowest is None:
             return
+        if state is None and db.execute(sql("look", "total"), {"ns": self._ns}).fetchone()[0] <= _FEW:
+            # Else few jobs beside very many of other namespaces would be looked for in every window.
+            yield from _from(db.execute(sql("search", "all"), {"ns": self._ns}).fetchall(), first, newest)
+            return
         statement = sql("search", "window_down" if newest else "window_up")
         place = min(first, highest + 1) if newest else max(first, lowest - 1)
         while lowest < place if newest else place < highest:

@@ -217,4 +217,4 @@ def _refuse(db: sqlite3.Connection, job: _Job, verdict: Verdict) -> Settled:
 
 def _is_the_verdicts(error: Exception) -> bool:
     """Tell whether a value in a verdict is to blame, and not the store."""
-    return not isinstance(error, (StoreError, OSError)) and code_of(error) not in TRANSIENT
+    return not isinstance(error, (StoreError, OSError, MemoryError)) and code_of(error) not in TRANSIENT

@@ -36,3 +36,6 @@ SELECT seq FROM packhorse_jobs NOT INDEXED
  WHERE seq > :from AND seq <= :to AND ns = :ns AND (:state IS NULL OR state = :state)
    AND (:kinds IS NULL OR kind IN (SELECT value FROM json_each(:kinds)))
  ORDER BY seq
+
+-- name: all (of a small namespace, by the index of the ids)
+SELECT seq FROM packhorse_jobs INDEXED BY packhorse_jobs_id WHERE ns = :ns ORDER BY seq
