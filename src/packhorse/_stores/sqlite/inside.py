@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -105,7 +104,7 @@ class _Lent(Producing, Settling):
     def anew(self) -> _Lent:
         """Return the same for one act. Names are looked up anew in each: those that were given numbers in a transaction which is
         rolled back are not there, and another thread's transaction is another one."""
-        one = copy.copy(self)
+        one = _Lent(self)
         one._names = Names()
         return one
 
