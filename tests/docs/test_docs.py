@@ -95,7 +95,7 @@ def test_what_is_not_executed_says_why() -> None:
     assert len(skipped) == NOT_EXECUTED, [block.where for block in skipped]
 
 
-@by_page
+@pytest.mark.parametrize("page", sorted({*PAGES, *ROOT.glob("*.md")}), ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_leads_somewhere(page: Path) -> None:
     broken = [link for link in links(page) if not re.match(r"[a-z]+:", link) and not leads(page, link)]
     assert broken == []
