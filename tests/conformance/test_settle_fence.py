@@ -45,6 +45,32 @@ def every_verdict() -> list[Any]:
     ]
 
 
+@pytest.mark.parametrize("attempt", ["first", "second"])
+def test_a_run_that_ended_its_job_elsewhere_changes_nothing_more(store: Store, attempt: str) -> None:
+    """Whatever is said of a run after its job has ended by its own hand; only its log is kept."""
+    worker = join(store)
+    job = running(store, worker, queue="mail")
+    if attempt == "second":
+        settle(store, released(job)._replace(started=1.0))
+        job = take_one(store, worker)
+    settle(store, succeeded(job, '"mine"')._replace(plain=attempt == "first"))
+    before, rows = the(store, job.id), store.attempts(job.id)
+    late = failed(job, NEVER, ERROR, reason="the transaction was not committed")._replace(
+        elsewhere=True, log="its log\n"
+    )
+    assert settle(store, late) == [(job.id, job.token, "repeated", "succeeded")]
+    assert (the(store, job.id), store.attempts(job.id)) == (before, rows)
+    assert store.log(job.id) == [(job.token, "its log\n", 0)]
+
+
+@pytest.mark.parametrize("verdict", every_verdict())
+def test_without_such_an_end_the_verdict_of_the_run_stands(store: Store, verdict: Any) -> None:
+    one, two = running(store), running(store)
+    assert settle(store, verdict(one)) == settle(store, verdict(two)._replace(elsewhere=True)) == []
+    first, second = the(store, one.id), the(store, two.id)
+    assert (first.state, first.failures, first.reason) == (second.state, second.failures, second.reason)
+
+
 @pytest.mark.parametrize("verdict", every_verdict())
 def test_a_repeated_settle_changes_nothing_and_says_so(store: Store, clock: SettableClock, verdict: Any) -> None:
     """The reply was lost, so the same call comes again."""

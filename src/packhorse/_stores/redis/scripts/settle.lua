@@ -95,6 +95,7 @@ local function refuse(job, token, verdict)
   local applied
   if verdict.elsewhere and mine and FINAL[d.s] then
     applied = true
+    write_log(job, token, verdict.log, verdict.dropped or 0)
   elseif row then
     applied = row.outcome == (verdict.asked or verdict.outcome)
   else
