@@ -19,7 +19,7 @@ SELECT ?1, v.column1, v.column2, v.column2, v.column3, v.column3, v.column4, v.c
 -- name: known
 SELECT j.id, j.state, j.created_at, d.scheduled_at, k.task, q.name, j.payload
   FROM json_each(:ids) AS e
-  JOIN packhorse_jobs j ON j.ns = :ns AND j.id = e.value
-  JOIN packhorse_kinds k ON k.id = j.kind
-  JOIN packhorse_lines q ON q.id = k.queue
+  CROSS JOIN packhorse_jobs j ON j.ns = :ns AND j.id = e.value
+  CROSS JOIN packhorse_kinds k ON k.id = j.kind
+  CROSS JOIN packhorse_lines q ON q.id = k.queue
   LEFT JOIN packhorse_details d ON d.seq = j.seq
