@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 
 from packhorse import Queue, _runtime
 from packhorse._stores import open_store
-from tests.outage.outpost import KINDS, Outpost, new_server, new_store_url
+from tests.outage.outpost import AWAY, BACK, KINDS, Outpost, new_server, new_store_url
 from tests.worker import tasks
 from tests.worker.site import descendants, eventually
 
@@ -151,18 +151,19 @@ def test_a_worker_shows_it_nowhere(kept: tuple[str, Any, str], tmp_path: Path, h
         (row,) = site.store.workers()
         clean(repr(row), "the worker's row")
         clean(repr(site.store.get([job.id])) + site.log(job), "what is stored of a job")
-        cut(server, kind)
-        eventually(lambda: "is back after" in worker.output, "it has lost its store and is back")
+        cut(server, kind, lambda: eventually(lambda: AWAY in worker.output, "it has lost its store"))
+        eventually(lambda: BACK in worker.output, "it has lost its store and is back")
         assert worker.stop() == 0
         clean(worker.output, "the worker's output")
     finally:
         site.close()
 
 
-def cut(server: Any, kind: str) -> None:
+def cut(server: Any, kind: str, noticed: Callable[[], object]) -> None:
     """End every connection."""
     if kind == "postgres":
         server.kill()
+        noticed()
         server.start()
         return
     with server.client() as client:

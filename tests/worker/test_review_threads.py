@@ -74,7 +74,7 @@ def released(jobs: list[Claimed]) -> m.Ended:
 
 def test_what_a_claim_brought_during_the_stop_goes_back(site: Site, main: Main) -> None:
     job = site.enqueue(tasks.nothing)
-    main.put(m.Want(1, 0))
+    main.put(m.Want(1, 0, 0))
     jobs = main.next(m.Jobs).jobs
     # Main had counted nothing in hand, and asked for the end, before it saw the reply.
     main.put(m.Drain(), m.Finish(time.monotonic() + 10))
@@ -85,25 +85,40 @@ def test_what_a_claim_brought_during_the_stop_goes_back(site: Site, main: Main) 
     assert (site.job(job).state, site.job(job).losses) == ("queued", 0)
 
 
+def test_a_wish_that_was_counted_before_jobs_arrived_is_not_granted(site: Site, main: Main) -> None:
+    """Else a worker with one slot, asked twice while a claim was under way, would hold two jobs, and an idle worker none."""
+    jobs = [site.enqueue(tasks.nothing) for _ in range(2)]
+    main.put(m.Want(1, 0, 0))
+    (first,) = main.next(m.Jobs).jobs
+    turns = main.thread.turns
+    main.put(m.Want(1, 0, 0))
+    eventually(lambda: main.thread.turns > turns, "it has been looked at")
+    assert [site.job(job).state for job in jobs] == ["running", "queued"]
+    main.put(m.Want(1, 0, 1))
+    (second,) = main.next(m.Jobs).jobs
+    assert [first.id, second.id] == [job.id for job in jobs]
+    main.put(released([first, second]))
+
+
 def test_finding_nothing_tells_which_ends_had_been_settled(site: Site, main: Main) -> None:
-    main.put(m.Want(1, 0))
+    main.put(m.Want(1, 0, 0))
     assert main.next(m.Nothing).settled == 0
-    main.put(m.Ended([], True), m.Want(1, 0))
+    main.put(m.Ended([], True), m.Want(1, 0, 0))
     assert main.next(m.Nothing).settled == 1
     site.enqueue(tasks.nothing)
-    main.put(m.Want(1, 0))
+    main.put(m.Want(1, 0, 0))
     jobs = main.next(m.Jobs).jobs
-    main.put(released(jobs), m.Want(1, 0))
+    main.put(released(jobs), m.Want(1, 0, 1))
     assert main.next(m.Jobs).jobs[0].id == jobs[0].id
 
 
 def test_claims_are_numbered_on_after_a_rebirth(site: Site, main: Main) -> None:
     """A beat that was under way bears the last number: a claim with a smaller one would be taken for a ghost."""
     site.enqueue(tasks.nothing)
-    main.put(m.Want(1, 0))
+    main.put(m.Want(1, 0, 0))
     main.next(m.Jobs)
     before, _ = main.held.snapshot()
-    main.put(m.Reborn(), m.Want(1, 0))
+    main.put(m.Reborn(), m.Want(1, 0, 1))
     main.next(m.Opened)
     main.next(m.Nothing)
     after, held = main.held.snapshot()

@@ -30,6 +30,11 @@ class Dispatch:
         self.pace = Pace()
         self.waiting: list[Claimed] = []  #: claimed, but no child could take them yet
         self._asked: m.Want | None = None  #: a claim under way
+        self._received = 0  #: claims that brought jobs
+
+    def count(self) -> None:
+        """Note that a claim has brought jobs, whatever becomes of them."""
+        self._received += 1
 
     def forget_asked(self) -> None:
         """The store thread began anew: whatever was asked must be asked again."""
@@ -77,7 +82,7 @@ class Dispatch:
             return None
         free = max(0, slots - busy)
         ahead = max(0, target - max(busy, slots))
-        return m.Want(free, ahead) if free + ahead > 0 else None
+        return m.Want(free, ahead, self._received) if free + ahead > 0 else None
 
     def _ahead(self) -> int:
         return 0 if self._single_use else self.pace.ahead(self._supervisor.timers.ages())

@@ -25,10 +25,11 @@ class News(NamedTuple):
 
 
 class Want(NamedTuple):
-    """Main asks for jobs: this many now, so many ahead."""
+    """Main asks for jobs: this many now, so many ahead, as counted when it had received so many claims that brought jobs."""
 
     free: int
     ahead: int
+    received: int
 
 
 class Ended(NamedTuple):

@@ -38,3 +38,14 @@ def claimed_again(record: JobRecord) -> Claimed:
     """Return a stored job in the form in which it was claimed last."""
     fields = {name: getattr(record, name) for name in Claimed._fields if name != "token"}
     return Claimed(token=record.token or "", **fields)
+
+
+def in_turn(groups: tuple[tuple[str, ...], ...] | None, turn: int) -> list[str] | None:
+    """Return the queues in the order to be asked: groups in order, within a group in turn."""
+    if groups is None:
+        return None
+    order: list[str] = []
+    for group in groups:
+        start = turn % len(group)
+        order.extend(group[start:] + group[:start])
+    return order

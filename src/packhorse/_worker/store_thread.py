@@ -24,7 +24,7 @@ from .news import Unreported
 from .outage import Outage
 from .recheck import recheck
 from .rescuing import rescue
-from .shapes import verdicts_of
+from .shapes import in_turn, verdicts_of
 from .signing_on import sign_on
 
 _log = logging.getLogger("packhorse.store")
@@ -78,6 +78,7 @@ class StoreThread(threading.Thread):
         self._taken = 0  #: messages about ended runs and side lines
         self._want: m.Want | None = None
         self._claim_no = 0
+        self._brought = 0  #: claims that brought jobs
         self._turn = 0
         self._draining = False
         self._finish_by: float | None = None
@@ -204,8 +205,7 @@ class StoreThread(threading.Thread):
             case m.Ended(runs, idle):
                 self._take_ended(runs, idle)
             case m.Want():
-                self._want = item
-                self._look = True
+                self._wish(item)
             case m.Hint():
                 self._hinted()
             case m.Told(news):
@@ -214,6 +214,13 @@ class StoreThread(threading.Thread):
                 self._serve_lines(lines)
             case _:
                 self._accept_rare(item)
+
+    def _wish(self, want: m.Want) -> None:
+        if (
+            want.received == self._brought
+        ):  # else main counted its free slots before jobs that are on their way: it will ask anew
+            self._want = want
+            self._look = True
 
     def _accept_rare(self, item: object) -> None:
         match item:
@@ -298,26 +305,19 @@ class StoreThread(threading.Thread):
         self.armed.clear()
         me, number = self._identity.id, self._claim_no
         claim = self._moved.look(
-            lambda: store.claim(self._order(), want.free, want.ahead, me, number, lines=self.lines, turn=self._turn)
+            lambda: store.claim(
+                in_turn(self._groups, self._turn), want.free, want.ahead, me, number, lines=self.lines, turn=self._turn
+            )
         )
         self._held.claimed(self._claim_no, claim.jobs)
         if claim.jobs:
             self._want = None
+            self._brought += 1
             self._main.put(m.Jobs(claim.jobs))
         else:
             self._look = False
             self._main.put(m.Nothing(-1 if self._ended or self._locked else self._taken))
             self.armed.set()
-
-    def _order(self) -> list[str] | None:
-        """Return the queues in the order to be asked: groups in order, within a group in turn."""
-        if self._groups is None:
-            return None
-        order: list[str] = []
-        for group in self._groups:
-            start = self._turn % len(group)
-            order.extend(group[start:] + group[:start])
-        return order
 
     # -- chores -------------------------------------------------------------------------------------------------------
     def _chores(self, store: Store) -> None:

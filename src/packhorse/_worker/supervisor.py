@@ -340,6 +340,7 @@ class Supervisor:
     def _accept(self, item: object) -> None:
         match item:
             case m.Jobs(jobs):
+                self.dispatch.count()
                 self._nothing = -1
                 self._received(jobs)
             case m.Nothing(settled):

@@ -47,6 +47,7 @@ class MemoryStore:
     Each plain ``memory://`` has its own. ``clock`` replaces real time. A handle does not survive a fork.
     """
 
+    patience = 30.0  #: never needed: what is in the same process answers at once
     capabilities = Capabilities(scheme="memory", durable=False, processes=False, hints=True)
 
     def __init__(self, url: str = "memory://", namespace: str = "default", clock: Clock | None = None) -> None:

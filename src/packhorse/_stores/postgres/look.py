@@ -86,7 +86,7 @@ class Looking(Rows):
                 and record.token
                 and record.token not in {row.token for row in rows}
             ):
-                host = self._rows(link, "look", "host", record.worker)
+                host = self._rows(link, "look", "host", record.worker, self._ns)
                 rows.append(first_success(record, host[0][0] if host else None))
             return rows
 

@@ -45,7 +45,7 @@ class Rows(Connection):
         """Write ended runs, each with the number of its job."""
         if attempts:
             rows = [{**row._asdict(), "job": seq, "reason": encoded(row.reason)} for seq, row in attempts]
-            self._rows(link, "rows", "attempts", json.dumps(rows))
+            self._rows(link, "rows", "attempts", json.dumps(rows), self._ns)
 
     def _put_logs(self, link: Link, logs: Sequence[tuple[int, str, str | None, int]]) -> None:
         """Keep the logs of attempts (job's number, token, text, dropped): their newest parts. None leaves what there is."""

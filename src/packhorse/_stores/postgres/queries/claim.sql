@@ -26,7 +26,7 @@ WITH c AS MATERIALIZED (
 ), numbered AS MATERIALIZED (
     SELECT *, bool_or(solo AND number > $5::bigint) OVER (ORDER BY number) AS stop FROM counted
 ), me AS MATERIALIZED (
-    SELECT 1 FROM packhorse.workers WHERE id = $4 AND state = 'live' AND (SELECT count(*) FROM numbered) > 0 FOR SHARE
+    SELECT 1 FROM packhorse.workers WHERE id = $4 AND ns = $2 AND state = 'live' AND (SELECT count(*) FROM numbered) > 0 FOR SHARE
 ), mine AS MATERIALIZED (
     SELECT row, seq, number FROM numbered WHERE NOT stop AND EXISTS (SELECT FROM me)
 ), gone AS (

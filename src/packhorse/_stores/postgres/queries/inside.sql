@@ -56,7 +56,7 @@ WITH c AS MATERIALIZED (
 ), a AS (
     INSERT INTO packhorse.attempts (job, token, generation, number, worker, host, started_at, ended_at, outcome)
     SELECT job.seq, token, generation, 1 + failures + crashes + losses, worker,
-           (SELECT host FROM packhorse.workers w WHERE w.id = job.worker), started_at, finished_at, 'succeeded'
+           (SELECT host FROM packhorse.workers w WHERE w.id = job.worker AND w.ns = $2), started_at, finished_at, 'succeeded'
       FROM job WHERE failures + crashes + losses + snoozes + generation > 0
     ON CONFLICT (job, token) DO NOTHING
 ), n AS (

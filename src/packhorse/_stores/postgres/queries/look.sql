@@ -15,7 +15,7 @@ SELECT $2::text, a.token, a.generation, a.number, a.worker, a.host, a.started_at
   FROM packhorse.attempts a WHERE a.job = (SELECT seq FROM packhorse.jobs WHERE ns = $1 AND id = $2) ORDER BY a.n
 
 -- name: host
-SELECT host FROM packhorse.workers WHERE id = $1
+SELECT host FROM packhorse.workers WHERE id = $1 AND ns = $2
 
 -- name: log
 SELECT token, text, dropped FROM packhorse.logs

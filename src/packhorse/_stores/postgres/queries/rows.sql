@@ -53,7 +53,7 @@ UPDATE packhorse.jobs j
 
 -- name: attempts
 INSERT INTO packhorse.attempts (job, token, generation, number, worker, host, started_at, ended_at, outcome, error, reason, usage, late)
-SELECT job, token, generation, number, worker, coalesce(v.host, (SELECT host FROM packhorse.workers w WHERE w.id = v.worker)),
+SELECT job, token, generation, number, worker, coalesce(v.host, (SELECT host FROM packhorse.workers w WHERE w.id = v.worker AND w.ns = $2)),
        started_at, ended_at, outcome, error, reason, usage, late
   FROM json_to_recordset($1::json) AS v (
         job bigint, token text, generation int, number int, worker text, host text, started_at bigint, ended_at bigint, outcome text,
