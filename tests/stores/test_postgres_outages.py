@@ -275,8 +275,10 @@ def test_a_role_without_ddl_does_everything_but_migrate(tmp_path: Path) -> None:
     assert the(store, job).result == "1"
     assert store.prune({"succeeded": 3600}) == 0
     store.leave(worker)
+    another = open_store(url.replace("postgres@", f"{role}@") + "?schema=another")
     with pytest.raises(StoreRefused, match="GRANT"):
-        open_store(url.replace("postgres@", f"{role}@") + "?schema=another").migrate()
+        another.migrate()
+    another.close()
     store.close()
     owner.close()
 

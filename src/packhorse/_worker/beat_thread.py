@@ -26,6 +26,8 @@ _log = logging.getLogger("packhorse.worker")
 
 BEAT_EVERY = 5.0
 WATCH_EVERY = 1.0
+#: The locks of neighbours that were seen on this host are looked at so often between: that asks the store nothing.
+LOOK_EVERY = 0.25
 #: A main or store thread that has not turned for so long is stuck: no more beats, then exit 70.
 STUCK_AFTER = 30.0
 #: A store call may take so long before it counts as stuck.
@@ -85,6 +87,8 @@ class BeatThread(threading.Thread):
         self._dropping = threading.Lock()  #: main may want to wake a store that is being closed
         self._next_beat = 0.0
         self._next_watch = 0.0
+        self._next_look = 0.0
+        self._neighbours: list[WorkerRecord] = []  #: on this host, when they were last watched
         self._failures = 0
 
     def stop(self) -> None:
@@ -133,10 +137,13 @@ class BeatThread(threading.Thread):
             self._next_watch = now + WATCH_EVERY
             self._watch(self._store)
             self._look_for_cancels(self._store)
+        elif self._neighbours and now >= self._next_look:
+            self._look_at_locks(self._store)
         if now >= self._next_beat:
             self._next_beat = now + BEAT_EVERY
             self._beat(self._store)
-        self._listen(self._store, max(0.0, min(self._next_beat, self._next_watch) - monotonic()))
+        due = min(self._next_beat, self._next_watch, self._next_look if self._neighbours else self._next_watch)
+        self._listen(self._store, max(0.0, due - monotonic()))
 
     def _listen(self, store: Store, pause: float) -> None:
         armed = self._store_thread.armed
@@ -155,13 +162,19 @@ class BeatThread(threading.Thread):
             self._condemn(store, worker, "its beats have stopped")
 
     def _watch(self, store: Store) -> None:
-        for worker in store.workers():
-            if worker.id == self._identity.id:
-                continue
-            if proves_dead(worker, self._identity.host):
-                self._condemn(store, worker, "its lock is free")
-            elif worker.host == self._identity.host and worker.boot_id != self._identity.boot:
+        me, host = self._identity, self._identity.host
+        self._neighbours = [worker for worker in store.workers() if worker.id != me.id and worker.host == host]
+        self._look_at_locks(store)
+        for worker in self._neighbours:
+            if worker.boot_id != me.boot:
                 self._condemn(store, worker, "this host has started anew since")
+
+    def _look_at_locks(self, store: Store) -> None:
+        self._next_look = monotonic() + LOOK_EVERY
+        dead = [worker for worker in self._neighbours if proves_dead(worker, self._identity.host)]
+        for worker in dead:
+            self._neighbours.remove(worker)  # what it has beaten since is known when it is next watched
+            self._condemn(store, worker, "its lock is free")
 
     def _look_for_cancels(self, store: Store) -> None:
         """Hear of a cancel sooner than at the next beat. A beat asks for all; this asks for the few that may take long."""

@@ -328,7 +328,8 @@ class StoreThread(threading.Thread):
             self._look = True
         if now >= self._next_rescue:
             self._next_rescue = now + _RESCUE_EVERY
-            self._look = rescue(store, self._identity.host, self._main) or self._look
+            if rescue(store, self._identity.host, self._main):
+                self._look, self._next_due = True, 0.0  # what they had at work is due again, now or soon
         if now >= self._next_prune:
             more = store.prune(KEEP) >= 1000  # type: ignore[arg-type]
             self._next_prune = now + (0.1 if more else _PRUNE_EVERY)

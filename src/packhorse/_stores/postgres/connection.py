@@ -15,7 +15,7 @@ from ...errors import BadSchema, BadStore, PackhorseError, SchemaGone, StoreUnav
 from ..passwords import password_of
 from . import failures, migrate, server
 from .floors import Floors
-from .link import Link, connect
+from .link import Link, NoAnswer, connect
 from .location import locate
 from .names import Names
 from .queries import sql
@@ -219,11 +219,11 @@ class Connection:
             self._busy = False
 
     def _twice(self, act: Callable[[Link], T]) -> T:
-        """Run an act that changes nothing, once more where the session turns out to have ended."""
+        """Run an act that may be repeated, once more where the session turns out to have ended."""
         try:
             return self._attempted(act)
-        except StoreUnavailable:
-            if self._link is not None or self._closed:
+        except StoreUnavailable as error:
+            if self._link is not None or self._closed or isinstance(error.__cause__, NoAnswer):
                 raise
             return self._attempted(act)
 

@@ -33,7 +33,7 @@ class Looking(Rows):
             self._require(link)
             return step(link)
 
-        return self._attempted(act)
+        return self._twice(act)
 
     def get(self, ids: Sequence[str]) -> list[JobRecord]:
         """Return the stored jobs of these ids, in the order given; 8 characters mean the one job whose id ends so."""
