@@ -11,6 +11,10 @@ from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 State = Literal["scheduled", "blocked", "queued", "running", "retrying", "succeeded", "failed", "cancelled"]
+#: How a job holds a name: it reserves it ("x", exclusive), shares it ("s"), or takes one of its places ("l", limit).
+Mode = Literal["x", "s", "l"]
+#: Until when a job holds its unique key: its first claim, its end, or a time.
+Scope = Literal["started", "finished", "time"]
 OutcomeKind = Literal["succeeded", "retry", "failed", "snoozed", "cancelled", "released", "crashed", "lost"]
 
 STATES: tuple[State, ...] = (
@@ -32,8 +36,14 @@ TRANSITIONS: frozenset[tuple[State | None, str, State]] = frozenset(
     [
         (None, "enqueue", "queued"),
         (None, "enqueue", "scheduled"),
+        (None, "enqueue", "blocked"),
+        *((state, "enqueue", "cancelled") for state in ("scheduled", "blocked", "queued", "retrying")),
         ("scheduled", "promote", "queued"),
+        ("scheduled", "promote", "blocked"),
         ("retrying", "promote", "queued"),
+        ("retrying", "promote", "blocked"),
+        ("blocked", "admit", "queued"),
+        ("blocked", "admit", "cancelled"),
         ("blocked", "resolve", "queued"),
         ("queued", "claim", "running"),
         ("running", "settle", "succeeded"),
@@ -50,7 +60,7 @@ TRANSITIONS: frozenset[tuple[State | None, str, State]] = frozenset(
         *(
             (state, "requeue", target)
             for state in ("scheduled", "retrying", "succeeded", "failed", "cancelled")
-            for target in ("queued", "scheduled")
+            for target in ("queued", "scheduled", "blocked")
         ),
     ]
 )
@@ -59,6 +69,8 @@ TRANSITIONS: frozenset[tuple[State | None, str, State]] = frozenset(
 #: practice; a queue with a shorter step lets old jobs of low priority overtake ("ageing").
 DEFAULT_STEP = 30 * 24 * 3600 * 1_000_000
 
+#: One call of a verb that works through many jobs touches at most this many.
+BATCH = 1000
 #: A job's log keeps its newest bytes.
 LOG_LIMIT = 64 * 1024
 #: Arguments or a result may be this large, as JSON text.
@@ -95,16 +107,26 @@ class NewJob(NamedTuple):
     meta: str | None = None  #: JSON object
     by: str | None = None  #: JSON object: who enqueued it, and where
     parent: str | None = None  #: id of the job that enqueued it
+    holds: tuple[tuple[Mode, str], ...] = ()  #: what it must hold to run; sorted, no name twice
+    after: tuple[str, ...] = ()  #: ids of the jobs that must have ended
+    after_flow: str | None = (
+        None  #: the flow of which every other member must have ended; those that wait for it too do not count
+    )
+    after_failed: bool = False  #: run, though one of these failed or was cancelled
+    flow: str | None = None  #: the flow it is a member of
+    unique: str | None = None  #: the whole key; no two jobs hold one
+    unique_until: Literal["started", "finished"] | float = "finished"  #: a number: for so many seconds from the enqueue
+    on_conflict: Literal["return", "replace", "raise"] = "return"  #: when another job holds the key
 
 
 class Enqueued(NamedTuple):
-    """What the store answers for one enqueued job."""
+    """What the store answers for one enqueued job. ``id`` is another than the one asked for if that job holds the key."""
 
     id: str
     state: State
     created_at: int
     scheduled_at: int | None
-    existing: bool  #: this very job was stored before
+    existing: bool  #: this very job was stored before, or another one that holds its key
 
 
 class Claimed(NamedTuple):
@@ -132,6 +154,8 @@ class Claimed(NamedTuple):
     by: str | None
     parent: str | None
     error: str | None  #: JSON of the last attempt's error
+    holds: str | None = None  #: JSON list of [mode, name]
+    flow: str | None = None
 
 
 class Claim(NamedTuple):
@@ -209,6 +233,8 @@ class Orphan(NamedTuple):
     losses: int
     generation: int
     snoozes: int
+    exclusive: bool = False  #: it reserves something: nobody else may begin before it has surely stopped
+    proved: bool = False  #: its worker's death was proved by its lock
 
     @property
     def id(self) -> str:
@@ -267,6 +293,30 @@ class JobRecord(NamedTuple):
     progress: str | None
     cancel_at: int | None  #: a cancel was requested while it ran
     cancel_by: str | None
+    holds: str | None = None  #: JSON list of [mode, name], as given; None: none
+    after: str | None = None  #: JSON list of ids; None: none
+    after_flow: str | None = None
+    after_failed: bool = False
+    flow: str | None = None
+    unique_key: str | None = None  #: as given, kept for ever
+    unique_until: Scope | None = None  #: None if and only if there is no key
+    unique_held: bool = False  #: the key is this job's; of the scope "time" only until ``unique_end``
+    unique_end: int | None = None  #: µs; of the scope "time" alone
+    #: In the waiting lines, smallest first: given once, when nothing stands before the lines for the first time; it stays,
+    #: also when the job has ended, until a requeue of the ended job.
+    place: int | None = None
+    parked: bool = False  #: blocked in a side line that nobody has resolved; no worker knows its task
+    given_up: str | None = None  #: id of the job because of which ``admit`` cancelled this one
+
+    @property
+    def has_rules(self) -> bool:
+        """Tell whether only ``admit`` makes this job ``queued``."""
+        return self.holds is not None or self.after is not None or self.after_flow is not None
+
+    @property
+    def waits(self) -> bool:
+        """Tell whether it waits for ``admit``: a blocked job does, or is parked."""
+        return self.state == "blocked" and not self.parked
 
     @property
     def attempt(self) -> int:
@@ -321,6 +371,7 @@ class WorkerRecord(NamedTuple):
     beats: int = 0
     started_at: int = 0
     seen_at: int = 0
+    proved: bool = False  #: its death was proved by its lock
 
 
 class QueueRecord(NamedTuple):

@@ -14,7 +14,9 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from ._admission import Admission
 from ._inside import Inside
+from ._record import BATCH as BATCH
 from ._record import (
     AttemptRecord,
     BeatReply,
@@ -33,9 +35,6 @@ from ._record import (
 )
 
 Clock = Callable[[], int]
-
-#: One call of ``prune``, ``promote``, ``expire``, ``cancel``, ``requeue`` or ``delete`` touches at most this many jobs.
-BATCH = 1000
 
 
 class Capabilities(NamedTuple):
@@ -62,6 +61,7 @@ class JobFilter(NamedTuple):
     parent: str | None = None
     since: int | None = None  #: created_at, µs, inclusive
     until: int | None = None  #: created_at, µs, exclusive
+    flow: str | None = None  #: members of this flow
 
     @property
     def empty(self) -> bool:
@@ -76,6 +76,7 @@ class JobFilter(NamedTuple):
             and (self.queue is None or job.queue == self.queue)
             and (self.task is None or job.task == self.task)
             and (self.parent is None or job.parent == self.parent)
+            and (self.flow is None or job.flow == self.flow)
             and (self.since is None or job.created_at >= self.since)
             and (self.until is None or job.created_at < self.until)
             and (self.tag is None or self.tag in json.loads(job.tags or "[]"))
@@ -115,12 +116,13 @@ class Changed(NamedTuple):
 
     done: tuple[str, ...] = ()  #: moved, or deleted
     asked: tuple[str, ...] = ()  #: cancel of running jobs: requested
-    refused: tuple[str, ...] = ()  #: found, but in a state that does not allow it
+    refused: tuple[str, ...] = ()  #: found, but in a state that does not allow it, or another job stands in the way
     more: bool = False  #: more jobs match than one call touches
 
 
-class Store(Protocol):
-    """The contract. Ids that are not stored are simply absent from every answer."""
+class Store(Admission, Protocol):
+    """The contract. Ids that are not stored are simply absent from every answer. The verbs of the waiting rules are in
+    ``_admission``."""
 
     url: str  #: secrets masked
     #: A call that has not been answered after so many seconds ends with ``StoreUnavailable``. Who must not wait so long
@@ -153,6 +155,18 @@ class Store(Protocol):
         it is ``queued`` with a rank from its ready time (never earlier than now). ``scheduled_at`` is set only in the
         future. The same holds between the jobs of one call. ``at`` wins over ``delay``, ``expires_at`` over
         ``expires``.
+
+        A job with rules (``holds``, ``after`` or ``after_flow``) is ``blocked`` where another would be ``queued``, and nothing
+        is looked at but whether its parents exist: each must be stored, or be stored by this call before it, else
+        ``UnknownParent``, and nothing of the call is stored. A flow need not have members.
+
+        ``unique``: the key is held by at most one job, the *holder*: ``unique_held``, and of the scope "time"
+        ``unique_end > now``. If there is none, the new job holds it; a former holder whose time is over loses ``unique_held``.
+        Else, by ``on_conflict``: "return" stores nothing and answers for the holder, ``existing``, whatever its content;
+        "replace" cancels a holder that waits (scheduled, blocked, queued, retrying; reason "replaced by ID") and stores the
+        new job as the holder, and does what "return" does with a holder that runs or has ended; "raise" raises
+        ``UniqueConflict``, and nothing of the call is stored. In order, between the jobs of one call too; an answer tells of
+        the moment when its job's turn came. An id that is stored already is answered before all this.
         """
 
     # -- working --------------------------------------------------------------------------------------------------
@@ -167,9 +181,9 @@ class Store(Protocol):
         """Replace the catalogue and the info of a live worker."""
 
     def promote(self, limit: int = BATCH) -> tuple[int, float | None]:
-        """Make due ``scheduled`` and ``retrying`` jobs ``queued``; retrying jobs keep their rank, scheduled ones have
-        theirs from the due time. Oldest due first. Return how many, and the seconds until the next one is due (None:
-        none waits)."""
+        """Make due ``scheduled`` and ``retrying`` jobs ``queued``, those with rules ``blocked``; retrying jobs keep their rank,
+        scheduled ones have theirs from the due time. Oldest due first. Return how many, and the seconds until the next one is
+        due (None: none waits)."""
 
     def claim(
         self,
@@ -187,7 +201,8 @@ class Store(Protocol):
         ``queues`` are asked in the order given; None means every queue, beginning at a place that moves with
         ``turn``, so that none starves. ``lines`` are side lines this worker serves, each asked directly after its
         queue. Paused queues (and their side lines) and expired jobs are passed over. Once ``free`` are taken it
-        stops at the first job with ``crash_fails`` or ``suspect``. One fresh random token (32 hex digits) per call;
+        stops at the first job with ``crash_fails``, ``suspect`` or ``holds``. A claim ends the holding of a unique key of the
+        scope "started". One fresh random token (32 hex digits) per call;
         ``fence = max(last + 1, now)``; ``started_at`` is cleared; ``claim_no`` is kept with each job. A worker that is
         not live, or stopping, gets nothing. Expired is ``expires_at <= now``.
         """
@@ -209,6 +224,7 @@ class Store(Protocol):
         kept in that attempt row's ``late`` if there is such a row.
         ``cancelled``: a requested cancel took precedence; counters and error are kept, the reason is the request's.
         ``locked``: a transaction of the user's own holds the job just now; nothing was done, settle it again later.
+        An end, here and by whatever other verb, ends the holding of a unique key, but of the scope "time".
         With ``elsewhere`` a job that bears my token still and is final is ``repeated``, whatever its outcome; the log is kept.
         ``unstorable``: the verdict could not be written; the job was made ``failed`` (a failure counted, with its
         attempt row), "outcome cannot be stored: …"; one bad row never holds up its batch.
@@ -220,7 +236,10 @@ class Store(Protocol):
     def prune(self, keep: Mapping[State, float], limit: int = BATCH) -> int:
         """Delete final jobs that ended more than ``keep[state]`` seconds ago (a state not named is kept; never sooner
         than 1 h, nor than the seconds in ``kept_for`` of a job's options), with their attempts and logs, and drop results whose
-        time is over. States that are not final are ignored. Dead workers go a day after their last beat. Return how many jobs."""
+        time is over. States that are not final are ignored. Dead workers go a day after their last beat. Return how many jobs.
+
+        A job stays, and so does its result, while a job that has not ended names it in ``after`` or waits for its flow; and
+        while it holds a unique key of the scope "time"."""
 
     def beat(self, worker: str, claim_no: int, held: Sequence[tuple[str, str]]) -> BeatReply:
         """Count one beat of a live worker and bring back orders.
@@ -238,16 +257,17 @@ class Store(Protocol):
         """Forget a worker that has ended cleanly. Jobs still running for it become orphans. A dead one stays on
         record."""
 
-    def condemn(self, worker: str, beats: int) -> bool:
+    def condemn(self, worker: str, beats: int, proved: bool = False) -> bool:
         """Declare a worker dead iff its beat count is still ``beats``. A dead worker can never beat or claim again.
-        Repeating it answers the same."""
+        Repeating it answers the same. ``proved`` is kept with its row, once it was said."""
 
     def orphans(self, limit: int = BATCH) -> list[Orphan]:
-        """Return running jobs whose worker is dead or has no row, for the rescue to decide and ``settle``."""
+        """Return running jobs whose worker is dead or has no row (``proved`` is False then), for the rescue to decide and
+        ``settle``."""
 
     def resolve(self, lines: Sequence[str]) -> int:
-        """Make the ``blocked`` jobs of these side lines ``queued`` there, since I can run them; return how many. They
-        keep their rank and stay in that line; the reason is cleared."""
+        """Make the parked jobs of these side lines ``queued`` there, since I can run them; return how many. They keep their
+        rank and stay in that line; the reason is cleared. Those with rules are parked no more and wait for ``admit``."""
 
     # -- operating ------------------------------------------------------------------------------------------------
     def cancel(self, which: JobFilter, *, by: str = "", reason: str = "", dry: bool = False) -> Changed:
@@ -262,10 +282,17 @@ class Store(Protocol):
         """Make ended jobs run again (``generation`` + 1, counters cleared, new rank; result, error, reason, progress,
         times and a requested cancel cleared), and scheduled or retrying ones run now (or after ``delay``). Requeue of a
         job that succeeded at its first attempt writes that attempt's row first. Queued, blocked and running ones are
-        refused. "Times" includes ``expires_at``; the job goes back to the line of its queue; token and fence stay."""
+        refused. "Times" includes ``expires_at``; the job goes back to the line of its queue; token and fence stay.
+
+        A job with rules becomes ``blocked`` where another would be ``queued``; an ended one loses its place. An ended job with
+        a unique key (but of the scope "time") holds it again; it is refused if another job holds it, by ``now`` or, oldest
+        first, through this call. Then the jobs that gave up because of a requeued one (``given_up``) are made to run again
+        likewise, without delay, and those that did because of them, whatever their number; they are not in ``done``. One
+        whose key another job holds stays as it is."""
 
     def delete(self, which: JobFilter, *, dry: bool = False) -> Changed:
-        """Delete jobs with their attempts and logs. Running ones are refused. An empty filter is refused."""
+        """Delete jobs with their attempts and logs. Running ones are refused, and those that a job names in ``after`` that has
+        not ended (when the call begins). An empty filter is refused."""
 
     # -- looking --------------------------------------------------------------------------------------------------
     def get(self, ids: Sequence[str]) -> list[JobRecord]:
@@ -330,7 +357,8 @@ class Store(Protocol):
     def import_jobs(self, parcels: Sequence[Parcel]) -> int:
         """Store jobs exactly as they were elsewhere, under a ``seq`` of this store's in the order given; return how many
         were new. A job whose id is stored already is replaced with all that belongs to it, and keeps its ``seq``; of an id
-        that is given twice the last holds. All or none. Works on a frozen store.
+        that is given twice the last holds. All or none. Works on a frozen store. Places are kept: the next one given is
+        larger than all; what waits is examined again.
         """
 
     # -- waiting --------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@
     │   ├── BadStore          E104
     │   ├── StoreRefused      E131
     │   ├── StoreMoved        E132
+    │   ├── KeyBusy           E108
     │   └── StoreFull         E107
     ├── ConfigError           E100
     │   ├── NoStore           E105
@@ -25,14 +26,18 @@
     ├── BadArguments          E121 (TypeError)
     ├── BadOption             E123 (ValueError)
     │   ├── BadName           E128 (ValueError)
+    │   ├── BadSchedule       E136 (ValueError)
     │   └── NaiveTime         E129
     ├── WrongHandle           E125 (TypeError)
     ├── WrongDatabase         E127 (ValueError)
     ├── PayloadTooLarge       E126 (ValueError)
     ├── IdConflict            E119 (ValueError)
+    ├── UniqueConflict        E109
+    ├── UnknownParent         E135 (LookupError)
     ├── BatchFailed           E116
     ├── MoveRefused           E134
     ├── JobNotFound           E114 (LookupError)
+    ├── ScheduleNotFound      E137 (LookupError)
     ├── AmbiguousId           E117 (LookupError)
     ├── BadState              E118
     ├── JobTimeout            E115 (TimeoutError)
@@ -116,6 +121,13 @@ class StoreMoved(StoreError):
     """The store is closed: its jobs are moving, or have moved, to another one, which the message names."""
 
     code = "E132"
+
+
+class KeyBusy(StoreError):
+    """Another transaction, which is still open, is storing a job with the same unique key, and did not end in time. Nothing was
+    stored; trying again may help."""
+
+    code = "E108"
 
 
 class StoreFull(StoreError):
@@ -202,6 +214,12 @@ class BadName(BadOption):
     code = "E128"
 
 
+class BadSchedule(BadOption):
+    """A schedule's rule, zone or work is none that it can have; or two schedules have one name."""
+
+    code = "E136"
+
+
 class NaiveTime(BadOption):
     """A datetime without a time zone was given."""
 
@@ -238,6 +256,28 @@ class IdConflict(PackhorseError, ValueError):
         self.job_id = job_id
 
 
+class UniqueConflict(PackhorseError):
+    """Another job holds the unique key; nothing was stored. ``job_id`` is that job, empty if it cannot be seen yet."""
+
+    code = "E109"
+
+    def __init__(self, message: str, job_id: str = "") -> None:
+        """Keep the id of the job that holds the key."""
+        super().__init__(message)
+        self.job_id = job_id
+
+
+class UnknownParent(PackhorseError, LookupError):
+    """A job that this one should wait for is not stored; nothing was stored. ``job_id`` is the id that was named."""
+
+    code = "E135"
+
+    def __init__(self, message: str, job_id: str = "") -> None:
+        """Keep the id that is not stored."""
+        super().__init__(message)
+        self.job_id = job_id
+
+
 class BatchFailed(PackhorseError):
     """A bulk enqueue stopped part-way: ``stored`` jobs are in, the draft at ``index`` was not; the cause is chained."""
 
@@ -260,6 +300,12 @@ class JobNotFound(PackhorseError, LookupError):
     """No job of this id is stored (any more)."""
 
     code = "E114"
+
+
+class ScheduleNotFound(PackhorseError, LookupError):
+    """There is no schedule of this name."""
+
+    code = "E137"
 
 
 class AmbiguousId(PackhorseError, LookupError):

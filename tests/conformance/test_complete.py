@@ -8,10 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from packhorse._admission import Admission
 from packhorse._store import Store
 
 HERE = Path(__file__).parent
-VERBS = sorted(name for name, value in vars(Store).items() if inspect.isfunction(value) and not name.startswith("_"))
+VERBS = sorted(
+    name
+    for part in Store.__mro__
+    if part.__module__.startswith("packhorse.")
+    for name, value in vars(part).items()
+    if inspect.isfunction(value) and not name.startswith("_")
+)
 
 
 @pytest.fixture(scope="module")
@@ -36,5 +43,5 @@ def test_every_store_has_the_verb_with_the_signature_of_the_contract(store: Stor
 
 
 def test_every_store_has_a_name_for_itself(store: Store) -> None:
-    for name in Store.__annotations__:
+    for name in inspect.get_annotations(Store) | inspect.get_annotations(Admission):
         assert getattr(store, name) is not None, name

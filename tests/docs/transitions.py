@@ -13,8 +13,9 @@ BEGIN, END = "<!-- transitions: begin -->\n", "<!-- transitions: end -->\n"
 
 #: Whose work each verb is, in words. A verb that is not here is a mistake of this page.
 VERBS = {
-    "enqueue": "`enqueue`",
+    "enqueue": "`enqueue`, of itself or of one that replaces it",
     "promote": "its time has come",
+    "admit": "what it waits for: out of the way, or failed",
     "resolve": "a worker knows the task",
     "claim": "a worker takes it",
     "settle": "the verdict on its run",

@@ -52,11 +52,22 @@ def test_all_that_waits_can_be_cancelled_and_expire(verb: str) -> None:
     assert {target for _, by, target in TRANSITIONS if by == verb} == {"cancelled"}
 
 
-def test_a_new_job_is_queued_or_scheduled() -> None:
+def test_a_new_job_is_queued_scheduled_or_blocked() -> None:
     assert {(verb, target) for source, verb, target in TRANSITIONS if source is None} == {
         ("enqueue", "queued"),
         ("enqueue", "scheduled"),
+        ("enqueue", "blocked"),
     }
+
+
+def test_one_that_is_replaced_waits_still() -> None:
+    assert {source for source, verb, _ in TRANSITIONS if source and verb == "enqueue"} == WAITING
+    assert targets("queued", "enqueue") == {"cancelled"}
+
+
+def test_what_waits_is_let_go_by_admit_alone_or_gives_up() -> None:
+    assert targets("blocked", "admit") == {"queued", "cancelled"}
+    assert {source for source, verb, _ in TRANSITIONS if verb == "admit"} == {"blocked"}
 
 
 def test_what_is_on_its_way_is_not_requeued() -> None:
