@@ -33,6 +33,7 @@ from ._record import (
     Verdict,
     WorkerRecord,
 )
+from ._schedule_store import Schedules
 
 Clock = Callable[[], int]
 

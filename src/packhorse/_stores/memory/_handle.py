@@ -29,6 +29,7 @@ from ..._record import (
 from ..._store import BATCH, Capabilities, Changed, Clock, JobFilter, Page
 from ...errors import StoreUnavailable
 from . import _claim, _enqueue, _find, _moving, _operate, _settle
+from ._scheduling import Scheduling
 from ._tables import Tables
 
 #: Tables by (name, namespace), as long as a handle on them is left.
@@ -40,7 +41,7 @@ def _real_time() -> int:
     return time.time_ns() // 1000
 
 
-class MemoryStore:
+class MemoryStore(Scheduling):
     """One handle on jobs that live in this process and die with it.
 
     All handles opened in one process on ``memory://NAME`` share their jobs; the jobs are gone with the last handle.

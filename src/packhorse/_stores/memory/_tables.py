@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from ..._record import DEFAULT_STEP, FINAL, WAITING, AttemptRecord, JobRecord, WorkerRecord
 from ._order import Order
+from ._shelf import Shelf
 
 Place = tuple[str, str]  #: kind of order, and whose
 
@@ -47,6 +48,7 @@ class Tables:
     claim_numbers: dict[str, int] = field(default_factory=dict)
     cancel_reasons: dict[str, str] = field(default_factory=dict)  #: running job → reason of the cancel asked for
     closed: str | None = None  #: where the jobs are going, once this namespace is frozen
+    shelf: Shelf = field(default_factory=Shelf)  #: the schedules
 
     def __post_init__(self) -> None:
         """Make what is derived from the above."""
