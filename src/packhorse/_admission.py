@@ -70,7 +70,8 @@ class Admission(Protocol):
 
     #: A call through this object may have taken an obstacle out of some job's way since its last ``admit``: an end or another
     #: way out of holding, a deleted job, a queue paused or resumed, a worker that came or went, a limit set, waiting jobs
-    #: stored. True too often costs an ``admit``; a call that touches only jobs without rules and flow leaves it alone.
+    #: stored. True too often costs an ``admit``; a call that touches only jobs without rules, for which or for whose flow nobody
+    #: waits, leaves it alone. False at first, and after each ``admit``.
     freed: bool
 
     def admit(self, limit: int = BATCH) -> Admitted:

@@ -289,7 +289,7 @@ class Store(Admission, Protocol):
         a unique key (but of the scope "time") holds it again; it is refused if another job holds it, by ``now`` or, oldest
         first, through this call. Then the jobs that gave up because of a requeued one (``given_up``) are made to run again
         likewise, without delay, and those that did because of them, whatever their number; they are not in ``done``. One
-        whose key another job holds stays as it is."""
+        whose key another job holds stays as it is: step by step away from the requeued ones, in each by seq."""
 
     def delete(self, which: JobFilter, *, dry: bool = False) -> Changed:
         """Delete jobs with their attempts and logs. Running ones are refused, and those that a job names in ``after`` that has

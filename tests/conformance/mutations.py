@@ -16,7 +16,7 @@ import pytest
 
 from packhorse._record import FINAL
 from packhorse._store import JobFilter
-from packhorse._stores.memory import MemoryStore, _claim, _enqueue, _moving, _operate, _settle
+from packhorse._stores.memory import MemoryStore, _claim, _enqueue, _moving, _operate, _prune, _requeue, _settle
 
 Seed = tuple[str, list[Any], str, Callable[..., Any]]
 
@@ -43,13 +43,13 @@ BUGS: dict[str, Seed] = {
     "a late result is dropped": ("settle", [_settle], "keep_late", lambda tables, verdict: None),
     "prune takes what runs": (
         "prune",
-        [_enqueue],
+        [_prune],
         "prune",
         lambda tables, now, keep, limit: len([tables.drop(job) for job in list(tables.jobs.values())]),
     ),
     "prune forgets the hour": (
         "prune",
-        [_enqueue],
+        [_prune],
         "prunable",
         lambda job, now, keep: job.state in keep and (job.finished_at or now) < now - keep[job.state] * 1_000_000,
     ),
@@ -97,9 +97,9 @@ BUGS: dict[str, Seed] = {
         "writes_row",
         lambda verdict, started_at: not verdict.plain,
     ),
-    "the first success is lost at requeue": ("requeue", [_operate], "first_success", lambda tables, job: None),
+    "the first success is lost at requeue": ("requeue", [_operate, _requeue], "first_success", lambda tables, job: None),
     "a running job is deleted": ("delete", [_operate], "may_delete", lambda job: True),
-    "a running job is requeued": ("requeue", [_operate], "may_requeue", lambda job: True),
+    "a running job is requeued": ("requeue", [_requeue], "may_requeue", lambda job: True),
     "who leaves takes the jobs along": (
         "rescue",
         [_claim],
@@ -108,9 +108,9 @@ BUGS: dict[str, Seed] = {
     ),
     "counters are kept over a requeue": (
         "requeue",
-        [_operate],
+        [_requeue],
         "_renewed",
-        lambda job, right=_operate._renewed: right(job)._replace(failures=job.failures),
+        lambda job, right=_requeue._renewed: right(job)._replace(failures=job.failures),
     ),
     "a resolved side line is forgotten": ("beat", [_claim], "side_lines", lambda tables: tables.owners("blocked")),
     "meta is replaced whole": ("report", [_claim], "merged", lambda old, new: new),

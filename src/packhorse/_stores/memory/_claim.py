@@ -8,9 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from ..._record import BeatReply, Claim, Claimed, JobRecord, Orphan, Report, WorkerRecord
+from ..._rules import held_names
 from ...errors import NameTaken
 from ._clock import micros
-from ._enqueue import passed
+from ._ending import ended
+from ._enqueue import passed, ready_state
 from ._tables import Tables
 
 
@@ -71,7 +73,7 @@ def claimable(tables: Tables, now: int, asked: Sequence[tuple[str, str]]) -> Ite
 
 def runs_alone(job: JobRecord) -> bool:
     """Tell whether a job is never claimed ahead of a free slot."""
-    return job.crash_fails or job.suspect
+    return job.crash_fails or job.suspect or job.holds is not None
 
 
 def next_fence(last: int, now: int) -> int:
@@ -80,7 +82,14 @@ def next_fence(last: int, now: int) -> int:
 
 
 def _take(tables: Tables, now: int, job: JobRecord, worker: str, claim_no: int, token: str) -> Claimed:
-    job = job._replace(state="running", token=token, worker=worker, fence=next_fence(job.fence, now), started_at=None)
+    job = job._replace(
+        state="running",
+        token=token,
+        worker=worker,
+        fence=next_fence(job.fence, now),
+        started_at=None,
+        unique_held=job.unique_held and job.unique_until != "started",
+    )
     tables.put(job)
     tables.claim_numbers[job.id] = claim_no
     return Claimed(**{name: getattr(job, name) for name in Claimed._fields})
@@ -168,7 +177,7 @@ def _unclaimed(tables: Tables, now: int, job: JobRecord) -> JobRecord:
     reason = tables.cancel_reasons.pop(job.id, None)
     if job.cancel_at is None:
         return job._replace(state="queued", started_at=None)
-    return job._replace(state="cancelled", started_at=None, finished_at=now, suspect=False, reason=reason)
+    return ended(job._replace(started_at=None), "cancelled", now, reason)
 
 
 def side_lines(tables: Tables) -> list[str]:
@@ -187,11 +196,12 @@ def register(tables: Tables, now: int, worker: WorkerRecord) -> None:
             )
     old = tables.workers.get(worker.id)
     if old is None:
-        row = worker._replace(state="live", beats=0, started_at=now, seen_at=now)
+        row = worker._replace(state="live", beats=0, started_at=now, seen_at=now, proved=False)
     else:
-        row = worker._replace(state=old.state, beats=old.beats, started_at=old.started_at, seen_at=old.seen_at)
+        kept = {name: getattr(old, name) for name in ("state", "beats", "started_at", "seen_at", "proved")}
+        row = worker._replace(**kept)
     tables.workers[worker.id] = row
-    tables.version += 1
+    tables.stir()
 
 
 def publish(tables: Tables, worker: str, catalogue: str, info: str) -> None:
@@ -206,6 +216,7 @@ def stopping(tables: Tables, worker: str) -> None:
     row = tables.workers.get(worker)
     if row is not None and may_beat(row):
         tables.workers[worker] = row._replace(state="stopping")
+        tables.stir()
 
 
 def leave(tables: Tables, worker: str) -> None:
@@ -213,17 +224,17 @@ def leave(tables: Tables, worker: str) -> None:
     row = tables.workers.get(worker)
     if row is not None and may_beat(row):
         del tables.workers[worker]
-        tables.version += 1
+        tables.stir()
 
 
-def condemn(tables: Tables, worker: str, beats: int) -> bool:
+def condemn(tables: Tables, worker: str, beats: int, proved: bool) -> bool:
     """Declare a worker dead if it has not beaten since."""
     row = tables.workers.get(worker)
     if row is None or not still_at(row, beats):
         return False
     if may_beat(row):
-        tables.workers[worker] = row._replace(state="dead")
-        tables.version += 1
+        tables.stir()
+    tables.workers[worker] = row._replace(state="dead", proved=row.proved or proved)
     return True
 
 
@@ -245,6 +256,7 @@ def is_gone(row: WorkerRecord | None) -> bool:
 
 
 def _orphan(tables: Tables, job: JobRecord) -> Orphan:
+    row = tables.workers.get(job.worker or "")
     return Orphan(
         job=job.id,
         token=job.token or "",
@@ -258,12 +270,14 @@ def _orphan(tables: Tables, job: JobRecord) -> Orphan:
         losses=job.losses,
         generation=job.generation,
         snoozes=job.snoozes,
+        exclusive=any(mode == "x" for mode, _ in held_names(job.holds)),
+        proved=row is not None and row.proved,
     )
 
 
 def resolve(tables: Tables, lines: Sequence[str]) -> int:
-    """Make the blocked jobs of side lines queued there."""
-    jobs = [job for line in dict.fromkeys(lines) for job in tables.inside("blocked", line)]
+    """Make the parked jobs of side lines queued there; those with rules wait."""
+    jobs = [job for line in dict.fromkeys(lines) for job in tables.inside("blocked", line) if job.parked]
     for job in jobs:
-        tables.put(job._replace(state="queued", reason=None))
+        tables.put(job._replace(state=ready_state(job), reason=None, parked=False))
     return len(jobs)

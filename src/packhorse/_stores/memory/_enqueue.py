@@ -1,24 +1,24 @@
-"""Storing jobs, and letting time pass over them: enqueue, promote, expire, prune."""
+"""Storing jobs, and letting time pass over them: enqueue, promote, expire."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import islice
 
-from ..._record import FINAL, Enqueued, JobRecord, NewJob, State, rank
+from ... import _rules
+from ..._record import Enqueued, JobRecord, NewJob, State, rank
 from ...errors import IdConflict
 from ._clock import micros
+from ._ending import ended
+from ._planning import Step, plan
 from ._tables import Tables
-
-_HOUR = 3600.0
-_DAY = 24 * 3600 * 1_000_000
+from ._unique import let_go
 
 
 def enqueue(tables: Tables, now: int, jobs: Sequence[NewJob]) -> list[Enqueued]:
     """Store jobs, all or none."""
     refuse_conflicts(tables, jobs)
-    return [_enqueue_one(tables, now, job) for job in jobs]
+    return [_take_step(tables, now, step) for step in plan(tables, now, jobs)]
 
 
 def refuse_conflicts(tables: Tables, jobs: Sequence[NewJob]) -> None:
@@ -36,13 +36,20 @@ def refuse_conflicts(tables: Tables, jobs: Sequence[NewJob]) -> None:
             )
 
 
-def _enqueue_one(tables: Tables, now: int, job: NewJob) -> Enqueued:
-    stored = tables.jobs.get(job.id)
-    existing = stored is not None
-    if stored is None:
-        stored = new_record(tables.next_seq(), now, job)
-        tables.put(stored)
-    return Enqueued(stored.id, stored.state, stored.created_at, stored.scheduled_at, existing)
+def _take_step(tables: Tables, now: int, step: Step) -> Enqueued:
+    if step.answers is not None:
+        return _answer(tables.jobs[step.answers], True)
+    if step.replaces is not None:
+        replaced = tables.jobs[step.replaces]
+        tables.put(ended(replaced, "cancelled", now, _rules.replaced(step.job.id)))
+    let_go(tables, step.job.unique)
+    stored = new_record(tables.next_seq(), now, step.job)
+    tables.put(stored)
+    return _answer(stored, False)
+
+
+def _answer(job: JobRecord, existing: bool) -> Enqueued:
+    return Enqueued(job.id, job.state, job.created_at, job.scheduled_at, existing)
 
 
 def new_record(seq: int, now: int, job: NewJob) -> JobRecord:
@@ -52,7 +59,7 @@ def new_record(seq: int, now: int, job: NewJob) -> JobRecord:
     if expires_at is None and job.expires is not None:
         expires_at = now + micros(job.expires)
     later = ready if ready > now else None
-    return JobRecord(
+    record = JobRecord(
         id=job.id,
         seq=seq,
         task=job.task,
@@ -90,14 +97,29 @@ def new_record(seq: int, now: int, job: NewJob) -> JobRecord:
         progress=None,
         cancel_at=None,
         cancel_by=None,
+        holds=_rules.holds_text(job.holds),
+        after=_rules.after_text(job.after),
+        after_flow=job.after_flow,
+        after_failed=job.after_failed,
+        flow=job.flow,
+        unique_key=job.unique,
+        unique_until=_rules.scope(job.unique, job.unique_until),
+        unique_held=job.unique is not None,
+        unique_end=_rules.holds_until(job.unique, job.unique_until, now),
     )
+    return record if later else record._replace(state=ready_state(record))
+
+
+def ready_state(job: JobRecord) -> State:
+    """Return where a job goes that nothing but its rules keeps from running."""
+    return "blocked" if job.has_rules else "queued"
 
 
 def promote(tables: Tables, now: int, limit: int) -> tuple[int, float | None]:
     """Make due jobs queued."""
     due = [job for job in islice(tables.inside("due"), limit) if job.due_at is not None and job.due_at <= now]
     for job in due:
-        tables.put(job._replace(state="queued", due_at=None))
+        tables.put(job._replace(state=ready_state(job), due_at=None))
     following = tables.first("due")
     return len(due), None if following is None else max(0.0, (following - now) / 1_000_000)
 
@@ -111,39 +133,5 @@ def expire(tables: Tables, now: int, limit: int) -> list[str]:
     """Cancel waiting jobs whose time is over."""
     over = [job for job in islice(tables.inside("expiring"), limit) if passed(job.expires_at, now)]
     for job in over:
-        tables.put(job._replace(state="cancelled", due_at=None, finished_at=now, suspect=False, reason="expired"))
+        tables.put(ended(job, "cancelled", now, "expired"))
     return [job.id for job in over]
-
-
-def prune(tables: Tables, now: int, keep: Mapping[State, float], limit: int) -> int:
-    """Delete what ended long ago."""
-    old = list(islice((job for job in tables.inside("ended") if prunable(job, now, keep)), limit))
-    for job in old:
-        tables.drop(job)
-    _drop_results(tables, now, limit)
-    _drop_workers(tables, now)
-    return len(old)
-
-
-def prunable(job: JobRecord, now: int, keep: Mapping[State, float]) -> bool:
-    """Tell whether a job is final and has been so for longer than it is kept, and for an hour."""
-    if job.state not in FINAL or job.state not in keep or job.finished_at is None:
-        return False
-    return job.finished_at < now - micros(max(keep[job.state], _HOUR, kept_for(job)))
-
-
-def kept_for(job: JobRecord) -> float:
-    """Return how many seconds a job stays after its end, whatever the rule for its state: one that a relay may send again."""
-    return float(json.loads(job.options).get("kept_for", 0)) if job.options else 0.0
-
-
-def _drop_results(tables: Tables, now: int, limit: int) -> None:
-    for job in list(islice(tables.inside("results"), limit)):
-        if job.result_until is not None and job.result_until <= now:
-            tables.put(job._replace(result=None))
-
-
-def _drop_workers(tables: Tables, now: int) -> None:
-    for row in list(tables.workers.values()):
-        if row.state == "dead" and row.seen_at < now - _DAY:
-            del tables.workers[row.id]

@@ -52,6 +52,8 @@ def _candidates(tables: Tables, which: JobFilter) -> Iterable[JobRecord]:
         return [tables.jobs[job] for job in dict.fromkeys(which.ids) if job in tables.jobs]
     if which.states and which.queue is not None:
         return [job for state in dict.fromkeys(which.states) for job in tables.inside(f"state {state}", which.queue)]
+    if which.flow is not None:
+        return tables.linked("member", which.flow)
     return list(tables.jobs.values())
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from weakref import WeakValueDictionary
 
+from ..._admission import Admitted, FlowRecord, LimitRecord, Obstacle, Settings
 from ..._closed import refusal
 from ..._record import (
     AttemptRecord,
@@ -28,7 +29,20 @@ from ..._record import (
 )
 from ..._store import BATCH, Capabilities, Changed, Clock, JobFilter, Page
 from ...errors import StoreUnavailable
-from . import _claim, _enqueue, _find, _moving, _operate, _settle
+from . import (
+    _admit,
+    _claim,
+    _enqueue,
+    _find,
+    _flows,
+    _limits,
+    _lines,
+    _moving,
+    _operate,
+    _prune,
+    _requeue,
+    _settle,
+)
 from ._scheduling import Scheduling
 from ._tables import Tables
 
@@ -60,6 +74,7 @@ class MemoryStore(Scheduling):
         self.instance = self._tables.instance
         self._process = os.getpid()
         self._closed = False
+        self.freed = False
         self._woken = False
         self._seen = -1  # the version of the tables this handle knows of
 
@@ -84,8 +99,9 @@ class MemoryStore(Scheduling):
             raise StoreUnavailable(f"This handle on {self.url} {what}. Open another.")
         tables = self._tables
         with tables.lock:
-            before = tables.version
+            before, stirs = tables.version, tables.stirs
             yield tables, self._clock()
+            self.freed = self.freed or tables.stirs != stirs
             if tables.version != before:
                 if self._seen == before:
                     self._seen = tables.version
@@ -157,7 +173,7 @@ class MemoryStore(Scheduling):
     def prune(self, keep: Mapping[State, float], limit: int = BATCH) -> int:
         """Delete what ended long ago."""
         with self._call() as (tables, now):
-            return 0 if _moving.rests(tables) else _enqueue.prune(tables, now, keep, limit)
+            return 0 if _moving.rests(tables) else _prune.prune(tables, now, keep, limit)
 
     def beat(self, worker: str, claim_no: int, held: Sequence[tuple[str, str]]) -> BeatReply:
         """Count one beat and bring back orders."""
@@ -174,10 +190,10 @@ class MemoryStore(Scheduling):
         with self._call() as (tables, _):
             _claim.leave(tables, worker)
 
-    def condemn(self, worker: str, beats: int) -> bool:
+    def condemn(self, worker: str, beats: int, proved: bool = False) -> bool:
         """Declare a worker dead if its beat count is still this one."""
         with self._call() as (tables, _):
-            return _claim.condemn(tables, worker, beats)
+            return _claim.condemn(tables, worker, beats, proved)
 
     def orphans(self, limit: int = BATCH) -> list[Orphan]:
         """Return running jobs without a live worker."""
@@ -189,6 +205,35 @@ class MemoryStore(Scheduling):
         with self._call() as (tables, _):
             return _claim.resolve(tables, lines)
 
+    # -- waiting rules --------------------------------------------------------------------------------------------
+    def admit(self, limit: int = BATCH) -> Admitted:
+        """Let go what waits and has no obstacle."""
+        with self._call() as (tables, now):
+            rests = _moving.rests(tables)
+            answer = Admitted(0, 0, False, False, None) if rests else _admit.admit(tables, now, limit)
+        self.freed = False
+        return answer
+
+    def obstacles(self, ids: Sequence[str]) -> list[Obstacle | None]:
+        """Return what is in the way of each job."""
+        with self._call() as (tables, now):
+            return [_lines.obstacle(tables, now, tables.jobs.get(id)) for id in ids]
+
+    def limits(self) -> list[LimitRecord]:
+        """Return what is declared, by name."""
+        with self._call() as (tables, _):
+            return _limits.limits(tables)
+
+    def set_limits(self, values: Mapping[str, str | None], *, by: str = "", app: str | None = None) -> list[str]:
+        """Declare limits, all or none."""
+        with self._call() as (tables, now):
+            return _limits.set_limits(tables, now, values, by, app)
+
+    def flows(self, names: Sequence[str] | None = None, limit: int = 50, after: str | None = None) -> list[FlowRecord]:
+        """Return flows, newest first."""
+        with self._call() as (tables, _):
+            return _flows.flows(tables, names, limit, after)
+
     # -- operating ------------------------------------------------------------------------------------------------
     def cancel(self, which: JobFilter, *, by: str = "", reason: str = "", dry: bool = False) -> Changed:
         """Cancel waiting jobs; ask for it where they run."""
@@ -198,7 +243,7 @@ class MemoryStore(Scheduling):
     def requeue(self, which: JobFilter, *, delay: float = 0.0, by: str = "", dry: bool = False) -> Changed:
         """Make ended jobs run again, and those that wait for their time run now."""
         with self._call() as (tables, now):
-            return _operate.requeue(tables, now, which, delay, dry)
+            return _requeue.requeue(tables, now, which, delay, dry)
 
     def delete(self, which: JobFilter, *, dry: bool = False) -> Changed:
         """Delete jobs with their attempts and logs."""
@@ -273,6 +318,16 @@ class MemoryStore(Scheduling):
         """Return jobs with all that belongs to them, oldest first."""
         with self._call() as (tables, _):
             return _moving.export(tables, after, limit)
+
+    def export_settings(self) -> Settings:
+        """Return the limits, and how far each rate is used up."""
+        with self._call() as (tables, now):
+            return _limits.export_settings(tables, now)
+
+    def import_settings(self, settings: Settings) -> None:
+        """Set them as they were elsewhere."""
+        with self._call() as (tables, _):
+            _limits.import_settings(tables, settings)
 
     def import_jobs(self, parcels: Sequence[Parcel]) -> int:
         """Store jobs as they were elsewhere."""

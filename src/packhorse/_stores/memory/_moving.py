@@ -18,7 +18,7 @@ def freeze(tables: Tables, to: str) -> None:
 def thaw(tables: Tables) -> None:
     """Open it again."""
     tables.closed = None
-    tables.version += 1
+    tables.stir()
 
 
 def rests(tables: Tables) -> bool:

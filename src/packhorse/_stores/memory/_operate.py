@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from ..._record import FINAL, WAITING, AttemptRecord, JobRecord, rank
+from ..._record import WAITING, AttemptRecord, JobRecord
 from ..._store import BATCH, Changed, JobFilter
 from ...errors import BadOption
-from ._clock import micros
+from ._ending import ended
 from ._find import matching
 from ._tables import Switches, Tables
-
-REQUEUED = FINAL | {"scheduled", "retrying"}
 
 
 def cancel(tables: Tables, now: int, which: JobFilter, by: str, reason: str, dry: bool) -> Changed:
     """Cancel what waits, ask for it where it runs."""
     why = reason or "cancelled"
     waiting, running, others = _sort(
-        _chosen(tables, which, "cancel"),
+        chosen(tables, which, "cancel"),
         lambda job: job.state in WAITING,
         lambda job: job.state == "running",
     )
@@ -40,60 +38,7 @@ def _cancel_one(tables: Tables, now: int, job: JobRecord, by: str | None, why: s
         tables.cancel_reasons[job.id] = why
         tables.put(job._replace(cancel_at=now, cancel_by=by))
         return
-    tables.put(job._replace(state="cancelled", finished_at=now, due_at=None, suspect=False, cancel_by=by, reason=why))
-
-
-def requeue(tables: Tables, now: int, which: JobFilter, delay: float, dry: bool) -> Changed:
-    """Make ended jobs run again, and those that wait for their time run now."""
-    movable, _, others = _sort(_chosen(tables, which, "requeue"), may_requeue, lambda job: False)
-    for job in [] if dry else movable[:BATCH]:
-        _requeue_one(tables, now, job, delay)
-    return Changed(done=_ids(movable[:BATCH]), refused=_ids(others[:BATCH]), more=len(movable) > BATCH)
-
-
-def may_requeue(job: JobRecord) -> bool:
-    """Tell whether a job may be put back."""
-    return job.state in REQUEUED
-
-
-def _requeue_one(tables: Tables, now: int, job: JobRecord, delay: float) -> None:
-    made_up = first_success(tables, job)
-    if made_up is not None:
-        tables.put_attempt(made_up)
-    if job.state in FINAL:
-        job = _renewed(job)
-    due_at = now + micros(delay) if delay > 0 else None
-    tables.put(
-        job._replace(
-            state="queued" if due_at is None else "scheduled",
-            due_at=due_at,
-            scheduled_at=due_at,
-            rank=rank(due_at or now, job.priority),
-            line=job.queue,
-        )
-    )
-
-
-def _renewed(job: JobRecord) -> JobRecord:
-    """Return an ended job as if it had just been stored; its id, fence, token and history stay."""
-    return job._replace(
-        generation=job.generation + 1,
-        failures=0,
-        crashes=0,
-        losses=0,
-        snoozes=0,
-        suspect=False,
-        started_at=None,
-        finished_at=None,
-        expires_at=None,
-        result=None,
-        result_until=None,
-        error=None,
-        reason=None,
-        progress=None,
-        cancel_at=None,
-        cancel_by=None,
-    )
+    tables.put(ended(job._replace(cancel_by=by), "cancelled", now, why))
 
 
 def first_success(tables: Tables, job: JobRecord) -> AttemptRecord | None:
@@ -118,8 +63,12 @@ def first_success(tables: Tables, job: JobRecord) -> AttemptRecord | None:
 
 
 def delete(tables: Tables, which: JobFilter, dry: bool) -> Changed:
-    """Delete jobs that do not run."""
-    movable, _, others = _sort(_chosen(tables, which, "delete"), may_delete, lambda job: False)
+    """Delete jobs that do not run, and that no job waits for."""
+    movable, _, others = _sort(
+        chosen(tables, which, "delete"),
+        lambda job: may_delete(job) and not is_named(tables, job),
+        lambda job: False,
+    )
     for job in [] if dry else movable[:BATCH]:
         tables.drop(job)
     return Changed(done=_ids(movable[:BATCH]), refused=_ids(others[:BATCH]), more=len(movable) > BATCH)
@@ -130,7 +79,12 @@ def may_delete(job: JobRecord) -> bool:
     return job.state != "running"
 
 
-def _chosen(tables: Tables, which: JobFilter, verb: str) -> list[JobRecord]:
+def is_named(tables: Tables, job: JobRecord) -> bool:
+    """Tell whether a job that has not ended names this one as its parent."""
+    return tables.is_linked("child", job.id)
+
+
+def chosen(tables: Tables, which: JobFilter, verb: str) -> list[JobRecord]:
     """Return the jobs that are meant, oldest first."""
     if which.empty:
         raise BadOption(

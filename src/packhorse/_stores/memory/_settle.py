@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from ... import _outcome
 from ..._record import FINAL, AttemptRecord, JobRecord, Settled, Verdict, rank
 from ._claim import holds, same_token
 from ._clock import micros
+from ._ending import ended
 from ._tables import Tables
 
 
@@ -93,7 +95,7 @@ def _apply(tables: Tables, now: int, job: JobRecord, verdict: Verdict) -> JobRec
     request = tables.cancel_reasons.pop(job.id, None)
     job = _counted(job._replace(started_at=started_at), verdict)
     if takes_precedence(job, verdict):
-        job = _ended(job._replace(reason=request), "cancelled", ended_at)
+        job = ended(job, "cancelled", ended_at, request)
     elif verdict.state in FINAL:
         job = _final(job, now, verdict, ended_at, request)
     else:
@@ -142,16 +144,12 @@ def takes_precedence(job: JobRecord, verdict: Verdict) -> bool:
     return job.cancel_at is not None and verdict.state not in ("succeeded", "cancelled")
 
 
-def _ended(job: JobRecord, state: str, ended_at: int) -> JobRecord:
-    assert state in FINAL
-    return job._replace(state=state, finished_at=ended_at, due_at=None, suspect=False)
-
-
 def _final(job: JobRecord, now: int, verdict: Verdict, ended_at: int, request: str | None) -> JobRecord:
     if verdict.state == "cancelled":
-        return _ended(job._replace(reason=verdict.reason or request), "cancelled", ended_at)
+        return ended(job, "cancelled", ended_at, verdict.reason or request)
     until = None if verdict.keep is None else now + micros(verdict.keep)
-    return _ended(job._replace(result=verdict.result, result_until=until), verdict.state, ended_at)
+    state: Literal["succeeded", "failed"] = "succeeded" if verdict.state == "succeeded" else "failed"
+    return ended(job._replace(result=verdict.result, result_until=until), state, ended_at, job.reason)
 
 
 def _back(job: JobRecord, now: int, verdict: Verdict) -> JobRecord:
@@ -162,6 +160,7 @@ def _back(job: JobRecord, now: int, verdict: Verdict) -> JobRecord:
         scheduled_at=due_at if verdict.state == "scheduled" else job.scheduled_at,
         rank=next_rank(job, verdict, due_at),
         line=verdict.line if verdict.state == "blocked" and verdict.line else job.line,
+        parked=verdict.state == "blocked",
         suspect=verdict.suspect,
         started_at=None if verdict.outcome == "released" else job.started_at,
     )

@@ -8,7 +8,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from ..._admission import LimitRecord
 from ..._record import DEFAULT_STEP, FINAL, WAITING, AttemptRecord, JobRecord, WorkerRecord
+from ._links import Links, is_holder
 from ._order import Order
 from ._shelf import Shelf
 
@@ -25,6 +27,14 @@ class Switches:
 
 
 @dataclass(slots=True)
+class Flow:
+    """The times of a flow, which outlast the jobs they come from."""
+
+    created_at: int
+    ended_at: int | None = None
+
+
+@dataclass(slots=True)
 class Log:
     """The tail of what one attempt logged."""
 
@@ -38,7 +48,9 @@ class Tables:
 
     instance: str = field(default_factory=lambda: uuid.uuid4().hex)
     version: int = 0  #: counts changes that another handle may want to see
+    stirs: int = 0  #: counts changes that may let a waiting job go
     last_seq: int = 0
+    last_place: int = 0  #: in the waiting lines
     jobs: dict[str, JobRecord] = field(default_factory=dict)  #: oldest first
     attempts: dict[str, dict[str, AttemptRecord]] = field(default_factory=dict)  #: job → token → row, oldest first
     logs: dict[str, dict[str, Log]] = field(default_factory=dict)  #: job → token → log, oldest first
@@ -48,6 +60,9 @@ class Tables:
     claim_numbers: dict[str, int] = field(default_factory=dict)
     cancel_reasons: dict[str, str] = field(default_factory=dict)  #: running job → reason of the cancel asked for
     closed: str | None = None  #: where the jobs are going, once this namespace is frozen
+    limits: dict[str, LimitRecord] = field(default_factory=dict)
+    rates: dict[str, int] = field(default_factory=dict)  #: name → µs from which on nothing of its rate is used up
+    flows: dict[str, Flow] = field(default_factory=dict)
     shelf: Shelf = field(default_factory=Shelf)  #: the schedules
 
     def __post_init__(self) -> None:
@@ -55,6 +70,7 @@ class Tables:
         self.lock = threading.RLock()
         self.changes = threading.Condition(self.lock)
         self._orders: defaultdict[Place, Order] = defaultdict(Order)
+        self._links = Links()
         self._ids: dict[int, str] = {}
         self._endings: defaultdict[str, list[str]] = defaultdict(list)
 
@@ -71,11 +87,18 @@ class Tables:
         self.jobs[job.id] = job
         for place, key in _places(job):
             self._orders[place].add((key, job.seq))
+        self._links.enter(job)
+        self.last_place = max(self.last_place, job.place or 0)
+        if job.flow is not None:
+            self._time_flow(job.flow, job)
         self.version += 1
+        self.stirs += self._frees(old, job)
 
     def drop(self, job: JobRecord) -> None:
         """Delete a job with all that belongs to it. The one way out."""
         self._leave_orders(self.jobs.pop(job.id))
+        if job.flow is not None and not self._links.any("member", job.flow):
+            del self.flows[job.flow]
         del self._ids[job.seq]
         self._endings[job.id[-8:]].remove(job.id)
         self.attempts.pop(job.id, None)
@@ -83,6 +106,7 @@ class Tables:
         self.claim_numbers.pop(job.id, None)
         self.cancel_reasons.pop(job.id, None)
         self.version += 1
+        self.stirs += self._frees(job, None)
 
     def inside(self, kind: str, whose: str = "") -> Iterator[JobRecord]:
         """Yield the jobs of one order, first first."""
@@ -108,6 +132,14 @@ class Tables:
         """Return whose orders of this kind have jobs, sorted."""
         return sorted(whose for (k, whose), order in self._orders.items() if k == kind and len(order))
 
+    def linked(self, kind: str, whose: str = "") -> list[JobRecord]:
+        """Return the jobs with one link, oldest first."""
+        return [self.jobs[self._ids[seq]] for seq in self._links.of(kind, whose)]
+
+    def is_linked(self, kind: str, whose: str) -> bool:
+        """Tell whether a job has this link."""
+        return self._links.any(kind, whose)
+
     def ending(self, characters: str) -> list[str]:
         """Return the ids that end with these eight characters."""
         return list(self._endings.get(characters, ()))
@@ -117,7 +149,32 @@ class Tables:
         self.last_seq += 1
         return self.last_seq
 
+    def next_place(self) -> int:
+        """Return the next place in the waiting lines."""
+        self.last_place += 1
+        return self.last_place
+
+    def _time_flow(self, name: str, job: JobRecord) -> None:
+        flow = self.flows.setdefault(name, Flow(job.created_at))
+        flow.created_at = min(flow.created_at, job.created_at)
+        if job.finished_at is not None:
+            flow.ended_at = max(flow.ended_at or 0, job.finished_at)
+
+    def _frees(self, old: JobRecord | None, new: JobRecord | None) -> bool:
+        """Tell whether a change may let a waiting job go, or is one that waits."""
+        if new is not None and new.waits:
+            return True
+        if old is not None and is_holder(old) and not (new is not None and is_holder(new)):
+            return True
+        gone = new is None or new.state in FINAL
+        job = new or old
+        return gone and job is not None and self._is_waited_for(job)
+
+    def _is_waited_for(self, job: JobRecord) -> bool:
+        return self._links.any("child", job.id) or (job.flow is not None and self._links.any("follower", job.flow))
+
     def _leave_orders(self, job: JobRecord) -> None:
+        self._links.leave(job)
         for place, key in _places(job):
             self._orders[place].remove((key, job.seq))
 
@@ -148,7 +205,12 @@ class Tables:
     def flip(self, queue: str, switches: Switches) -> None:
         """Replace the switches of a queue."""
         self.queues[queue] = switches
+        self.stir()
+
+    def stir(self) -> None:
+        """Say that something changed that may let waiting jobs go."""
         self.version += 1
+        self.stirs += 1
 
 
 def _places(job: JobRecord) -> Iterable[tuple[Place, int]]:
