@@ -121,7 +121,7 @@ class Changed(NamedTuple):
     more: bool = False  #: more jobs match than one call touches
 
 
-class Store(Admission, Protocol):
+class Store(Admission, Schedules, Protocol):
     """The contract. Ids that are not stored are simply absent from every answer. The verbs of the waiting rules are in
     ``_admission``."""
 
