@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 from . import _runtime
-from ._draft import Draft, content
+from ._draft import Draft, contents
 from ._job import Job, not_found
+from ._origin import origin
 from ._record import NewJob
-from ._runtime import Connection, Source
+from ._runtime import Around, Connection, Source
 from .errors import BadOption, BatchFailed, PackhorseError
 
 #: How often a throttled producer looks whether there is room again, in seconds.
 _LOOK = 0.05
 #: What waits for its first run.
 _UNSTARTED = ("scheduled", "blocked", "queued")
-_FRESH = frozenset({"queued", "scheduled"})
+_FRESH = frozenset({"queued", "scheduled", "blocked"})
 _SWALLOWED = "middleware swallowed its own error; nothing was stored."
-
-#: The hooks of the middleware around an enqueue, outermost first.
-Around = Sequence[Callable[[Draft[Any]], AbstractContextManager[Any]]]
-
 
 class Batch(NamedTuple):
     """Some drafts, the first of which was the ``first``-th that was read, from 0; all before it are stored."""
@@ -37,8 +34,7 @@ class Batch(NamedTuple):
 
 def put(connection: Connection, drafts: Sequence[Draft[Any]], by: str) -> list[Job[Any]]:
     """Store drafts, all or none, and return their handles."""
-    parent = _runtime.parent()
-    values = [content(draft, by, parent) for draft in drafts]
+    values = contents(drafts, by, origin())
     new = list(map(NewJob._make, values))
     found: list[Job[Any]] = []
     known: list[Job[Any]] = []
@@ -57,12 +53,12 @@ def put(connection: Connection, drafts: Sequence[Draft[Any]], by: str) -> list[J
 
 
 def put_within(
-    around: Around,
+    around: Around | None,
     store: Callable[[Sequence[Draft[Any]], str], list[Job[Any]]],
     drafts: Sequence[Draft[Any]],
     by: str,
 ) -> list[Job[Any]]:
-    """Store inside the middleware of each draft. An error that middleware swallowed is raised all the same."""
+    """Store inside this middleware, or that of each draft's own App. An error that it swallowed is raised all the same."""
     failure: Exception | None = None
     with ExitStack() as stack:
         _enter(stack, around, drafts)
@@ -76,7 +72,7 @@ def put_within(
 
 
 async def aput_within(
-    around: Around, store: Callable[[], Awaitable[list[Job[Any]]]], drafts: Sequence[Draft[Any]]
+    around: Around | None, store: Callable[[], Awaitable[list[Job[Any]]]], drafts: Sequence[Draft[Any]]
 ) -> list[Job[Any]]:
     """Do the same with what is awaited."""
     failure: Exception | None = None
@@ -90,9 +86,9 @@ async def aput_within(
     raise failure or PackhorseError(_SWALLOWED)
 
 
-def _enter(stack: ExitStack, around: Around, drafts: Sequence[Draft[Any]]) -> None:
+def _enter(stack: ExitStack, around: Around | None, drafts: Sequence[Draft[Any]]) -> None:
     for draft in drafts:
-        for enter in around:
+        for enter in draft._plan.around if around is None else around:
             stack.enter_context(enter(draft))
 
 

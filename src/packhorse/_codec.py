@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from ._rebuild import Hints, Kind, hints_of, kind_of, rebuilder
 from ._record import PAYLOAD_LIMIT
+from ._reference import MARK, Results, put_in, referred
 from ._tags import MANY_TAGS, STANDARD_TAGS, Refused, an
 from ._walk import JSON, MAX_DEPTH, SCALARS, OwnTypes, Step, Walk, dumps
 from .errors import BadOption, NotAnnotated, NotSerialisable, PayloadTooLarge
@@ -120,8 +121,11 @@ class Codec:
         rebuild = hints.for_argument(key) if hints is not None else None
         return self._encode(value, place, rebuild, _why_not(hints, name))
 
-    def decode_call(self, payload: str, hints: Hints | None = None) -> tuple[list[Any], dict[str, Any]]:
-        """Return the arguments of a stored call; ``hints`` (``hints_of(fn)``) rebuild models.
+    def decode_call(
+        self, payload: str, hints: Hints | None = None, results: Results | None = None
+    ) -> tuple[list[Any], dict[str, Any]]:
+        """Return the arguments of a stored call; ``hints`` (``hints_of(fn)``) rebuild models, and ``results`` finds what the
+        references to other jobs' results stand for; without it they stay references.
 
         Raises ``NotSerialisable`` for text that is no stored call, ``BadArguments`` where a model cannot be rebuilt.
         """
@@ -135,6 +139,8 @@ class Codec:
         if '"$' in payload:
             args = [self._untag(value) for value in args]
             kwargs = {name: self._untag(value) for name, value in kwargs.items()}
+            if results is not None and MARK in payload:
+                args, kwargs = put_in(args, kwargs, results)
         return hints.rebuild(args, kwargs) if hints else (args, kwargs)
 
     # -- single values --
@@ -149,7 +155,9 @@ class Codec:
                 return text
         place = _Place(what, None, None)
         data = self._encode(value, place, rebuilder(annotation), "the function does not say what it returns")
-        return _sized(dumps(data), what)
+        if MARK in (text := dumps(data)) and any(referred(data)):
+            raise NotSerialisable(f"{what} holds what as_argument gave, which has a meaning among arguments only.")
+        return _sized(text, what)
 
     def decode_value(self, text: str, annotation: Any = Any) -> Any:
         """Return a stored result or meta; ``annotation`` rebuilds models. Raises like ``decode_call``."""
@@ -172,7 +180,7 @@ class Codec:
         if walk.model is not None and rebuild is None:
             where, kind, cls = walk.model
             raise NotAnnotated(_unannotated(place.spelled(where), kind, cls, why_not))
-        if walk.checked:
+        if walk.checked and MARK not in dumps(data):  # what does not exist yet cannot be tried
             self._check_back(value, data, place, rebuild)
         return data
 

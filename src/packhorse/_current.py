@@ -101,10 +101,10 @@ def ended_elsewhere() -> bool:
     return run is not None and run.elsewhere
 
 
-def running_id() -> str | None:
-    """Return the id of the running job: the parent of what it enqueues."""
+def origin() -> tuple[str | None, str | None]:
+    """Return the id of the running job, the parent of what it enqueues, and its flow, which that joins."""
     run = running()
-    return run.job.id if run is not None else None
+    return (run.job.id, run.job.flow) if run is not None else (None, None)
 
 
 class CurrentJob:

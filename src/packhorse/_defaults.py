@@ -20,8 +20,11 @@ def plain_defaults(options: Options) -> dict[str, Any]:
         given["retry"] = given["retry"].data()
     if "crash_fails" in given:
         given["on_crash"] = "fail" if given.pop("crash_fails") else "retry"
-    if "tags" in given:
-        given["tags"] = list(given["tags"])
+    if "after_failed" in given:
+        given["after_failure"] = "run" if given.pop("after_failed") else "cancel"
+    for name in ("tags", "reserves", "shares", "limit"):
+        if name in given:
+            given[name] = list(given[name])
     if "meta" in given:
         given["meta"] = json.loads(given["meta"])
     if "expires_at" in given:

@@ -6,17 +6,25 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from types import MethodType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from . import _identity, _signature
 from ._codec import Codec
 from ._ids import new_id
+from ._job_rules import NO_RULES, Rules, also_after, arguments_key, rules_of
 from ._names import key_list
-from ._options import NONE, UNSET, Merged, Options, Unset, merge
-from ._runtime import Source
+from ._options import NONE, UNSET, Merged, Options, extend, merge
+from ._record import NewJob
+from ._reference import MARK, Reference
+from ._runtime import Around, Source
 from ._task import Task
-from ._templates import Templates, needed
+from ._templates import NAMES, Templates, templates_of
 from .errors import BadOption
+
+#: What one draft has of its own: tags and meta as JSON, and its rules.
+Own = tuple[str | None, str | None, Rules]
+
+_FLOW = NewJob._fields.index("flow")
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -29,10 +37,9 @@ class Target:
     def __init__(self, anchor: object) -> None:
         """Check that a worker can find ``anchor`` again. Raises ``NotImportable`` and ``BadOption``."""
         self.fn, self.task, self.options = _look_at(anchor)
-        tags = self.options.tags
         self.templates: Templates | None = None
-        if not isinstance(tags, Unset) and self.fn is not None and needed(tags):
-            self.templates = Templates(tags, self.fn, self.task)
+        if self.options is not NONE and self.fn is not None:
+            self.templates = templates_of(self.options, self.fn, self.task)
         #: The object that the name must lead to. A name given as text is looked at again each time.
         self._anchor = anchor
         self._home, self._path = _home_of(anchor)
@@ -54,7 +61,10 @@ class Target:
 class Plan:
     """One task on one queue with fixed options: everything that does not change from call to call."""
 
-    __slots__ = ("codec", "fits", "fixed", "fixed_id", "fn", "own", "queue", "source", "target", "task", "templates")
+    __slots__ = (
+        "around", "codec", "fields", "fits", "fixed", "fixed_id", "fn", "joins", "levels", "own", "per_call", "queue", "source",
+        "target", "task", "templates", "waiting",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -64,9 +74,11 @@ class Plan:
         source: Source,
         codec: Codec,
         levels: tuple[Options, Options, Options],
+        around: Around = (),
     ) -> None:
-        """``levels`` are the options of ``using``, the ``Queue`` and the ``App``."""
-        using, defaults, app = levels
+        """``levels`` are the options of ``using``, the ``Queue`` and the ``App``; ``around`` the App's middleware."""
+        using, defaults, app = self.levels = levels
+        self.around = around
         self.target = target
         self.fn, self.task = target.fn, target.task
         #: So many positional arguments fit, without a closer look.
@@ -76,9 +88,37 @@ class Plan:
         self.codec = codec
         self.fixed_id: str | None = None if using.id is UNSET else str(using.id)
         merged: Merged = merge(using, target.options, defaults, app)
-        self.fixed, self.own = merged[:7], (merged.tags, merged.meta)
-        # In ``using`` a tag is literal; what ``@task`` says is filled from the arguments.
-        self.templates = target.templates if using.tags is UNSET else None
+        self.fixed, self.waiting = merged[:7], merged.waiting
+        #: Its jobs belong to the flow of the job that enqueues them.
+        self.joins = self.waiting.flow is UNSET
+        # In ``using`` a text is literal; what ``@task`` says is filled from the arguments.
+        self.templates = target.templates
+        literal = using.given()
+        self.fields = self.templates.among(name for name in NAMES if name not in literal) if self.templates else ()
+        #: Not even what is its own is the same for all calls.
+        self.per_call = bool(self.fields) or self.waiting.unique is True
+        self.own: Own = (merged.tags, merged.meta, NO_RULES if self.per_call else rules_of(self.waiting, self.task))
+
+    def under(self, options: Options) -> Plan:
+        """Return the same with options that hold where ``using`` gave none."""
+        using, defaults, app = self.levels
+        levels = (extend(options, using), defaults, app)
+        return Plan(
+            self.target, queue=self.queue, source=self.source, codec=self.codec, levels=levels, around=self.around
+        )
+
+    def own_of(self, args: tuple[Any, ...], kwargs: dict[str, Any], payload: str) -> Own:
+        """Return what is one call's own, where that depends on the arguments. Raises ``BadName``, ``BadOption``."""
+        found: dict[str, Any] = dict(self.templates.fill(self.fields, args, kwargs)) if self.templates else {}
+        tags = found.pop("tags", None)
+        if "unique" in found:
+            found["unique"] = found["unique"][0]
+        rules = rules_of(
+            self.waiting._replace(**found),
+            self.task,
+            lambda: arguments_key(args, kwargs, self.fn, self.codec, payload),
+        )
+        return self.own[0] if tags is None else _tags(tags), self.own[1], rules
 
     def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """Return the payload of one call, or raise ``BadArguments`` or ``NotSerialisable``."""
@@ -120,13 +160,15 @@ class Draft(Generic[R_co]):
     ``around_enqueue``, where ``add`` can still give it meta and tags. ``args`` and ``kwargs`` are what was passed.
     """
 
-    __slots__ = ("_own", "_payload", "_plan", "args", "kwargs")
+    __slots__ = ("_added", "_id", "_own", "_payload", "_plan", "args", "kwargs")
 
     def __init__(self, plan: Plan, payload: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._plan = plan
         self._payload = payload
-        #: Tags and meta, as JSON.
-        self._own = plan.own if plan.templates is None else (_tags(plan.templates.fill(args, kwargs)), plan.own[1])
+        self._own: Own = plan.own_of(args, kwargs, payload) if plan.per_call else plan.own
+        if MARK in payload:
+            self._own = *self._own[:2], also_after(self._own[2], payload)
+        self._id: str | None = None  #: given when it is asked for
         self.args = args
         self.kwargs = kwargs
 
@@ -141,6 +183,17 @@ class Draft(Generic[R_co]):
         return self._plan.queue
 
     @property
+    def as_argument(self) -> R_co:
+        """Return what stands for the result of this call among the arguments of another: ``q.draft(add, d.as_argument, 1)``.
+
+        The job that takes it waits for this one, as with ``after``, and gets the result just before it runs. This draft has to be
+        stored first, or before it in the same call. From then on the draft stands for one job: stored again, it is the same.
+        """
+        if self._id is None:
+            self._id = self._plan.fixed_id or new_id()
+        return cast(R_co, Reference(self._id))
+
+    @property
     def meta(self) -> Mapping[str, Any]:
         """Return the meta it will be stored with; a copy."""
         return dict(json.loads(self._own[1])) if self._own[1] else {}
@@ -152,14 +205,24 @@ class Draft(Generic[R_co]):
 
     def add(self, *, meta: Mapping[str, Any] | None = None, tags: str | Sequence[str] = ()) -> None:
         """Add meta (key by key) and tags before it is stored. Raises ``NotSerialisable``, ``BadName`` for what cannot be kept."""
+        own_tags, own_meta, rules = self._own
         if meta:
             if not isinstance(meta, Mapping):
                 raise BadOption(f"Draft.add(meta=) takes a mapping of str to data, not {meta!r}.")
             new = json.loads(self._plan.codec.encode_value(dict(meta), "meta"))
-            self._own = self._own[0], json.dumps({**self.meta, **new}, separators=(",", ":"))
+            own_meta = json.dumps({**self.meta, **new}, separators=(",", ":"))
         if tags:
-            merged = key_list([*self.tags, *key_list(tags, "Draft.add(tags=)")], "Draft.add(tags=)")
-            self._own = _tags(merged), self._own[1]
+            own_tags = _tags(key_list([*self.tags, *key_list(tags, "Draft.add(tags=)")], "Draft.add(tags=)"))
+        self._own = own_tags, own_meta, rules
+        self._added = True
+
+    def _under(self, plan: Plan) -> Draft[R_co]:
+        """Return a copy by another plan for the same task, under the same id, with what was added to this one."""
+        other = Draft[R_co](plan, self._payload, self.args, self.kwargs)
+        other._id = self._id
+        if hasattr(self, "_added"):
+            other._own = *self._own[:2], other._own[2]
+        return other
 
     def __repr__(self) -> str:
         """Show the task and the queue, not the arguments."""
@@ -170,7 +233,21 @@ def _tags(tags: Sequence[str]) -> str:
     return json.dumps(tags, separators=(",", ":"))
 
 
-def content(draft: Draft[Any], by: str, parent: str | None) -> tuple[Any, ...]:
-    """Return what is stored, the values of a ``NewJob``."""
+def contents(drafts: Sequence[Draft[Any]], by: str, origin: tuple[str | None, str | None]) -> list[tuple[Any, ...]]:
+    """Return what is stored, the values of a ``NewJob`` each. ``origin``: the job that runs here, and its flow."""
+    parent, flow = origin
+    if flow is None:
+        return [_content(draft, by, parent) for draft in drafts]
+    return [_joined(_content(draft, by, parent), flow if draft._plan.joins else None) for draft in drafts]
+
+
+def _content(draft: Draft[Any], by: str, parent: str | None) -> tuple[Any, ...]:
     plan = draft._plan
-    return plan.fixed_id or new_id(), plan.task, plan.queue, draft._payload, *plan.fixed, *draft._own, by, parent
+    tags, meta, rules = draft._own
+    return (
+        draft._id or plan.fixed_id or new_id(), plan.task, plan.queue, draft._payload, *plan.fixed, tags, meta, by, parent, *rules
+    )  # fmt: skip
+
+
+def _joined(content: tuple[Any, ...], flow: str | None) -> tuple[Any, ...]:
+    return content if flow is None else (*content[:_FLOW], flow, *content[_FLOW + 1 :])

@@ -10,7 +10,7 @@ from ._codec import Codec
 from ._durations import Duration, seconds
 from ._identity import task_name
 from ._job import Job, not_found
-from ._options import micros
+from ._option_checks import micros
 from ._record import STATES, JobRecord, QueueRecord, State
 from ._runtime import Connection
 from ._store import JobFilter

@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from . import _capture, _identity, _outcome, _runtime
+from . import _capture, _identity, _origin, _outcome, _runtime
 from ._app import App
 from ._codec import PLAIN, Codec
 from ._completing import async_handle, committed, sync_handle
-from ._current import CurrentJob, Running, running_id
+from ._current import CurrentJob, Running, origin
 from ._executor import Executor
 from ._following import Followed
 from ._ids import new_id
@@ -250,7 +250,7 @@ def _logging() -> Iterator[None]:
 @contextmanager
 def _as_parent() -> Iterator[None]:
     """Let jobs that are enqueued by jobs record their parent."""
-    with _runtime.parents(running_id):
+    with _origin.adopted(origin):
         yield
 
 

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 
 from . import _runtime
 from ._by import person
@@ -14,6 +14,7 @@ from ._codec import Codec
 from ._durations import Duration, seconds
 from ._rebuild import result_annotation
 from ._record import Enqueued, JobRecord, NewJob
+from ._reference import Reference
 from ._runtime import Connection
 from ._store import JobFilter
 from ._told import Attempt, attempt_of, data_of, ending, moment, moment_or_none, number_of
@@ -34,10 +35,14 @@ _HINTED, _HINT_WAIT = 0.0005, 0.1
 class Job(Generic[R_co]):
     """One stored job, as it was when this snapshot was taken. ``refresh()`` takes a new one, in place.
 
-    ``existing`` is true when ``enqueue`` found this very job stored already (same id). Every method has a twin for
+    ``existing`` is true when ``enqueue`` found this very job stored already (same id), or another that holds its unique key:
+    then the handle is on that one. Every method has a twin for
     ``async`` code: ``arefresh``, ``aresult`` …; they never block the event loop. All of them raise ``JobNotFound`` once the job
     is deleted or pruned, and ``StoreUnavailable`` when the store does not answer.
     """
+
+    #: How options know a job without importing this class.
+    _packhorse_job_ = True
 
     # Values and plain tuples only: the garbage collector looks at every other object again and again.
     __slots__ = (
@@ -124,13 +129,27 @@ class Job(Generic[R_co]):
         return self._content.parent
 
     @property
+    def flow(self) -> str | None:
+        """Return the id of the flow it belongs to, if any."""
+        return self._content.flow
+
+    @property
+    def as_argument(self) -> R_co:
+        """Return what stands for its result among the arguments of another call: ``q.enqueue(add, job.as_argument, 1)``.
+
+        That job waits for this one, as with ``after``, and gets the result just before it runs; if the result is not stored any
+        more, it fails with ``ResultGone``.
+        """
+        return cast(R_co, Reference(self._id))
+
+    @property
     def by(self) -> Mapping[str, Any]:
         """Return who enqueued it: ``user``, ``login``, ``host``, ``program``, ``pid``, ``file`` and ``line``, as far as known."""
         return data_of(self._content.by) or {}
 
     @property
     def existing(self) -> bool:
-        """Tell whether ``enqueue`` found it stored already."""
+        """Tell whether ``enqueue`` found it stored already, under its id or its unique key."""
         return self._existing
 
     @property
@@ -255,7 +274,7 @@ class Job(Generic[R_co]):
     def requeue(self, delay: Duration = 0) -> Self:
         """Let an ended job run again, or a scheduled or retrying one now (or after ``delay``), and return this handle.
 
-        Raises ``BadState`` while it is queued, blocked or running.
+        Raises ``BadState`` while it is queued, blocked or running, and if another job holds its unique key by now.
         """
         wait = seconds(delay, "requeue(delay=)")
         self._must_be_stored()

@@ -44,20 +44,22 @@ def name_of_task(name: object, where: str, *, alias: bool = False) -> str:
 def key_list(keys: object, where: str) -> tuple[str, ...]:
     """Return tags or other keys, each once, in order. A bare ``str`` is one key. Raise ``BadName`` if one cannot be a key."""
     if isinstance(keys, str):
-        return (_key(keys, where),)
+        return (one_key(keys, where),)
     if not isinstance(keys, (Sequence, set, frozenset)) or isinstance(keys, (bytes, bytearray)):
         raise BadName(f"{where} takes a str or a list of str, not {keys!r}.")
     if len(keys) > MAX_KEYS:
         raise BadName(f"{where}: {len(keys)} keys given, at most {MAX_KEYS} are allowed.")
     ordered = sorted(keys) if isinstance(keys, (set, frozenset)) else keys
-    return tuple(dict.fromkeys(_key(key, where) for key in ordered))
+    return tuple(dict.fromkeys(one_key(key, where) for key in ordered))
 
 
-def _key(key: object, where: str) -> str:
+def one_key(key: object, where: str) -> str:
+    """Return one key, or raise ``BadName``: text of 1 to 500 bytes without control characters."""
     if not isinstance(key, str):
         raise BadName(f"{where}: keys are text, not {key!r}.")
-    if not key or len(key.encode("utf-8", "surrogatepass")) > MAX_KEY_BYTES:
-        raise BadName(f"{where}: a key has 1 to {MAX_KEY_BYTES} bytes; this one has {len(key.encode())}: {key[:40]!r}…")
+    size = len(key.encode("utf-8", "surrogatepass"))
+    if not 1 <= size <= MAX_KEY_BYTES:
+        raise BadName(f"{where}: a key has 1 to {MAX_KEY_BYTES} bytes; this one has {size}: {key[:40]!r}…")
     if _CONTROL.search(key) or any("\ud800" <= char <= "\udfff" for char in key):
         raise BadName(f"{where}: {key!r} contains control characters or half characters, which a key cannot.")
     return key

@@ -8,20 +8,22 @@ are read from the code at each attempt, unless ``using`` or the ``Queue`` gave t
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from enum import Enum
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, TypedDict, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, TypedDict
 
 from ._backoff import Backoff
-from ._codec import PLAIN
-from ._durations import Duration, seconds
-from ._names import key_list, name_of_task, queue_name
-from .errors import BadOption, NaiveTime
+from ._durations import Duration
+from ._option_checks import CHECKS
+from .errors import BadOption
 
 if TYPE_CHECKING:
     from uuid import UUID
+
+    from ._job import Job
+    from .flows import Flow
 
 #: Functions have a time limit unless their code says otherwise.
 DEFAULT_TIMEOUT = 3600.0
@@ -50,7 +52,16 @@ class JobOptions(TypedDict, total=False):
     retry: int | Backoff  #: further attempts after a failed first one, default 0
     timeout: Duration | None  #: time limit of one attempt, default 1 h; None: no limit
     on_crash: Literal["retry", "fail"]  #: what becomes of it if its process dies; default "retry"
+    unique: str | bool  #: only one such job at a time: a key, or True (task and all arguments); of its task, unless it begins with //
+    unique_until: Literal["started", "finished"] | Duration  #: how long the key is held; a duration counts from the enqueue
+    on_conflict: Literal["return", "replace", "raise"]  #: what becomes of a second one; default "return" (the first)
+    reserves: str | Sequence[str]  #: what no other job may hold meanwhile; a bare str is one key
+    shares: str | Sequence[str]  #: what no other job may reserve meanwhile
+    limit: str | Sequence[str]  #: limits it counts towards, by name
     tags: str | Sequence[str]  #: words to find it by; a bare str is one tag
+    flow: str | None  #: the flow it belongs to, default that of the job that enqueues it; None: none
+    after: Job[Any] | Flow | str | Sequence[Job[Any] | Flow | str]  #: only in ``using``: start when these have ended
+    after_failure: Literal["cancel", "run"]  #: what becomes of it if one of those does not succeed; default "cancel"
     meta: Mapping[str, Any]  #: data kept beside the arguments
     keep_result: Duration | bool  #: how long the result is kept; True (default): as long as the job; False: never
 
@@ -76,48 +87,39 @@ UNSET: Final = Unset.UNSET
 class Options:
     """Checked options of one level, never changed. ``UNSET`` is what was not given there; compared by identity."""
 
-    id: str | Unset
-    delay: float | Unset  #: seconds
-    at: int | Unset  #: µs since the epoch
-    expires: float | Unset  #: seconds
-    expires_at: int | Unset  #: µs since the epoch
-    priority: int | Unset
-    retry: Backoff | Unset
-    timeout: float | None | Unset  #: seconds
-    crash_fails: bool | Unset
-    tags: tuple[str, ...] | Unset
-    meta: str | Unset  #: JSON object, so that later changes to the mapping given do not count
-    keep_result: float | bool | Unset  #: seconds, or True/False
-    queue: str | Unset  #: only on ``@task``
-    name: str | Unset  #: only on ``@task``
-    aliases: tuple[str, ...] | Unset  #: only on ``@task``
-
-    __slots__ = (
-        "aliases",
-        "at",
-        "crash_fails",
-        "delay",
-        "expires",
-        "expires_at",
-        "id",
-        "keep_result",
-        "meta",
-        "name",
-        "priority",
-        "queue",
-        "retry",
-        "tags",
-        "timeout",
-    )
+    id: str | Unset = UNSET
+    delay: float | Unset = UNSET  #: seconds
+    at: int | Unset = UNSET  #: µs since the epoch
+    expires: float | Unset = UNSET  #: seconds
+    expires_at: int | Unset = UNSET  #: µs since the epoch
+    priority: int | Unset = UNSET
+    retry: Backoff | Unset = UNSET
+    timeout: float | None | Unset = UNSET  #: seconds
+    crash_fails: bool | Unset = UNSET
+    unique: str | bool | Unset = UNSET
+    unique_until: Literal["started", "finished"] | float | Unset = UNSET  #: seconds
+    on_conflict: Literal["return", "replace", "raise"] | Unset = UNSET
+    reserves: tuple[str, ...] | Unset = UNSET
+    shares: tuple[str, ...] | Unset = UNSET
+    limit: tuple[str, ...] | Unset = UNSET
+    tags: tuple[str, ...] | Unset = UNSET
+    flow: str | None | Unset = UNSET
+    after: tuple[str, ...] | Unset = UNSET  #: ids
+    after_flow: str | None | Unset = UNSET
+    after_failed: bool | Unset = UNSET
+    meta: str | Unset = UNSET  #: JSON object, so that later changes to the mapping given do not count
+    keep_result: float | bool | Unset = UNSET  #: seconds, or True/False
+    queue: str | Unset = UNSET  #: only on ``@task``
+    name: str | Unset = UNSET  #: only on ``@task``
+    aliases: tuple[str, ...] | Unset = UNSET  #: only on ``@task``
 
     def __init__(self, **given: Any) -> None:
         """Take those that were given, under their names here."""
-        for name in self.__slots__:
-            setattr(self, name, given.get(name, UNSET))
+        self.__dict__ = given
 
     def given(self) -> dict[str, Any]:
         """Return what was given."""
-        return {name: value for name in self.__slots__ if (value := getattr(self, name)) is not UNSET}
+        return {name: value for name, value in self.__dict__.items() if value is not UNSET}
 
 
 #: No option given. ``check({}, …)`` returns this very object.
@@ -130,14 +132,14 @@ Level = Literal["using", "call", "task", "Queue", "App"]
 def check(options: Mapping[str, Any], where: str, level: Level = "using") -> Options:
     """Return checked options, or raise ``BadOption``, ``BadName`` or ``NaiveTime``, naming ``where`` they were given.
 
-    ``level`` decides which options exist there: ``id`` and ``at`` belong to one job and only to ``using``; ``queue``,
+    ``level`` decides which options exist there: ``id``, ``at`` and ``after`` belong to one job and only to ``using``; ``queue``,
     ``name`` and ``aliases`` to ``@task``.
     """
     if not options:
         return NONE
     found: dict[str, Any] = {}
     for key, value in options.items():
-        checker = _CHECKS.get(key)
+        checker = CHECKS.get(key)
         if checker is None or not _belongs(key, level):
             raise _refused(key, where, level)
         found.update(checker(value, f"{where}: {key}"))
@@ -150,14 +152,33 @@ def extend(earlier: Options, later: Options) -> Options:
     if earlier is NONE:
         return later
     given = later.given()
-    for group in (("delay", "at"), ("expires", "expires_at")):
+    for group in (("delay", "at"), ("expires", "expires_at"), ("after", "after_flow")):
         if any(name in given for name in group):
             given = dict.fromkeys(group, UNSET) | given
     return Options(**(earlier.given() | given))
 
 
+class Waiting(NamedTuple):
+    """What a job was told to wait for, as it was given: the names of ``Options``."""
+
+    reserves: tuple[str, ...] = ()
+    shares: tuple[str, ...] = ()
+    limit: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    after_flow: str | None = None
+    after_failed: bool = False
+    flow: str | None | Unset = UNSET  #: not given: that of the job that enqueues it
+    unique: str | bool = False
+    unique_until: Literal["started", "finished"] | float = "finished"
+    on_conflict: Literal["return", "replace", "raise"] = "return"
+
+
+#: Nothing to wait for.
+AT_ONCE = Waiting()
+
+
 class Merged(NamedTuple):
-    """Fields of ``_record.NewJob`` that come from options, under the same names."""
+    """What is stored with a job. The fields but the last are those of ``_record.NewJob``, under the same names."""
 
     priority: int
     delay: float
@@ -168,12 +189,13 @@ class Merged(NamedTuple):
     crash_fails: bool
     tags: str | None
     meta: str | None
+    waiting: Waiting
 
 
 @lru_cache(maxsize=1024)
 def merge(using: Options, task: Options, queue: Options, app: Options) -> Merged:
     """Return what is stored with a job, the nearest level winning option by option. ``NONE`` stands for no options."""
-    levels = (using, task, queue, app)
+    levels = tuple(level for level in (using, task, queue, app) if level is not NONE)
     start = _nearest(levels, "delay", "at")
     end = _nearest(levels, "expires", "expires_at")
     tags = _first(levels, "tags")
@@ -187,7 +209,17 @@ def merge(using: Options, task: Options, queue: Options, app: Options) -> Merged
         crash_fails=bool(_first(levels, "crash_fails")),
         tags=json.dumps(tags, separators=(",", ":")) if tags else None,
         meta=_first(levels, "meta"),
+        waiting=_waiting(levels),
     )
+
+
+def _waiting(levels: Sequence[Options]) -> Waiting:
+    given = {
+        name: value
+        for name in Waiting._fields
+        if any((value := getattr(level, name)) is not UNSET for level in levels)  # the nearest
+    }
+    return Waiting(**given) if given else AT_ONCE
 
 
 class Policy(NamedTuple):
@@ -258,116 +290,9 @@ def _restored(data: Mapping[str, Any]) -> Options:
     return Options(**given) if given else NONE
 
 
-# -- checks: each returns the fields of Options it sets ---------------------------------------------------------------
-def _check_id(value: object, where: str) -> dict[str, Any]:
-    from uuid import UUID
-
-    try:
-        return {"id": str(value if isinstance(value, UUID) else _uuid_text(value))}
-    except ValueError:
-        raise BadOption(f"{where} takes a UUID or its text of 36 characters, not {value!r}. Nothing stored.") from None
-
-
-def _uuid_text(value: object) -> UUID:
-    from uuid import UUID
-
-    if not isinstance(value, str) or len(value) != 36:
-        raise ValueError(value)
-    return UUID(value)
-
-
-def _check_at(value: object, where: str) -> dict[str, Any]:
-    return {"at": micros(value, where)}
-
-
-def micros(value: object, where: str) -> int:
-    """Return an aware ``datetime`` as µs since the epoch. Raise ``NaiveTime`` for one without a time zone."""
-    if not isinstance(value, datetime):
-        raise BadOption(f"{where} takes a datetime with a time zone, not {value!r}.")
-    if value.utcoffset() is None:
-        raise NaiveTime(
-            f"{where} is {value!r}, which has no time zone, so it could be hours away from what you mean. "
-            f"Nothing stored. Write datetime(…, tzinfo=timezone.utc), or .astimezone() for local time."
-        )
-    return (value - _EPOCH) // timedelta(microseconds=1)
-
-
-_EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
-
-
-def _check_expires(value: object, where: str) -> dict[str, Any]:
-    if isinstance(value, datetime):
-        return {"expires_at": micros(value, where)}
-    return {"expires": seconds(cast(Duration, value), where)}
-
-
-def _check_priority(value: object, where: str) -> dict[str, Any]:
-    if isinstance(value, bool) or not isinstance(value, int) or not -100 <= value <= 100:
-        raise BadOption(f"{where} takes a whole number from -100 to 100 (higher runs first), not {value!r}.")
-    return {"priority": value}
-
-
-def _check_retry(value: object, where: str) -> dict[str, Any]:
-    if isinstance(value, bool) or not isinstance(value, (int, Backoff)) or (isinstance(value, int) and value < 0):
-        raise BadOption(f"{where} takes a number of further attempts, from 0, or a Backoff; not {value!r}.")
-    return {"retry": Backoff.of(value)}
-
-
-def _check_timeout(value: object, where: str) -> dict[str, Any]:
-    limit = None if value is None else seconds(cast(Duration, value), where)
-    if limit == 0:
-        raise BadOption(f"{where} of 0 would stop every run at once; None means no limit.")
-    return {"timeout": limit}
-
-
-def _check_on_crash(value: object, where: str) -> dict[str, Any]:
-    if value not in ("retry", "fail"):
-        raise BadOption(f'{where} takes "retry" or "fail", not {value!r}.')
-    return {"crash_fails": value == "fail"}
-
-
-def _check_meta(value: object, where: str) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        raise BadOption(f"{where} takes a mapping of str to data, not {value!r}.")
-    return {"meta": PLAIN.encode_value(dict(value), where)}
-
-
-def _check_keep(value: object, where: str) -> dict[str, Any]:
-    return {"keep_result": value if isinstance(value, bool) else seconds(cast(Duration, value), where)}
-
-
-def _check_queue(value: object, where: str) -> dict[str, Any]:
-    name = value if isinstance(value, str) else getattr(value, "name", None)
-    if not isinstance(name, str):
-        raise BadOption(f"{where} takes a queue's name or a Queue, not {value!r}.")
-    return {"queue": queue_name(name, where)}
-
-
-def _check_aliases(value: object, where: str) -> dict[str, Any]:
-    names = [value] if isinstance(value, str) else value
-    if not isinstance(names, Sequence):
-        raise BadOption(f"{where} takes a list of names, not {value!r}.")
-    return {"aliases": tuple(name_of_task(name, where, alias=True) for name in names)}
-
-
-_CHECKS: dict[str, Callable[[Any, str], dict[str, Any]]] = {
-    "id": _check_id,
-    "delay": lambda value, where: {"delay": seconds(value, where)},
-    "at": _check_at,
-    "expires": _check_expires,
-    "priority": _check_priority,
-    "retry": _check_retry,
-    "timeout": _check_timeout,
-    "on_crash": _check_on_crash,
-    "tags": lambda value, where: {"tags": key_list(value, where)},
-    "meta": _check_meta,
-    "keep_result": _check_keep,
-    "queue": _check_queue,
-    "name": lambda value, where: {"name": name_of_task(value, where)},
-    "aliases": _check_aliases,
-}
+# -- what exists where ---------------------------------------------------------------------------------------------------
 _SAID: dict[Level, str] = {"using": "using()", "call": "using()", "task": "@task", "Queue": "a Queue", "App": "an App"}
-_ONE_JOB = frozenset({"id", "at"})
+_ONE_JOB = frozenset({"id", "at", "after"})
 _TASK_ONLY = frozenset({"queue", "name", "aliases"})
 
 
@@ -386,12 +311,15 @@ def _refused(key: str, where: str, level: Level) -> BadOption:
         return BadOption(f"{where}: '{key}' is an option of @task, not of a job.")
     from difflib import get_close_matches
 
-    names = [name for name in _CHECKS if _belongs(name, level)]
+    names = [name for name in CHECKS if _belongs(name, level)]
     close = get_close_matches(str(key), names, 1)
     hint = f" Did you mean '{close[0]}'?" if close else f" There are: {', '.join(names)}."
     return BadOption(f"{where}: '{key}' is not an option.{hint} Nothing stored.")
 
 
 def _exclude(found: Mapping[str, Any], where: str) -> None:
+    both = set(found.get("reserves", ())) & set(found.get("shares", ()))
+    if both:
+        raise BadOption(f"{where}: {min(both)!r} is both in reserves and in shares; it can be held in one way only.")
     if "delay" in found and "at" in found:
         raise BadOption(f"{where}: delay and at both say when to start; give one of them.")

@@ -319,6 +319,7 @@ class Queue:
             source=self._source,
             codec=self._codec,
             levels=(self._using, self._defaults, NONE if self._app is None else self._app.options),
+            around=() if self._app is None else self._app.around_enqueue,
         )
         return plan
 

@@ -10,8 +10,8 @@ import atexit
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from threading import RLock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from ._handles.handle import Waits
 
 T = TypeVar("T")
+
+#: The hooks of an App's middleware around an enqueue, outermost first; they are given the draft.
+Around = Sequence[Callable[[Any], AbstractContextManager[Any]]]
 
 _log = logging.getLogger("packhorse.store")
 
@@ -202,7 +205,6 @@ _guard = RLock()
 _by_source: dict[Source, Connection] = {}
 _by_place: dict[tuple[str, str], Connection] = {}
 _override: Override | None = None
-_parent: Callable[[], str | None] | None = None
 #: Connections of the parent process: closing them here could disturb it, so they are kept and never touched.
 _left_behind: list[Store] = []
 
@@ -319,26 +321,10 @@ def adopt(url: str, namespace: str) -> None:
     _replace(Override(Connection(settings, lambda: open_store(settings))))
 
 
-@contextmanager
-def parents(parent: Callable[[], str | None]) -> Iterator[None]:
-    """Do the same for the duration of a ``with``."""
-    global _parent
-    before, _parent = _parent, parent
-    try:
-        yield
-    finally:
-        _parent = before
-
-
-def adopt_parent(parent: Callable[[], str | None]) -> None:
-    """Let jobs enqueued here record what ``parent()`` returns, the id of the running job, as their parent."""
-    global _parent
-    _parent = parent
-
-
-def parent() -> str | None:
-    """Return the id of the job that runs here."""
-    return _parent() if _parent is not None else None
+def here() -> Connection:
+    """Return the connection to the store of the job that runs here."""
+    assert _override is not None
+    return _override.connection
 
 
 def new_memory_store(clock: Callable[[], int]) -> Store:

@@ -8,7 +8,10 @@ import re
 import sys
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta, timezone
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
+
+from ._reference import Reference
 
 # Modules that most programs never load are asked only for values that come from them.
 if TYPE_CHECKING:
@@ -122,6 +125,7 @@ _LOADED: dict[type, Standard] = {
     ),
     bytes: ("$bytes", _encode_bytes, _decode_bytes),
     complex: ("$complex", _encode_complex, lambda data: complex(*data)),
+    Reference: ("$result", attrgetter("id"), Reference),
 }
 _PATH: Standard = ("$path", str, _decode_path)
 #: The same by name: class → (its module, …).

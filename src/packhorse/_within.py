@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import _runtime
-from ._draft import Draft, content
+from ._draft import Draft, contents
 from ._handles import Handle, aacting, acheck, acting, check, handle_of, usable
 from ._handles.handle import Waits, wrong_colour
 from ._inside import Stored
 from ._job import Job
-from ._record import Enqueued, NewJob
+from ._origin import origin
+from ._record import Enqueued, NewJob, State
 from ._runtime import Connection
 from .errors import BadOption, PackhorseError
 
@@ -138,8 +139,7 @@ class Transaction:
 
 
 def _new(drafts: Sequence[Draft[Any]], by: str) -> list[NewJob]:
-    parent = _runtime.parent()
-    return [NewJob._make(content(draft, by, parent)) for draft in drafts]
+    return list(map(NewJob._make, contents(drafts, by, origin())))
 
 
 def _handles(
@@ -179,9 +179,13 @@ def _expected(new: list[NewJob]) -> list[Enqueued]:
     now = time.time_ns() // 1000
     later = [job.at if job.at is not None else now + round(job.delay * 1e6) for job in new]
     return [
-        Enqueued(job.id, "scheduled" if at > now else "queued", now, at if at > now else None, False)
+        Enqueued(job.id, "scheduled" if at > now else _begins(job), now, at if at > now else None, False)
         for job, at in zip(new, later, strict=True)
     ]
+
+
+def _begins(job: NewJob) -> State:
+    return "blocked" if job.holds or job.after or job.after_flow is not None else "queued"
 
 
 def _ids(new: list[NewJob]) -> str:

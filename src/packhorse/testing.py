@@ -27,7 +27,7 @@ from ._following import Followed
 from ._identity import task_name
 from ._inplace import Runner, call_text, described
 from ._job import Job
-from ._options import micros
+from ._option_checks import micros
 from ._store import JobFilter
 
 if TYPE_CHECKING:

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from packhorse import _options
 from packhorse._backoff import Backoff
-from packhorse._options import DEFAULT_TIMEOUT, NONE, UNSET, JobOptions, Options, check, effective, extend, merge
+from packhorse._options import AT_ONCE, DEFAULT_TIMEOUT, NONE, UNSET, JobOptions, Options, check, effective, extend, merge
 from packhorse._signals import Interrupted
+from packhorse.flows import Flow
 from packhorse.errors import BadName, BadOption, NaiveTime
 
 AT = datetime(2026, 11, 20, 12, 0, 0, 1, tzinfo=UTC)
@@ -52,6 +53,25 @@ ID = "01890000-0000-7000-8000-000000000001"
         ({"tags": []}, {"tags": ()}),
         ({"tags": "é" * 250}, {"tags": ("é" * 250,)}),
         ({"tags": [str(n) for n in range(100)]}, {"tags": tuple(str(n) for n in range(100))}),
+        ({"unique": "ada"}, {"unique": "ada"}),
+        ({"unique": True}, {"unique": True}),
+        ({"unique": False}, {"unique": False}),
+        ({"unique_until": "started"}, {"unique_until": "started"}),
+        ({"unique_until": "5m"}, {"unique_until": 300.0}),
+        ({"unique_until": timedelta(seconds=2)}, {"unique_until": 2.0}),
+        ({"on_conflict": "raise"}, {"on_conflict": "raise"}),
+        ({"reserves": "box:1"}, {"reserves": ("box:1",)}),
+        ({"reserves": ["b", "a", "b"]}, {"reserves": ("b", "a")}),
+        ({"shares": {"b", "a"}}, {"shares": ("a", "b")}),
+        ({"limit": ("smtp", "api")}, {"limit": ("smtp", "api")}),
+        ({"flow": "import 7"}, {"flow": "import 7"}),
+        ({"flow": None}, {"flow": None}),
+        ({"after": ID.upper()}, {"after": (ID,), "after_flow": None}),
+        ({"after": [ID, "flow:f", ID]}, {"after": (ID,), "after_flow": "f"}),
+        ({"after": Flow("f")}, {"after": (), "after_flow": "f"}),
+        ({"after": ()}, {"after": (), "after_flow": None}),
+        ({"after_failure": "run"}, {"after_failed": True}),
+        ({"after_failure": "cancel"}, {"after_failed": False}),
         ({"meta": {"a": 1}}, {"meta": '{"a":1}'}),
         ({"meta": MappingProxyType({"a": (1,)})}, {"meta": '{"a":{"$tuple":[1]}}'}),
         ({"keep_result": False}, {"keep_result": False}),
@@ -62,7 +82,7 @@ ID = "01890000-0000-7000-8000-000000000001"
 )
 def test_options_are_checked_and_normalised(given_: dict[str, Any], found: dict[str, Any]) -> None:
     options = check(given_, "using()")
-    for name in Options.__slots__:
+    for name in Options.__annotations__:
         value, expected = getattr(options, name), found.get(name, UNSET)
         assert (value, type(value)) == (expected, type(expected)), name
 
@@ -71,7 +91,6 @@ def test_options_are_checked_and_normalised(given_: dict[str, Any], found: dict[
     "given_, words",
     [
         ({"dealy": 5}, "'dealy' is not an option. Did you mean 'delay'?"),
-        ({"unique": True}, "'unique' is not an option"),
         ({"zzz": 5}, "There are: id, delay, at, expires"),
         ({"id": "short"}, "UUID"),
         ({"id": "x" * 36}, "UUID"),
@@ -100,6 +119,18 @@ def test_options_are_checked_and_normalised(given_: dict[str, Any], found: dict[
         ({"timeout": False}, "duration"),
         ({"on_crash": "explode"}, '"retry" or "fail"'),
         ({"on_crash": True}, '"retry" or "fail"'),
+        ({"unique": 5}, "a key, True"),
+        ({"unique": None}, "a key, True"),
+        ({"unique_until": "ended"}, '"started", "finished" or a duration'),
+        ({"unique_until": 0}, "no time at all"),
+        ({"unique_until": True}, "duration"),
+        ({"on_conflict": "ignore"}, '"return", "replace" or "raise"'),
+        ({"reserves": ["a", "b"], "shares": "b"}, "'b' is both in reserves and in shares"),
+        ({"after": None}, "jobs, their whole ids, a flow"),
+        ({"after": "01890000"}, "jobs, their whole ids, a flow"),
+        ({"after": [5]}, "jobs, their whole ids, a flow"),
+        ({"after": ["flow:a", "flow:b"]}, "one flow, not for 2"),
+        ({"after_failure": "ignore"}, '"cancel" or "run"'),
         ({"meta": [1]}, "mapping"),
         ({"keep_result": None}, "duration"),
         ({"keep_result": -1}, "between 0"),
@@ -127,9 +158,19 @@ def test_a_time_without_a_zone_is_refused(option: str) -> None:
      [str(n) for n in range(101)]],
     ids=lambda tags: repr(tags)[:20],
 )  # fmt: skip
-def test_tags_have_rules(tags: Any) -> None:
-    with pytest.raises(BadName, match=r"tags.*\[E128\]"):
-        check({"tags": tags}, "using()")
+@pytest.mark.parametrize("option", ["tags", "reserves", "shares", "limit"])
+def test_keys_have_rules(option: str, tags: Any) -> None:
+    with pytest.raises(BadName, match=rf"{option}.*\[E128\]"):
+        check({option: tags}, "using()")
+
+
+@pytest.mark.parametrize("key", ["", "a\nb", "x" * 501])
+def test_unique_keys_and_flows_have_the_same_rules(key: str) -> None:
+    for option in ("unique", "flow"):
+        with pytest.raises(BadName, match=rf"{option}.*\[E128\]"):
+            check({option: key}, "using()")
+    with pytest.raises(BadOption, match="after"):
+        check({"after": f"flow:{key}"}, "using()")
 
 
 @pytest.mark.parametrize("name", ["", "a b", "ä", "a/b", "x" * 201, "a\n", "a#b", "a@b", None, 5])
@@ -157,17 +198,18 @@ def test_task_names_have_rules(name: Any) -> None:
 
 
 @pytest.mark.parametrize("level", ["task", "Queue", "App"])
-@pytest.mark.parametrize("option", ["id", "at"])
+@pytest.mark.parametrize("option", ["id", "at", "after"])
 def test_what_belongs_to_one_job_is_refused_elsewhere(level: Any, option: str) -> None:
     with pytest.raises(BadOption, match=rf"'{option}' belongs to one job, so it goes in using"):
-        check({option: ID if option == "id" else AT}, "here", level)
+        check({option: AT if option == "at" else ID}, "here", level)
 
 
 @pytest.mark.parametrize("level", ["call", "task", "Queue", "App"])
 def test_all_other_options_exist_on_every_level(level: Any) -> None:
     everything = {"delay": 1, "expires": 2, "priority": 3, "retry": 4, "timeout": 5, "on_crash": "fail", "tags": "t",
-                  "meta": {}, "keep_result": True}  # fmt: skip
-    assert everything.keys() == JobOptions.__annotations__.keys() - {"id", "at"}
+                  "meta": {}, "keep_result": True, "unique": "u", "unique_until": 6, "on_conflict": "raise",
+                  "reserves": "r", "shares": "s", "limit": "l", "flow": "f", "after_failure": "run"}  # fmt: skip
+    assert everything.keys() == JobOptions.__annotations__.keys() - {"id", "at", "after"}
     assert check(everything, "here", level).priority == 3
 
 
@@ -212,7 +254,7 @@ def test_the_nearest_level_wins(option: str, given_: tuple[int, ...]) -> None:
 
 
 def test_without_options_the_defaults_are_stored() -> None:
-    assert merge(NONE, NONE, NONE, NONE) == (0, 0.0, None, None, None, None, False, None, None)
+    assert merge(NONE, NONE, NONE, NONE) == (0, 0.0, None, None, None, None, False, None, None, AT_ONCE)
 
 
 def test_when_to_start_is_one_choice() -> None:

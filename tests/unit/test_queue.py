@@ -586,9 +586,9 @@ def test_a_forked_process_opens_its_own_connection(tmp_path: Path) -> None:
 def test_the_worker_s_store_wins_over_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PACKHORSE_URL", f"sqlite:///{tmp_path}/environment.db")
     code = (
-        "from packhorse import Queue, _runtime\n"
+        "from packhorse import Queue, _origin, _runtime\n"
         f"_runtime.adopt('sqlite:///{tmp_path}/worker.db', 'team')\n"
-        "_runtime.adopt_parent(lambda: 'the-parent')\n"
+        "_origin.adopt(lambda: ('the-parent', None))\n"
         "job = Queue().enqueue('x.y')\n"
         "print(job.id, job.parent)\n"
     )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from packhorse._templates import Templates, needed
+from packhorse._options import Options
+from packhorse._reference import Reference
+from packhorse._templates import Templates, needed, templates_of
 from packhorse.errors import BadName, BadOption
 
 
@@ -12,13 +14,13 @@ def send(to: str, pages: int = 1, *rest: str, **more: str) -> None: ...
 
 
 def test_fields_take_arguments_and_defaults() -> None:
-    tags = Templates(["to:{to}", "{pages} of {to}", "plain", "{{to}}"], send, "send")
-    assert tags.fill(("ada",), {}) == ("to:ada", "1 of ada", "plain", "{to}")
-    assert tags.fill((), {"to": "bob", "pages": 2}) == ("to:bob", "2 of bob", "plain", "{to}")
+    tags = Templates({"tags": ["to:{to}", "{pages} of {to}", "plain", "{{to}}"]}, send, "send")
+    assert tags.fill(["tags"], ("ada",), {}) == {"tags": ("to:ada", "1 of ada", "plain", "{to}")}
+    assert tags.fill(["tags"], (), {"to": "bob", "pages": 2}) == {"tags": ("to:bob", "2 of bob", "plain", "{to}")}
 
 
 def test_equal_tags_are_one() -> None:
-    assert Templates(["{to}", "ada"], send, "send").fill(("ada",), {}) == ("ada",)
+    assert Templates({"tags": ["{to}", "ada"]}, send, "send").fill(["tags"], ("ada",), {}) == {"tags": ("ada",)}
 
 
 @pytest.mark.parametrize(
@@ -26,20 +28,34 @@ def test_equal_tags_are_one() -> None:
 )
 def test_only_names_of_arguments_are_fields(tag: str) -> None:
     with pytest.raises(BadOption, match="is not an argument"):
-        Templates([tag], send, "send")
+        Templates({"tags": [tag]}, send, "send")
 
 
 def test_an_open_brace_is_said() -> None:
     with pytest.raises(BadOption, match="is no template"):
-        Templates(["{to"], send, "send")
+        Templates({"unique": ["{to"]}, send, "send")
 
 
 def test_values_that_cannot_be_tags_are_refused() -> None:
     with pytest.raises(BadName):
-        Templates(["{to}"], send, "send").fill(("a\nb",), {})
+        Templates({"tags": ["{to}"]}, send, "send").fill(["tags"], ("a\nb",), {})
 
 
 def test_most_tags_need_no_filling() -> None:
     assert not needed(["a", "b"])
     assert needed(["a", "{b}"])
     assert needed(["}}"])
+
+
+def test_only_the_options_with_fields_are_taken_apart() -> None:
+    options = Options(tags=("a",), reserves=("box:{to}", "{pages}"), limit=("smtp",), unique="{to}")
+    found = templates_of(options, send, "send")
+    assert found is not None
+    assert found.among(["tags", "reserves", "shares", "limit", "unique"]) == ("reserves", "unique")
+    assert found.fill(["reserves", "unique"], ("ada",), {}) == {"reserves": ("box:ada", "1"), "unique": ("ada",)}
+    assert templates_of(Options(tags=("a",), unique=True), send, "send") is None
+
+
+def test_a_result_that_is_not_known_yet_fills_no_field() -> None:
+    with pytest.raises(BadOption, match="reserves has the field {to}.*not known yet"):
+        Templates({"reserves": ["box:{to}"]}, send, "send").fill(["reserves"], (Reference("x"),), {})

@@ -16,7 +16,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .. import _capture, _completing, _current, _runtime
+from .. import _capture, _completing, _current, _origin, _runtime
 from .._current import Running
 from .._defaults import restored_defaults
 from .._executor import Executor
@@ -144,7 +144,7 @@ class Child:
         kind, store = self._reader.read()
         assert kind == "store", kind
         _runtime.adopt(store["url"], store["namespace"])
-        _runtime.adopt_parent(_current.running_id)
+        _origin.adopt(_current.origin)
         self._worker = Worker(store["worker"], store["id"])
         self._slots = self._make_slots(control)
         self.executor = Executor(

@@ -70,11 +70,11 @@ def _not_runnable(name: str) -> str:
 
 
 def _encoded(found: Found, app: Any, args: list[Any], kwargs: dict[str, Any], options: dict[str, Any]) -> NewJob:
-    from .._draft import content
+    from .._draft import contents
     from .._queue import Queue
 
     draft = Queue(app=app).using(**options).draft(found.target or found.name, *args, **kwargs)
-    return NewJob._make(content(draft, "{}", None))
+    return NewJob._make(contents([draft], "{}", (None, None))[0])
 
 
 def _claimed(new: NewJob) -> Claimed:
