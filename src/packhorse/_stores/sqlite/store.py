@@ -9,11 +9,12 @@ from .look import Looking
 from .moving import Moving
 from .operate import Operating
 from .produce import Producing
+from .schedules import Scheduling
 from .settle import Settling
 from .upkeep import Upkeep
 
 
-class SqliteStore(Producing, Claiming, Settling, Upkeep, Operating, Looking, Moving, Lending, Waiting):
+class SqliteStore(Scheduling, Producing, Claiming, Settling, Upkeep, Operating, Looking, Moving, Lending, Waiting):
     """Jobs in one SQLite file, for one host.
 
     ``sqlite:///relative.db`` or ``sqlite:////absolute.db``; ``?synchronous=normal`` gives up the last moments before a power
