@@ -40,6 +40,15 @@ class Producing(Connection):
     def _enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
         """Store jobs of any kind."""
         answer = self._send(jobs, "enqueue", self._arguments(jobs))
+        self._refuse(answer)
+        fresh, now, odd, kinds = answer
+        self._did(fresh)
+        for queue, task, priority, kind in kinds:
+            self._plain_kinds[queue, task, int(priority)] = kind
+        return _answers(jobs, int(now), odd)
+
+    def _refuse(self, answer: list[Any]) -> None:
+        """Raise why nothing was stored, if that is the answer."""
         if answer[0] == "closed":
             raise self._closed_by(answer[1])
         if answer[0] == "conflict":
@@ -48,11 +57,6 @@ class Producing(Connection):
                 "Enqueue it under an id of its own.",
                 answer[1],
             )
-        fresh, now, odd, kinds = answer
-        self._did(fresh)
-        for queue, task, priority, kind in kinds:
-            self._plain_kinds[queue, task, int(priority)] = kind
-        return _answers(jobs, int(now), odd)
 
     def _arguments(self, jobs: Sequence[NewJob]) -> list[str]:
         arguments: list[str] = []

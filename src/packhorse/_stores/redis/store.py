@@ -8,11 +8,12 @@ from .look import Looking
 from .move import Moving
 from .operate import Operating
 from .produce import Producing
+from .schedules import Scheduling
 from .settle import Settling
 from .upkeep import Upkeep
 
 
-class RedisStore(Producing, Claiming, Settling, Upkeep, Operating, Looking, Moving, Waiting):
+class RedisStore(Scheduling, Producing, Claiming, Settling, Upkeep, Operating, Looking, Moving, Waiting):
     """Jobs on a Redis (6.2 or newer) or Valkey server, for any number of hosts.
 
     ``redis://[user[:password]@]host[:port][/db]``, ``rediss://`` over TLS, ``unix:///path.sock?db=1``; ``valkey://`` and

@@ -10,9 +10,12 @@ from importlib.resources import files
 _BARE = frozenset({"create"})
 #: Verbs that look at no single job.
 _WITHOUT_JOBS = frozenset(
-    "claim condemn enqueue_plain export freeze frozen get leave log numbers overview pause publish records register "
-    "resting resume stopping thaw unresting wait workers".split()
+    "claim condemn enqueue_plain export freeze frozen get leave log numbers overview pause publish put_schedules records "
+    "register resting resume runs schedules stopping thaw unresting wait workers".split()
 )
+
+#: Verbs that do what another one does, in the same step.
+_WITH = {"fire": "enqueue"}
 
 
 def _text(name: str) -> str:
@@ -27,7 +30,10 @@ def source_of(verb: str) -> str:
     if verb in _BARE:
         return _text(verb)
     parts = ["base", verb] if verb in _WITHOUT_JOBS else ["base", "jobs", verb]
-    return "\n".join(_text(part) for part in parts)
+    texts = [_text(part) for part in parts]
+    if verb in _WITH:
+        texts[-1:-1] = [f"local function {_WITH[verb]}()", _text(_WITH[verb]), "end"]
+    return "\n".join(texts)
 
 
 @cache
