@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from ._durations import seconds
@@ -88,9 +89,10 @@ def after_text(after: Sequence[str]) -> str | None:
     return json.dumps(list(after)) if after else None
 
 
-def held_names(holds: str | None) -> list[tuple[Mode, str]]:
+@lru_cache(maxsize=4096)
+def held_names(holds: str | None) -> tuple[tuple[Mode, str], ...]:
     """Return stored holds as (mode, name)."""
-    return [(mode, name) for mode, name in json.loads(holds)] if holds else []
+    return tuple((mode, name) for mode, name in json.loads(holds)) if holds else ()
 
 
 def parents(after: str | None) -> list[str]:
@@ -116,7 +118,12 @@ def serves(worker: WorkerRecord, queue: str) -> bool:
     """Tell whether a worker takes new work from this queue."""
     if worker.state != "live":
         return False
-    return worker.queues is None or any(queue in group for group in json.loads(worker.queues))
+    return worker.queues is None or any(queue in group for group in _groups(worker.queues))
+
+
+@lru_cache(maxsize=512)
+def _groups(queues: str) -> list[list[str]]:
+    return list(json.loads(queues))
 
 
 # -- what is said -----------------------------------------------------------------------------------------------------

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from packhorse._record import FINAL, TRANSITIONS, AttemptRecord, JobRecord
+from packhorse._rules import Limit, declared, held_names, limit, parents
 from packhorse._store import JobFilter, Store
 
 
@@ -51,6 +53,7 @@ class Ledger:
             fields_agree(job)
             outcome_belongs_to_the_token(job, attempts[job.id])
             counters_are_explained(job, attempts[job.id])
+        self._rules_are_kept(verb, jobs)
         self._running_is_held(jobs)
         counters_equal_a_recount(self._store, jobs)
         self._jobs, self._attempts = jobs, attempts
@@ -73,6 +76,27 @@ class Ledger:
             assert job == before, f"{verb} changed a job that had ended"
         if before is not None and before.token != job.token:
             assert verb == "claim"
+
+    def _rules_are_kept(self, verb: str, jobs: dict[str, JobRecord]) -> None:
+        """What was in the way before is what counts: ``admit`` decides on that."""
+        holds_agree(self._store, jobs.values())
+        keys_agree(self._store.now(), jobs.values())
+        places_agree(jobs.values())
+        for job in jobs.values():
+            before = self._jobs.get(job.id)
+            if job.state == "queued" and before is not None and before.state == "blocked" and job.has_rules:
+                assert verb == "admit"
+                waited_for = [jobs[parent] for parent in parents(job.after) if parent in jobs]
+                assert all(parent.state in FINAL for parent in waited_for)
+                assert job.after_failed or all(parent.state == "succeeded" for parent in waited_for)
+            if before is not None and job.generation == before.generation:
+                assert before.place in (None, job.place)
+
+    def after_admit(self) -> None:
+        """Check what holds once ``admit`` has no more to do: nothing waits with nothing in its way."""
+        waiting = [job.id for job in self._jobs.values() if job.waits]
+        obstacles = self._store.obstacles(waiting)
+        assert None not in obstacles, dict(zip(waiting, obstacles, strict=True))
 
     def _fence_grows(self, job: JobRecord) -> None:
         before = self._jobs.get(job.id)
@@ -111,7 +135,15 @@ def fields_agree(job: JobRecord) -> None:
     assert job.cancel_at is None or job.state == "running" or job.state in FINAL
     assert job.result is None or job.state == "succeeded"
     assert (job.line == job.queue) or job.line.startswith(f"{job.queue}#")
-    assert job.state != "blocked" or job.line != job.queue
+    assert job.state != "blocked" or job.line != job.queue or job.has_rules
+    assert not job.parked or (job.state == "blocked" and job.line != job.queue)
+    assert job.state != "blocked" or job.has_rules or job.parked
+    assert job.has_rules or job.place is None
+    assert job.given_up is None or job.state == "cancelled"
+    assert (job.unique_key is None) == (job.unique_until is None)
+    assert (job.unique_end is not None) == (job.unique_until == "time")
+    assert not job.unique_held or job.unique_until == "time" or job.state not in FINAL
+    assert not job.unique_held or job.unique_until != "started" or job.state != "running"
     assert not (job.suspect and job.state in FINAL)
 
 
@@ -141,3 +173,42 @@ def counters_equal_a_recount(store: Store, jobs: dict[str, JobRecord]) -> None:
     counts: Counter[tuple[str, str]] = Counter((job.queue, job.state) for job in jobs.values())
     told = {(queue.name, state): count for queue in store.queues() for state, count in queue.counts.items() if count}
     assert told == dict(counts)
+
+
+# -- waiting rules ----------------------------------------------------------------------------------------------------
+def holds_agree(store: Store, jobs: Iterable[JobRecord] | None = None) -> None:
+    """Check that nobody has a name besides one who reserves it."""
+    held: dict[str, list[str]] = {}
+    for job in look_at(store).jobs if jobs is None else jobs:
+        if job.state in ("queued", "running"):
+            for mode, name in held_names(job.holds):
+                held.setdefault(name, []).append(mode)
+    for name, modes in held.items():
+        assert "x" not in modes or len(modes) == 1, f"{name} is held by {modes}"
+
+
+def limits_agree(store: Store) -> None:
+    """Check that no limit is exceeded, where none was ever lowered."""
+    values = {record.name: record.value for record in store.limits()}
+    taken: Counter[str] = Counter()
+    for job in look_at(store).jobs:
+        if job.state in ("queued", "running"):
+            taken.update(name for mode, name in held_names(job.holds) if mode == "l")
+    for name, count in taken.items():
+        found = declared(values, name)
+        allowed = limit(values[found]) if found else Limit()
+        assert allowed.places is None or count <= allowed.places, f"{count} have {name}"
+
+
+def keys_agree(now: int, jobs: Iterable[JobRecord]) -> None:
+    """Check that a unique key is on one job only."""
+    held = Counter(
+        job.unique_key for job in jobs if job.unique_held and (job.unique_end is None or job.unique_end > now)
+    )
+    assert all(count == 1 for count in held.values()), held
+
+
+def places_agree(jobs: Iterable[JobRecord]) -> None:
+    """Check that no two jobs have one place."""
+    places = [job.place for job in jobs if job.place is not None]
+    assert len(places) == len(set(places))

@@ -6,8 +6,9 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
+from packhorse._admission import Obstacle
 from packhorse._outcome import parked, succeeded
-from packhorse._record import BeatReply, Claimed, JobRecord, NewJob, Settled, Verdict, WorkerRecord
+from packhorse._record import BATCH, BeatReply, Claimed, JobRecord, NewJob, Settled, Verdict, WorkerRecord
 from packhorse._store import JobFilter, Store
 
 #: The time at which the clock of the tests stands still, µs.
@@ -104,3 +105,45 @@ def park(store: Store, task: str = "tasks:unknown", queue: str = "mail", worker:
     (claimed,) = [c for c in take(store, worker, queues=[queue]) if c.id == job]
     settle(store, parked(claimed, queue))
     return job
+
+
+# -- waiting rules ----------------------------------------------------------------------------------------------------
+def reserving(*names: str) -> dict[str, Any]:
+    """Return the option of a job that reserves these names."""
+    return {"holds": tuple(("x", name) for name in sorted(names))}
+
+
+def sharing(*names: str) -> dict[str, Any]:
+    """Return the option of a job that shares these names."""
+    return {"holds": tuple(("s", name) for name in sorted(names))}
+
+
+def limited(*names: str) -> dict[str, Any]:
+    """Return the option of a job that counts for these limits."""
+    return {"holds": tuple(("l", name) for name in sorted(names))}
+
+
+def admit(store: Store, limit: int = BATCH) -> tuple[int, int]:
+    """Admit until there is no more to do; return how many were let go and how many gave up."""
+    admitted = cancelled = 0
+    for _ in range(10_000):
+        answer = store.admit(limit)
+        assert answer.admitted + answer.cancelled <= limit
+        admitted, cancelled = admitted + answer.admitted, cancelled + answer.cancelled
+        if not answer.more:
+            return admitted, cancelled
+    raise AssertionError("admit has always more to do")
+
+
+def obstacle(store: Store, job: str) -> Obstacle | None:
+    """Return what is in the way of one job."""
+    (found,) = store.obstacles([job])
+    return found
+
+
+def run_all(store: Store, worker: str, jobs: int = 100) -> list[str]:
+    """Admit, claim and let succeed what there is; return the ids in the order of the claim."""
+    admit(store)
+    claimed = take(store, worker, jobs, claim_no=1)
+    settle(store, *(succeeded(job, None) for job in claimed))
+    return [job.id for job in claimed]

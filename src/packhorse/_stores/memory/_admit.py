@@ -9,7 +9,7 @@ from ..._admission import Admitted
 from ..._record import JobRecord
 from ..._rules import gave_up, used
 from ._ending import ended
-from ._lines import Lines, before_the_lines, made_it_give_up
+from ._lines import Gates, Lines, made_it_give_up
 from ._tables import Tables
 
 
@@ -24,34 +24,37 @@ class Seen(NamedTuple):
 def admit(tables: Tables, now: int, limit: int) -> Admitted:
     """Do one round."""
     seen = _look(tables)
-    examined = _examined(seen, limit)
-    hopeless = [one for one in examined if one.parent is not None]
-    for one in hopeless:
-        _give_up(tables, now, one)
-    for one in examined:
-        if one.parent is None:
-            tables.put(one.job._replace(place=tables.next_place()))
-    able = _able(tables, seen)
-    admitted = _let_go(tables, now, able, limit - len(hopeless))
-    return _answer(tables, now, admitted, len(hopeless))
+    examined = _examined(seen)[:limit]
+    cancelled = sum(_examine(tables, now, one) for one in examined)
+    admitted, following = _let_go(tables, now, _able(tables, seen), limit - cancelled)
+    return Admitted(
+        admitted,
+        cancelled,
+        more=cancelled > 0 or len(examined) == limit or admitted == limit,
+        waits=len(seen) > admitted + cancelled,
+        next=following,
+    )
 
 
 def _look(tables: Tables) -> list[Seen]:
     """Return all that waits, oldest first."""
-    return [
-        Seen(job, made_it_give_up(tables, job), before_the_lines(tables, job) is None) for job in tables.linked("waits")
-    ]
+    gates = Gates(tables)
+    return [Seen(job, made_it_give_up(tables, job), gates.obstacle(job) is None) for job in tables.linked("waits")]
 
 
-def _examined(seen: Sequence[Seen], limit: int) -> list[Seen]:
+def _examined(seen: Sequence[Seen]) -> list[Seen]:
     """Return those that give up or get a place."""
-    return [one for one in seen if one.parent is not None or (one.job.place is None and one.ready)][:limit]
+    return [one for one in seen if one.parent is not None or (one.job.place is None and one.ready)]
 
 
-def _give_up(tables: Tables, now: int, one: Seen) -> None:
-    assert one.parent is not None
+def _examine(tables: Tables, now: int, one: Seen) -> bool:
+    """Let a job give up, or give it a place; tell whether it gave up."""
+    if one.parent is None:
+        tables.put(one.job._replace(place=tables.next_place()))
+        return False
     job = ended(one.job, "cancelled", now, gave_up(one.parent))
     tables.put(job._replace(given_up=one.parent.id))
+    return True
 
 
 def _able(tables: Tables, seen: Sequence[Seen]) -> list[JobRecord]:
@@ -60,38 +63,26 @@ def _able(tables: Tables, seen: Sequence[Seen]) -> list[JobRecord]:
     return sorted((job for job in jobs if job.place is not None), key=lambda job: job.place or 0)
 
 
-def _let_go(tables: Tables, now: int, able: Sequence[JobRecord], limit: int) -> int:
-    """Make queued what has no obstacle, and return how many."""
+def _let_go(tables: Tables, now: int, able: Sequence[JobRecord], limit: int) -> tuple[int, float | None]:
+    """Make queued what has no obstacle; return how many, and in how many seconds a rate lets the next one go."""
     lines = Lines(tables, now)
     count = 0
+    held_back: list[JobRecord] = []
     for job in able:
-        if count < limit and lines.obstacle(job) is None:
-            _use_rates(tables, now, lines, job)
-            job = job._replace(state="queued")
-            tables.put(job)
+        is_open = lines.is_open(job)
+        if is_open and count < limit and lines.rate(job) is None:
+            tables.put(_queued(tables, now, lines, job))
             lines.has(job)
             count += 1
         else:
             lines.stands(job)
-    return count
+            held_back += [job] if is_open else []
+    times = [rate.at for job in held_back if (rate := lines.rate(job)) is not None and rate.at is not None]
+    return count, (min(times) - now) / 1_000_000 if times else None
 
 
-def _use_rates(tables: Tables, now: int, lines: Lines, job: JobRecord) -> None:
+def _queued(tables: Tables, now: int, lines: Lines, job: JobRecord) -> JobRecord:
+    """Return a job that is let go; what it needs of its rates is used."""
     for name, rate in lines.rates(job):
         tables.rates[name] = used(tables.rates.get(name, 0), now, rate)
-
-
-def _answer(tables: Tables, now: int, admitted: int, cancelled: int) -> Admitted:
-    """Tell what was done, and whether another round would do more."""
-    seen = _look(tables)
-    lines = Lines(tables, now)
-    more = bool(_examined(seen, 1))
-    times = []
-    for job in _able(tables, seen):
-        obstacle = lines.obstacle(job)
-        more = more or obstacle is None
-        if obstacle is not None and obstacle.at is not None:
-            times.append(obstacle.at)
-        lines.stands(job)
-    following = (min(times) - now) / 1_000_000 if times else None
-    return Admitted(admitted, cancelled, more, bool(seen), following)
+    return job._replace(state="queued")

@@ -10,22 +10,42 @@ from ..._rules import Limit, declared, goes_at, held_names, limit, parents, serv
 from ._tables import Tables
 
 MODES: tuple[Mode, ...] = ("x", "s", "l")
+_NO_LIMIT = Limit()
 
 
 # -- what stands before the lines -------------------------------------------------------------------------------------
-def before_the_lines(tables: Tables, job: JobRecord) -> Obstacle | None:
-    """Return the parent, flow, pause or missing worker in the way of a job."""
-    for parent in parents(job.after):
-        if is_unended(tables.jobs.get(parent)):
-            return Obstacle("after", parent)
-    unended = sum(map(is_unended, others(tables, job.after_flow)))
-    if job.after_flow is not None and unended:
-        return Obstacle("flow", job.after_flow, place=unended)
-    if tables.paused(job.queue):
-        return Obstacle("paused", job.queue)
-    if not any(serves(worker, job.queue) for worker in tables.workers.values()):
-        return Obstacle("unserved", job.queue)
-    return None
+class Gates:
+    """What stands before the lines, as it is now; each queue and flow is looked at once."""
+
+    def __init__(self, tables: Tables) -> None:
+        """Look at nothing as yet."""
+        self._tables = tables
+        self._queues: dict[str, Obstacle | None] = {}
+        self._flows: dict[str, Obstacle | None] = {}
+
+    def obstacle(self, job: JobRecord) -> Obstacle | None:
+        """Return the parent, flow, pause or missing worker in the way of a job."""
+        for parent in parents(job.after):
+            if is_unended(self._tables.jobs.get(parent)):
+                return Obstacle("after", parent)
+        return (job.after_flow and self._flow(job.after_flow)) or self._queue(job.queue)
+
+    def _flow(self, flow: str) -> Obstacle | None:
+        if flow not in self._flows:
+            unended = sum(map(is_unended, others(self._tables, flow)))
+            self._flows[flow] = Obstacle("flow", flow, place=unended) if unended else None
+        return self._flows[flow]
+
+    def _queue(self, queue: str) -> Obstacle | None:
+        if queue not in self._queues:
+            self._queues[queue] = self._look_at(queue)
+        return self._queues[queue]
+
+    def _look_at(self, queue: str) -> Obstacle | None:
+        if self._tables.paused(queue):
+            return Obstacle("paused", queue)
+        served = any(serves(worker, queue) for worker in self._tables.workers.values())
+        return None if served else Obstacle("unserved", queue)
 
 
 def is_unended(job: JobRecord | None) -> bool:
@@ -40,7 +60,7 @@ def others(tables: Tables, flow: str | None) -> list[JobRecord]:
 
 def made_it_give_up(tables: Tables, job: JobRecord) -> JobRecord | None:
     """Return what this job waited for in vain."""
-    if job.after_failed:
+    if job.after_failed or (job.after is None and job.after_flow is None):
         return None
     after = (tables.jobs.get(parent) for parent in parents(job.after))
     members = others(tables, job.after_flow)
@@ -92,14 +112,24 @@ class Lines:
 
     def obstacle(self, job: JobRecord) -> Obstacle | None:
         """Return the name or the rate in the way of a job that comes after those who stand in the lines."""
+        found = self._first_in_the_way(job)
+        if found is None:
+            return self.rate(job)
+        name, against = found
+        return self.line(name).obstacle(name, against) if against else Obstacle("undeclared", name)
+
+    def is_open(self, job: JobRecord) -> bool:
+        """Tell, without saying what is, whether no name is in the way."""
+        return self._first_in_the_way(job) is None
+
+    def _first_in_the_way(self, job: JobRecord) -> tuple[str, tuple[Mode, ...]] | None:
+        """Return the first name that cannot be had, and the modes of those who have it; none: it is undeclared."""
         for mode, name in held_names(job.holds):
-            allowed = self.limit(name) if mode == "l" else Limit()
-            if allowed is None:
-                return Obstacle("undeclared", name)
-            against = self.line(name).in_the_way(mode, allowed.places)
-            if against:
-                return self.line(name).obstacle(name, against)
-        return self._rate(job)
+            allowed = self.limit(name) if mode == "l" else _NO_LIMIT
+            against = allowed and self.line(name).in_the_way(mode, allowed.places)
+            if allowed is None or against:
+                return name, against or ()
+        return None
 
     def limit(self, name: str) -> Limit | None:
         """Return what is declared of a name."""
@@ -113,7 +143,8 @@ class Lines:
         named = [(name, self.limit(name)) for mode, name in held_names(job.holds) if mode == "l"]
         return [(name, rate) for name, rate in named if rate is not None and rate.places is None]
 
-    def _rate(self, job: JobRecord) -> Obstacle | None:
+    def rate(self, job: JobRecord) -> Obstacle | None:
+        """Return the rate in the way of a job."""
         times = [(name, goes_at(self._tables.rates.get(name, 0), rate)) for name, rate in self.rates(job)]
         name, at = max(times, key=lambda pair: pair[1], default=("", 0))
         return Obstacle("rate", name, at=at) if at > self._now else None
@@ -133,24 +164,26 @@ class Lines:
 
 def obstacle(tables: Tables, now: int, job: JobRecord | None) -> Obstacle | None:
     """Return what is in the way of one job."""
-    if job is None or not job.waits or not job.has_rules:
+    if job is None or not job.waits:
         return None
-    first = before_the_lines(tables, job)
+    gates, lines = Gates(tables), Lines(tables, now)
+    first = gates.obstacle(job)
     if first is not None:
         return first
-    lines = Lines(tables, now)
-    for other in _before(tables, job):
-        lines.stands(other)
+    for other in _earlier(tables, job):
+        if gates.obstacle(other) is None:
+            lines.stands(other)
     return lines.obstacle(job)
 
 
-def _before(tables: Tables, job: JobRecord) -> list[JobRecord]:
-    """Return the able waiters for any of its names that come before a job."""
+def _earlier(tables: Tables, job: JobRecord) -> list[JobRecord]:
+    """Return the waiters for any of its names that have a place before a job."""
     waiters = {other.id: other for _, name in held_names(job.holds) for other in tables.linked("waiter", name)}
-    return [other for other in waiters.values() if _comes_before(other, job) and not before_the_lines(tables, other)]
+    return [other for other in waiters.values() if comes_before(other, job)]
 
 
-def _comes_before(other: JobRecord, job: JobRecord) -> bool:
+def comes_before(other: JobRecord, job: JobRecord) -> bool:
+    """Tell whether another job stands before this one in their lines."""
     if other.place is None or other.id == job.id:
         return False
     return job.place is None or other.place < job.place

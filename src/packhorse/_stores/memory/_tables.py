@@ -164,7 +164,7 @@ class Tables:
         """Tell whether a change may let a waiting job go, or is one that waits."""
         if new is not None and new.waits:
             return True
-        if old is not None and is_holder(old) and not (new is not None and is_holder(new)):
+        if old is not None and _stands(old) and not (new is not None and _stands(new)):
             return True
         gone = new is None or new.state in FINAL
         job = new or old
@@ -211,6 +211,11 @@ class Tables:
         """Say that something changed that may let waiting jobs go."""
         self.version += 1
         self.stirs += 1
+
+
+def _stands(job: JobRecord) -> bool:
+    """Tell whether a job has names, or stands in their lines."""
+    return job.waits or is_holder(job)
 
 
 def _places(job: JobRecord) -> Iterable[tuple[Place, int]]:
