@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from . import _identity
+from . import _declared, _identity
 from ._catalogue import digest, entry, is_async
 from ._importing import below, import_named, is_absence, modules_of, plugins
 from ._names import is_path
@@ -189,6 +189,12 @@ class Registry:
         for package in self._packages:
             for name in below(sys.modules[package]):
                 self._module(name)
+
+    def import_declaring(self) -> float:
+        """Import what declares schedules below the packages; return when the newest source was changed, s (0: build by hand)."""
+        for name in [name for package in self._packages for name in _declared.declaring(sys.modules[package])]:
+            self._module(name)
+        return 0.0 if os.environ.get("PACKHORSE_BUILD") else _declared.newest_change(self._modules.values())
 
     # -- telling --
     def names(self) -> list[str]:

@@ -17,7 +17,7 @@ from ._url import driver_of, kind_of, mask, password_source, scheme_of
 from .errors import BadName, ConfigError
 
 SCHEMES = ("memory", "postgres", "postgresql", "redis", "rediss", "sqlite", "unix", "valkey", "valkeys")
-_KNOWN_KEYS = ("app", "namespace", "store", "worker")
+_KNOWN_KEYS = ("app", "namespace", "schedules", "store", "worker")
 _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,200}\Z")
 _DEFAULT_NAMESPACE = "default"
 _NAMESPACE = "namespace="
@@ -268,6 +268,12 @@ def read_config(here: str) -> Config:
     return Config()
 
 
+def config_files(here: str) -> list[str]:
+    """Return the files in which ``read_config`` may find something, nearest first."""
+    every = [os.path.join(folder, name) for folder in upward(here) for name in (_OWN_FILE, _SHARED_FILE)]
+    return [file for file in every if os.path.isfile(file)]
+
+
 def upward(here: str) -> list[str]:
     """Return ``here`` and the folders above it, up to the project's root (``.git`` or ``pyproject.toml``)."""
     found = [here]
@@ -302,7 +308,7 @@ def _checked(values: Mapping[str, Any], path: str) -> Mapping[str, Any]:
             near = get_close_matches(name, _KNOWN_KEYS, 1)
             hint = f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(_KNOWN_KEYS)}."
             raise ConfigError(f"{path}: unknown key '{name}'{hint}")
-    for name, wanted in (("store", str), ("namespace", str), ("app", (str, list)), ("worker", dict)):
+    for name, wanted in (("store", str), ("namespace", str), ("app", (str, list)), ("schedules", dict), ("worker", dict)):
         if name in values and not isinstance(values[name], wanted):
             raise ConfigError(f"{path}: '{name}' cannot be {values[name]!r}.")
     return values

@@ -118,6 +118,7 @@ class Child:
         """Import the application and tell what it is."""
         from .. import _logs, _registry
         from .._codec import Codec
+        from .schedules import declared_schedules
 
         settings = self._settings
         sys.path[:] = settings["sys_path"]
@@ -131,9 +132,10 @@ class Child:
         self._codec = Codec(getattr(loaded.app, "types", None))
         plain = settings["plain"] if settings["plain"] is not None else _plain(loaded.app)
         self._middleware: list[Any] = list(getattr(loaded.app, "middleware", ()))
+        schedules = declared_schedules(settings["app"], loaded.app, loaded.registry)
         hello = {
             "plain": plain,
-            "catalogue": loaded.registry.catalogue(),
+            "catalogue": {**loaded.registry.catalogue(), "schedules": schedules},
             "pid": os.getpid(),
             "after": any(hasattr(m, "after_job") for m in self._middleware),
         }
@@ -154,6 +156,7 @@ class Child:
             self._middleware,
             single=isinstance(self._slots, Single),
             gate=self._slots.gate,
+            look=_runtime.records,
         )
         self._hook("child_started")
         write_all(self._results, line("ready"))

@@ -1,0 +1,56 @@
+"""What a worker tells of the schedules its code and its config file declare."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+from .. import _declared
+from .._registry import Registry
+from .._settings import Config, config_files, read_config
+
+#: Whose the schedules of the config file are: all workers' that read it.
+CONFIG = "packhorse.toml"
+
+
+def declared_schedules(specs: Sequence[str], app: Any, registry: Registry) -> list[dict[str, Any]]:
+    """Return what is declared, one entry for each owner: app, build, when it was changed (s), and name → what it says.
+
+    Raises ``BadSchedule`` and what a call raises that no worker could make.
+    """
+    found = []
+    if specs:
+        changed = registry.import_declaring()
+        said = _declared.collect(app)
+        found.append(_entry(_owner(specs), registry.build(), changed, said))
+    config = read_config(os.getcwd()) if _mentioned(os.getcwd()) else Config()
+    tables = config.values.get("schedules")
+    if tables is not None and config.path is not None:
+        # By name, since what makes jobs stands above everything here.
+        read = importlib.import_module("packhorse._recurring").from_config
+        build = f"{zlib.crc32(json.dumps(tables, sort_keys=True, default=str).encode()):08x}"
+        said = read(tables, f"of {config.path}", app)
+        found.append(_entry(CONFIG, build, os.stat(config.path).st_mtime, said))
+    return found
+
+
+def _mentioned(here: str) -> bool:
+    """Tell whether a config file may speak of schedules, without reading TOML: that would be dear at every child's start."""
+    for file in config_files(here):
+        with open(file, "rb") as source:
+            if b"schedules" in source.read():
+                return True
+    return False
+
+
+def _entry(app: str, build: str, changed: float, schedules: dict[str, str]) -> dict[str, Any]:
+    return {"app": app, "build": build, "changed": changed, "schedules": schedules}
+
+
+def _owner(specs: Sequence[str]) -> str:
+    """Return the name of an application: what its worker was started with, the same for a file and for its module."""
+    return " ".join(os.path.basename(spec).removesuffix(".py") if spec.endswith(".py") else spec for spec in specs)
