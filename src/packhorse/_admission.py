@@ -51,7 +51,7 @@ class FlowRecord(NamedTuple):
     """One flow: a set of jobs. It is there as long as one of them is stored."""
 
     id: str
-    counts: Mapping[State, int] = MappingProxyType({})  #: all members stored, by state
+    counts: Mapping[State, int] = MappingProxyType({})  #: all members stored, by state; none without members
     created_at: int = 0  #: of the first job that joined, also when that one is deleted
     finished_at: int | None = None  #: the latest end of a member there ever was; None: a member has not ended
 
