@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ._draft import Draft
     from ._job import Job
     from ._queue import Queue
+    from ._recurring import cron, every
     from ._signals import Cancel, Interrupted, Retry, Snooze
     from ._task import task
     from .errors import PackhorseError
@@ -40,7 +41,9 @@ __all__ = [
     "Queue",
     "Retry",
     "Snooze",
+    "cron",
     "current_job",
+    "every",
     "task",
 ]
 
@@ -58,7 +61,9 @@ _HOMES = {
     "Queue": "_queue",
     "Retry": "_signals",
     "Snooze": "_signals",
+    "cron": "_recurring",
     "current_job": "_current",
+    "every": "_recurring",
     "task": "_task",
 }
 

@@ -19,6 +19,7 @@ from ._job import Job
 from ._names import queue_name
 from ._options import NONE, JobOptions, Options, check, extend
 from ._runtime import Connection, Source
+from ._scheduling import Scheduling
 from ._signals import Cancel, Retry, Snooze
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Queue:
+class Queue(Scheduling):
     """A named line of jobs, and the way to put jobs on it.
 
     ``name`` is 1 to 200 letters, digits or ``_ . : -``. ``app`` gives middleware, types, defaults and the store;
@@ -221,6 +222,7 @@ class Queue:
         state: str | Sequence[str] | None = None,
         task: str | Callable[..., Any] | None = None,
         tag: str | None = None,
+        flow: str | None = None,
         meta: dict[str, Any] | None = None,
         text: str | None = None,
         since: datetime | Duration | None = None,
@@ -229,13 +231,13 @@ class Queue:
     ) -> Jobs:
         """Return this queue's jobs, newest first, all conditions holding.
 
-        ``state`` is one or several; ``tag``, ``meta`` (each key has this value) and ``text`` (anywhere in the job) are looked
+        ``state`` is one or several; ``flow`` is the id of a flow; ``tag``, ``meta`` (each key has this value) and ``text`` (anywhere in the job) are looked
         for in a bounded scan; ``since`` is an aware datetime, or a duration before now. ``after`` continues below a
         job, or at the ``next`` of the list before.
         """
         return find(
-            self._connection, self._codec, queue=self._name, state=state, task=task, tag=tag, meta=meta, text=text,
-            since=since, limit=limit, after=after,
+            self._connection, self._codec, queue=self._name, state=state, task=task, tag=tag, flow=flow, meta=meta,
+            text=text, since=since, limit=limit, after=after,
         )  # fmt: skip
 
     def counts(self) -> Counts:

@@ -70,11 +70,11 @@ def spec(
 ) -> Spec:
     """Return what a schedule says, checked. Raises ``BadSchedule``."""
     if missed not in MISSED:
-        raise BadSchedule(f'{where}(missed=) is "one", "all" or "skip", not {missed!r}.')
+        raise BadSchedule(f'{where} missed= must be "one", "all" or "skip", not {missed!r}.')
     if overlap not in OVERLAP:
-        raise BadSchedule(f'{where}(overlap=) is "allow", "skip" or "queue", not {overlap!r}.')
+        raise BadSchedule(f'{where} overlap= must be "allow", "skip" or "queue", not {overlap!r}.')
     try:
-        spread = round(seconds(jitter, f"{where}(jitter=)") * 1_000_000)
+        spread = round(seconds(jitter, f"{where} jitter=") * 1_000_000)
     except BadOption as error:
         raise BadSchedule(str(error).removesuffix(f"  [{error.code}]")) from None
     return Spec(rule, _work(job), missed, overlap, spread, place)
