@@ -14,9 +14,11 @@ from ._by import person
 from ._codec import Codec
 from ._defaults import given_defaults, plain_defaults
 from ._durations import Duration, seconds
-from ._finding import Counts, Jobs, counts_of, find, one, which
+from ._finding import Counts, Jobs, count_meant, counts_of, find, one, which
+from ._limits import checked_limits
 from ._names import queue_name
 from ._options import JobOptions, Options
+from ._record import State
 from ._runtime import Connection, Source
 from ._store import Changed, JobFilter
 from .errors import BadOption, NotLoadable
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from ._draft import Draft
     from ._job import Job
 
+#: What a cancel, and a requeue, would change.
+_CANCELLABLE: tuple[State, ...] = ("scheduled", "blocked", "queued", "retrying", "running")
+_REQUEUABLE: tuple[State, ...] = ("scheduled", "retrying", "succeeded", "failed", "cancelled")
 _HOOKS = ("child_started", "child_stopping", "around_enqueue", "around_job", "after_job")
 
 
@@ -35,7 +40,9 @@ class App:
     ``tasks`` are what a worker of this App runs: modules, packages, ``module:attr``. ``middleware`` are objects with hooks
     (``packhorse.middleware``); ``types`` gives classes of your own a stored form: ``{Money: (encode, decode)}``. ``outbox``
     says where jobs of ``within(x, outbox=True)`` are written down, for the relay in the workers and ``packhorse relay``: the URL
-    of the application's database, or ``env:DATABASE_URL`` to read it from the environment there.
+    of the application's database, or ``env:DATABASE_URL`` to read it from the environment there. ``limits`` says how many jobs
+    with ``limit="smtp"`` may run at once in the whole cluster, or how often one may start:
+    ``{"smtp": 4, "api": "10/1s", "mail": "30/1m burst 10", "tenant:*": 2}``; workers of this App declare them.
     The other keywords are job options that hold unless a queue, ``@task`` or ``using`` say otherwise. Making one does no I/O.
 
     Raises ``BadOption`` and ``BadName``.
@@ -53,6 +60,7 @@ class App:
         middleware: Sequence[object] = (),
         types: Mapping[type, tuple[Callable[[Any], Any], Callable[[Any], Any]]] | None = None,
         outbox: str | None = None,
+        limits: Mapping[str, int | str] | None = None,
         **defaults: Unpack[JobOptions],
     ) -> None:
         self._store = store
@@ -62,6 +70,7 @@ class App:
         self._types = dict(types or {})
         self._codec = Codec(self._types)
         self._outbox = _checked_outbox(outbox)
+        self._limits = checked_limits(limits or {}, "App(limits=)")
         self._options = _options.check(defaults, "App", "App")
         self._around_enqueue: tuple[Callable[[Draft[Any]], AbstractContextManager[Any]], ...] = tuple(
             hook for each in self._middleware if (hook := getattr(each, "around_enqueue", None)) is not None
@@ -103,6 +112,11 @@ class App:
         return self._outbox
 
     @property
+    def limits(self) -> Mapping[str, str]:
+        """Return the limits it declares, by name: ``{"smtp": "4", "api": "10/1s"}``."""
+        return dict(self._limits)
+
+    @property
     def options(self) -> Options:
         """Return the default options, checked."""
         return self._options
@@ -119,6 +133,7 @@ class App:
             "namespace": self._namespace,
             "tasks": list(self._tasks),
             "outbox": self._outbox,
+            "limits": dict(self._limits),
             "defaults": plain_defaults(self._options),
         }
 
@@ -127,8 +142,9 @@ class App:
         """Return the App that ``plain`` is the plain part of."""
         given: Any = given_defaults(plain["defaults"])
         return cls(
-            store=plain["store"], namespace=plain["namespace"], tasks=plain["tasks"], outbox=plain["outbox"], **given
-        )
+            store=plain["store"], namespace=plain["namespace"], tasks=plain["tasks"], outbox=plain["outbox"],
+            limits=plain["limits"], **given,
+        )  # fmt: skip
 
     # -- jobs of all queues -----------------------------------------------------------------------------------------
     def job(self, job_id: str) -> Job[Any]:
@@ -142,6 +158,7 @@ class App:
         state: str | Sequence[str] | None = None,
         task: str | Callable[..., Any] | None = None,
         tag: str | None = None,
+        flow: str | None = None,
         meta: dict[str, Any] | None = None,
         text: str | None = None,
         since: datetime | Duration | None = None,
@@ -150,8 +167,8 @@ class App:
     ) -> Jobs:
         """Return jobs of all queues, newest first; the conditions are those of ``Queue.jobs``, and ``queue``."""
         return find(
-            self._connection, self._codec, queue=queue, state=state, task=task, tag=tag, meta=meta, text=text,
-            since=since, limit=limit, after=after,
+            self._connection, self._codec, queue=queue, state=state, task=task, tag=tag, flow=flow, meta=meta,
+            text=text, since=since, limit=limit, after=after,
         )  # fmt: skip
 
     def queues(self) -> list[Counts]:
@@ -161,19 +178,23 @@ class App:
     def cancel(self, *, reason: str = "", dry: bool = False, **conditions: Any) -> int:
         """Cancel all jobs that meet the conditions (those of ``jobs``, and ``ids``); return how many.
 
-        Waiting ones are cancelled at once, running ones asked to stop. ``dry`` only counts.
+        ``flow=`` means a whole flow. Waiting ones are cancelled at once, running ones asked to stop. ``dry`` only counts.
         Raises ``BadOption`` without conditions.
         """
         meant = self._meant("cancel", conditions)
-        return self._all(lambda store: store.cancel(meant, by=person(), reason=reason, dry=dry), dry)
+        if dry:
+            return count_meant(self._connection, meant, _CANCELLABLE)
+        return self._all(lambda store: store.cancel(meant, by=person(), reason=reason))
 
     def requeue(self, *, delay: Duration = 0, dry: bool = False, **conditions: Any) -> int:
         """Let all ended, scheduled or retrying jobs that meet the conditions run again (after ``delay``); return how many.
 
-        ``dry`` only counts. Raises ``BadOption`` without conditions.
+        With a job, those run again that gave up since it failed. ``dry`` only counts. Raises ``BadOption`` without conditions.
         """
         meant, wait = self._meant("requeue", conditions), seconds(delay, "requeue(delay=)")
-        return self._all(lambda store: store.requeue(meant, delay=wait, by=person(), dry=dry), dry)
+        if dry:
+            return count_meant(self._connection, meant, _REQUEUABLE)
+        return self._all(lambda store: store.requeue(meant, delay=wait, by=person()))
 
     async def ajob(self, job_id: str) -> Job[Any]:
         """Do what ``job`` does, to be awaited."""
@@ -241,7 +262,7 @@ class App:
             )
         return found
 
-    def _all(self, act: Callable[[Any], Changed], dry: bool) -> int:
+    def _all(self, act: Callable[[Any], Changed]) -> int:
         """Repeat a verb until nothing more matches; each call touches a bounded number of jobs."""
         count = 0
         while True:
@@ -249,7 +270,7 @@ class App:
                 changed = act(store)
             moved = len(changed.done) + len(changed.asked)
             count += moved
-            if dry or not changed.more or not moved:
+            if not changed.more or not moved:
                 return count
 
 

@@ -21,6 +21,7 @@ _UNSTARTED = ("scheduled", "blocked", "queued")
 _FRESH = frozenset({"queued", "scheduled", "blocked"})
 _SWALLOWED = "middleware swallowed its own error; nothing was stored."
 
+
 class Batch(NamedTuple):
     """Some drafts, the first of which was the ``first``-th that was read, from 0; all before it are stored."""
 

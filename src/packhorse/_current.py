@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
+from importlib import import_module
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ._record import Claimed
+
+if TYPE_CHECKING:
+    from ._codec import Codec
+    from ._parents import Parent
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -32,6 +37,8 @@ class Sink(Protocol):
 
 class Encoder(Protocol):
     """Turns a result into what is stored."""
+
+    codec: Codec
 
     def encoded(self, value: object) -> tuple[str | None, float | None]:
         """Return JSON text, and for how many seconds it is kept (None: as long as the job)."""
@@ -142,6 +149,11 @@ class CurrentJob:
         return self._run.job.queue if self._run else ""
 
     @property
+    def flow(self) -> str | None:
+        """Return the id of the flow the job belongs to, which what it enqueues joins."""
+        return self._run.job.flow if self._run else None
+
+    @property
     def attempt(self) -> int:
         """Return the number of this run, from 1."""
         if self._run is None:
@@ -206,6 +218,19 @@ class CurrentJob:
         self._run.bars[name] = {"done": float(done), "total": float(total), "note": str(note)[:500]}
         if self._run.sink is not None:
             self._run.sink.progress(self._run, self._run.bars)
+
+    def parents(self) -> Iterator[Parent]:
+        """Yield the jobs this one has waited for, each as (job, outcome, result), while the store is read page by page.
+
+        First those named in ``after``, in that order, then the members of the flow it waited for, newest first. ``outcome`` is
+        "succeeded", "failed" or "cancelled"; ``result`` what the job returned, None if there is none. What was deleted
+        meanwhile is left out. Outside a job there are none.
+        """
+        if self._run is None:
+            return iter(())
+        # By name, since what looks at jobs stands above what runs them.
+        found: Iterator[Parent] = import_module("packhorse._parents").parents_of(self._run)
+        return found
 
     def complete_in(self, transaction: object, result: Any = None) -> None:
         """Make this job ``succeeded`` with ``result`` at the very moment that the caller's transaction commits.

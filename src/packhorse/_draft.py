@@ -13,7 +13,7 @@ from ._codec import Codec
 from ._ids import new_id
 from ._job_rules import NO_RULES, Rules, also_after, arguments_key, rules_of
 from ._names import key_list
-from ._options import NONE, UNSET, Merged, Options, extend, merge
+from ._options import AT_ONCE, NONE, UNSET, Merged, Options, extend, merge
 from ._record import NewJob
 from ._reference import MARK, Reference
 from ._runtime import Around, Source
@@ -93,11 +93,13 @@ class Plan:
         self.joins = self.waiting.flow is UNSET
         # In ``using`` a text is literal; what ``@task`` says is filled from the arguments.
         self.templates = target.templates
-        literal = using.given()
-        self.fields = self.templates.among(name for name in NAMES if name not in literal) if self.templates else ()
-        #: Not even what is its own is the same for all calls.
+        self.fields = (
+            self.templates.among(name for name in NAMES if name not in using.given()) if self.templates else ()
+        )
+        #: Tags, or rules, are not the same for all calls.
         self.per_call = bool(self.fields) or self.waiting.unique is True
-        self.own: Own = (merged.tags, merged.meta, NO_RULES if self.per_call else rules_of(self.waiting, self.task))
+        plain = self.waiting is AT_ONCE or self.per_call
+        self.own: Own = (merged.tags, merged.meta, NO_RULES if plain else rules_of(self.waiting, self.task))
 
     def under(self, options: Options) -> Plan:
         """Return the same with options that hold where ``using`` gave none."""

@@ -29,15 +29,18 @@ from ._current import (
     looked_at,
     running,
 )
+from ._fetching import Away, Results
 from ._outcome import Run
 from ._record import FINAL, Claimed, Verdict
+from ._reference import MARK
 from ._signals import Cancel, Interrupted, Retry, Snooze
-from .errors import BadArguments, NotSerialisable, PackhorseError, PayloadTooLarge
+from .errors import BadArguments, NotSerialisable, PackhorseError, PayloadTooLarge, ResultGone
 
 if TYPE_CHECKING:
     import asyncio
 
     from ._codec import Codec
+    from ._fetching import Look
     from ._options import Options, Policy
     from ._registry import Runnable
 
@@ -98,14 +101,17 @@ class Executor:
         *,
         single: bool = False,
         gate: Gate | None = None,
+        look: Look | None = None,
     ) -> None:
-        """``single``: one job at a time in this process, visible to its threads too."""
+        """``single``: one job at a time in this process, visible to its threads too. ``look`` asks the store for the jobs whose
+        results are arguments of others."""
         from ._options import effective
 
         self._find = find
         self._codec = codec
         self._app = app
         self._decode = codec.decode_call
+        self._results = Results(look, codec) if look is not None else None
         self._effective = effective
         self._plans: dict[str, Plan] = {}
         self._around = [m for m in middleware if hasattr(m, "around_job")]
@@ -169,7 +175,7 @@ class Executor:
     def _attempt(self, job: Claimed, plan: Plan) -> Verdict:
         gate = self._gate
         try:
-            args, kwargs = self._decode(job.payload, plan.hints)
+            args, kwargs = self._decode(job.payload, plan.hints, self._results)
             gate.arm()
             try:
                 if self._around:
@@ -195,7 +201,7 @@ class Executor:
 
         job = run.job
         try:
-            args, kwargs = self._decode(job.payload, plan.hints)
+            args, kwargs = await self._adecode(job, plan)
             try:
                 with self._surrounded():
                     value = await driven(self._gate, run, plan.fn(*args, **kwargs))
@@ -206,6 +212,13 @@ class Executor:
         else:
             verdict = self._verdict_of_value(value, job, plan)
         return self._finish(job, verdict, plan)
+
+    async def _adecode(self, job: Claimed, plan: Plan) -> tuple[list[Any], dict[str, Any]]:
+        if MARK not in job.payload:
+            return self._decode(job.payload, plan.hints)
+        from asyncio import to_thread
+
+        return await to_thread(self._decode, job.payload, plan.hints, self._results)
 
     def _call_within(self, plan: Plan, args: list[Any], kwargs: dict[str, Any]) -> Any:
         with self._surrounded():
@@ -261,6 +274,8 @@ class Executor:
             error = _interruption(error) or error
         if isinstance(error, (Retry, Snooze, Cancel)):
             return _asked(error, job, policy)
+        if isinstance(error, Away):
+            return _outcome.released(job, str(error))
         if isinstance(error, Interrupted):
             return interrupted(job, policy, str(error.reason), error)
         if isinstance(error, SystemExit):
@@ -275,17 +290,19 @@ class Executor:
         return _outcome.failed(job, policy.retry, _failure.describe(error), retry=policy.retry.wants(error))
 
     def _misfit(self, error: BaseException, job: Claimed, plan: Plan) -> BaseException | None:
-        """Return what is wrong if the stored arguments no longer fit the function: no number of attempts mends that."""
-        if isinstance(error, BadArguments) or not isinstance(error, TypeError):
-            return error if isinstance(error, BadArguments) and not _from_user(error) else None
+        """Return what is wrong if the stored arguments no longer fit the function, or one of them is the result of another job
+        and gone: no number of attempts mends that."""
+        ours = isinstance(error, (BadArguments, ResultGone))
+        if ours or not isinstance(error, TypeError):
+            return error if ours and not _from_user(error) else None
         from ._signature import check_call
 
         try:
-            args, kwargs = self._decode(job.payload, plan.hints)
+            args, kwargs = self._decode(job.payload, plan.hints, self._results)
             check_call(plan.fn, tuple(args), kwargs, job.task)
         except BadArguments as misfit:
             return misfit
-        except PackhorseError:
+        except (PackhorseError, Away):
             return None
         return None
 

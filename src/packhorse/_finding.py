@@ -13,7 +13,7 @@ from ._job import Job, not_found
 from ._option_checks import micros
 from ._record import STATES, JobRecord, QueueRecord, State
 from ._runtime import Connection
-from ._store import JobFilter
+from ._store import BATCH, JobFilter
 from .errors import BadOption
 
 
@@ -81,6 +81,7 @@ def which(
     state: str | Sequence[str] | None = None,
     task: str | Callable[..., Any] | None = None,
     tag: str | None = None,
+    flow: str | None = None,
     meta: Mapping[str, Any] | None = None,
     text: str | None = None,
     since: datetime | Duration | None = None,
@@ -93,10 +94,25 @@ def which(
         queue=queue,
         task=task if task is None or isinstance(task, str) else task_name(task),
         tag=tag,
+        flow=flow,
         meta=meta,
         text=text,
         since=None if since is None else _since(connection, since),
     )
+
+
+def count_meant(connection: Connection, meant: JobFilter, states: Sequence[State]) -> int:
+    """Return how many jobs a filter means that are in one of these states, and have not been asked to stop."""
+    count, below = 0, None
+    wanted = tuple(state for state in states if not meant.states or state in meant.states)
+    while wanted:
+        with connection as store:
+            page = store.find(meant._replace(states=wanted), BATCH, below)
+        count += sum(job.state != "running" or job.cancel_at is None for job in page.jobs)
+        if page.next is None:
+            break
+        below = page.next
+    return count
 
 
 def _states(given: str | Sequence[str] | None) -> tuple[State, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from . import _bulk, _runtime
@@ -147,7 +148,7 @@ def _chained(drafts: Sequence[Draft[Any]], common: _Common) -> list[Draft[Any]]:
     _check_number(len(drafts), common.where)
     links = [common.draft(draft, first=index == 0) for index, draft in enumerate(drafts)]
     _check_once(links, common.where)
-    for before, link in zip(links, links[1:], strict=False):
+    for before, link in pairwise(links):
         common.must_be_new(before)
         _wait(link, [str(before._id)])
     return links
@@ -165,7 +166,9 @@ def _grouped(drafts: Iterable[Draft[Any]], then: Draft[Any] | None, common: _Com
     last = common.draft(then, first=False)
     _check_once([*members, last], common.where)
     if last._own[2].after_flow not in (None, common.flow.id):
-        raise BadOption(f"{common.where}: then waits for this flow, and cannot wait for {last._own[2].after_flow!r} too.")
+        raise BadOption(
+            f"{common.where}: then waits for this flow, and cannot wait for {last._own[2].after_flow!r} too."
+        )
     last._own = *last._own[:2], last._own[2]._replace(after_flow=common.flow.id)
     return [*members, last]
 
@@ -216,7 +219,9 @@ def _where(drafts: list[Draft[Any]], within: object) -> tuple[Connection, Transa
     sources = {draft._plan.source for draft in drafts}
     connections = {id(found): found for found in map(_runtime.connection, sources)}
     if len(connections) > 1:
-        raise BadOption("the drafts of one flow must be for one store, since they are stored all or none. Nothing stored.")
+        raise BadOption(
+            "the drafts of one flow must be for one store, since they are stored all or none. Nothing stored."
+        )
     (connection,) = connections.values()
     if within is None:
         return connection, None

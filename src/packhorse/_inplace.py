@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from . import _capture, _identity, _origin, _outcome, _runtime
+from . import _capture, _identity, _origin, _outcome, _runtime, _why
 from ._app import App
 from ._codec import PLAIN, Codec
 from ._completing import async_handle, committed, sync_handle
@@ -90,18 +90,19 @@ class Runner:
         options = app.options if app is not None else NONE
         self._known: dict[str, Runnable] = {}
         self._witness = _Witness()
-        self._executor = Executor(self._find, self.codec, options, (self._witness, *self._middleware))
+        self._executor = Executor(self._find, self.codec, options, (self._witness, *self._middleware), look=store.get)
         self._worker = WorkerRecord(
             new_id(), "packhorse.testing", host="test", pid=os.getpid(), boot_id="", state="live"
         )
         self._news = _News(store, self._worker.id, followed)
+        self._limits = app.limits if app is not None else {}
         self._claims = 0
         self._started = False
 
     # -- running ----------------------------------------------------------------------------------------------------
     def run_all(self, raises: bool) -> list[str]:
         """Run what can run until nothing can; return the ids in the order they ran."""
-        self._start()
+        self.start()
         done: list[str] = []
         while claimed := self._claim(None, 1):
             if len(done) >= _MOST:
@@ -111,8 +112,8 @@ class Runner:
         return done
 
     def run_one(self, job_id: str, raises: bool) -> None:
-        """Run one job now. Raises ``BadState`` if it has ended, runs, or its queue is paused."""
-        self._start()
+        """Run one job now. Raises ``BadState`` if it has ended, runs, or something is in its way."""
+        self.start()
         self._run(self._claim_one(job_id), raises)
 
     def handle(self, connection: _runtime.Connection, record: JobRecord) -> Job[Any]:
@@ -125,13 +126,21 @@ class Runner:
         if self._started:
             self._hook("child_stopping")
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Begin with the first run; let go what need not wait any more."""
         if not self._started:
             self._started = True
             self._store.register(self._worker)
+            self._store.set_limits(self._limits, app="packhorse.testing")
             self._hook("child_started")
         self._store.expire()
+        self.admit()
+
+    def admit(self) -> None:
+        """Let go what is due and what has nothing in its way."""
         self._store.promote()
+        while self._store.admit().more:
+            pass
 
     def _hook(self, name: str) -> None:
         for each in self._middleware:
@@ -164,7 +173,12 @@ class Runner:
             if record.state in ("scheduled", "retrying"):
                 # Its time has come because the test says so.
                 self._store.requeue(JobFilter(ids=(job_id,)), by="test")
-            elif record.state != "queued":
+                self.admit()
+                (record,) = self._store.get([job_id])
+            if record.state == "blocked":
+                why = _why.explain(self._store, record).text
+                raise BadState(f"job {job_id} ({record.task}) is blocked; it cannot be run: {why}")
+            if record.state != "queued":
                 raise BadState(f"job {job_id} ({record.task}) is {record.state}; it cannot be run.")
             return record
         raise PackhorseError(f"no job {job_id} in this test's store.")
@@ -181,7 +195,7 @@ class Runner:
         odd = self._store.settle(self._worker.id, [verdict._replace(started=ran)])
         if verdict.elsewhere:
             verdict = self._ended_elsewhere(job, verdict, odd)
-        self._store.promote()
+        self.admit()
         if isinstance(self._witness.seen, KeyboardInterrupt):
             raise self._witness.seen
         if raises and verdict.state in ("failed", "blocked"):

@@ -91,9 +91,7 @@ def arguments_key(
     return f"arguments {sha256(text.encode()).hexdigest()[:40]}"
 
 
-def _evened(
-    args: tuple[Any, ...], kwargs: dict[str, Any], fn: Callable[..., Any] | None, codec: Codec
-) -> str | None:
+def _evened(args: tuple[Any, ...], kwargs: dict[str, Any], fn: Callable[..., Any] | None, codec: Codec) -> str | None:
     signature = None if fn is None else _signature.signature_of(fn)
     if signature is None:
         return None

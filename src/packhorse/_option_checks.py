@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
@@ -174,6 +173,7 @@ def _check_failure(value: object, where: str) -> dict[str, Any]:
     if value not in ("cancel", "run"):
         raise BadOption(f'{where} takes "cancel" or "run", not {value!r}.')
     return {"after_failed": value == "run"}
+
 
 #: Each option that there is, in the order in which they are told.
 CHECKS: dict[str, Callable[[Any, str], dict[str, Any]]] = {

@@ -52,8 +52,12 @@ class JobOptions(TypedDict, total=False):
     retry: int | Backoff  #: further attempts after a failed first one, default 0
     timeout: Duration | None  #: time limit of one attempt, default 1 h; None: no limit
     on_crash: Literal["retry", "fail"]  #: what becomes of it if its process dies; default "retry"
-    unique: str | bool  #: only one such job at a time: a key, or True (task and all arguments); of its task, unless it begins with //
-    unique_until: Literal["started", "finished"] | Duration  #: how long the key is held; a duration counts from the enqueue
+    unique: (
+        str | bool
+    )  #: one such job at a time: a key of its task (of all tasks: "//…"), or True: task and all arguments
+    unique_until: (
+        Literal["started", "finished"] | Duration
+    )  #: how long the key is held; a duration counts from the enqueue
     on_conflict: Literal["return", "replace", "raise"]  #: what becomes of a second one; default "return" (the first)
     reserves: str | Sequence[str]  #: what no other job may hold meanwhile; a bare str is one key
     shares: str | Sequence[str]  #: what no other job may reserve meanwhile
@@ -175,6 +179,7 @@ class Waiting(NamedTuple):
 
 #: Nothing to wait for.
 AT_ONCE = Waiting()
+_WAITING = frozenset(Waiting._fields)
 
 
 class Merged(NamedTuple):
@@ -214,11 +219,9 @@ def merge(using: Options, task: Options, queue: Options, app: Options) -> Merged
 
 
 def _waiting(levels: Sequence[Options]) -> Waiting:
-    given = {
-        name: value
-        for name in Waiting._fields
-        if any((value := getattr(level, name)) is not UNSET for level in levels)  # the nearest
-    }
+    if all(_WAITING.isdisjoint(level.__dict__) for level in levels):
+        return AT_ONCE  # most jobs
+    given = {name: value for name in Waiting._fields if (value := _first(levels, name, UNSET)) is not UNSET}
     return Waiting(**given) if given else AT_ONCE
 
 

@@ -231,9 +231,9 @@ class Queue(Scheduling):
     ) -> Jobs:
         """Return this queue's jobs, newest first, all conditions holding.
 
-        ``state`` is one or several; ``flow`` is the id of a flow; ``tag``, ``meta`` (each key has this value) and ``text`` (anywhere in the job) are looked
-        for in a bounded scan; ``since`` is an aware datetime, or a duration before now. ``after`` continues below a
-        job, or at the ``next`` of the list before.
+        ``state`` is one or several; ``flow`` the id of a flow; ``tag``, ``meta`` (each key has this value) and ``text``
+        (anywhere in the job) are looked for in a bounded scan; ``since`` is an aware datetime, or a duration before now.
+        ``after`` continues below a job, or at the ``next`` of the list before.
         """
         return find(
             self._connection, self._codec, queue=self._name, state=state, task=task, tag=tag, flow=flow, meta=meta,

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ._handles import Handle
     from ._handles.drivers import Raw
     from ._handles.handle import Waits
+    from ._record import JobRecord
 
 T = TypeVar("T")
 
@@ -325,6 +326,12 @@ def here() -> Connection:
     """Return the connection to the store of the job that runs here."""
     assert _override is not None
     return _override.connection
+
+
+def records(ids: Sequence[str]) -> Sequence[JobRecord]:
+    """Return jobs of that store; those that are not stored are left out."""
+    with here() as store:
+        return store.get(ids)
 
 
 def new_memory_store(clock: Callable[[], int]) -> Store:

@@ -78,7 +78,7 @@ def _failed(record: JobRecord, now: int, facts: dict[str, Any]) -> Why:
         return Why(f"failed{_at(record, now)}; {record.reason}.", "poison", facts)
     runs = _ran(record)
     parts = [part for part in (record.reason, error) if part]
-    text = f"failed after {_count(runs, 'attempt')}{_at(record, now)}"
+    text = f"failed after {count(runs, 'attempt')}{_at(record, now)}"
     return Why(text + (f": {'; '.join(parts)}" if parts else "") + ".", "failed", facts)
 
 
@@ -237,10 +237,11 @@ def _queued(store: Store, record: JobRecord, now: int) -> Why:
 
 
 def _no_start(store: Store, record: JobRecord, now: int) -> Why | None:
-    return _paused(store, record, now) or _nobody(store, record, now)
+    return paused(store, record, now) or nobody(store, record, now)
 
 
-def _paused(store: Store, record: JobRecord, now: int) -> Why | None:
+def paused(store: Store, record: JobRecord, now: int) -> Why | None:
+    """Return what to say of a paused queue."""
     queue = _queue(store, record.queue)
     if queue is None or queue.paused_at is None:
         return None
@@ -258,7 +259,8 @@ def _queue(store: Store, name: str) -> QueueRecord | None:
     return next((queue for queue in store.queues([name]) if queue.name == name), None)
 
 
-def _nobody(store: Store, record: JobRecord, now: int) -> Why | None:
+def nobody(store: Store, record: JobRecord, now: int) -> Why | None:
+    """Return what to say of a queue that no live worker serves."""
     alive = live(store.workers(), now)
     if any(serves(worker, record.queue) for worker in alive):
         return None
@@ -278,8 +280,8 @@ def _in_line(store: Store, record: JobRecord, now: int) -> Why:
     facts: dict[str, Any] = {"ahead": ahead, "workers": [worker.name for worker in workers]}
     alone = "; it runs alone in a child, since a job beside it took its process down" if record.suspect else ""
     if not ahead:
-        slots = _count(sum(worker.slots for worker in workers), "slot")
-        there = f"{slots} on {_count(len(workers), 'worker')}"
+        slots = count(sum(worker.slots for worker in workers), "slot")
+        there = f"{slots} on {count(len(workers), 'worker')}"
         text = f"next in queue '{record.queue}': it starts when a slot is free ({there}){alone}"
         return Why(text + ".", "ahead", facts)
     many = f"more than {_COUNTED:,}" if ahead >= _COUNTED else f"{ahead:,}"
@@ -307,40 +309,14 @@ def rate(store: Store, queue: str, now: int) -> float | None:
     return len(ends) / max(1e-3, (now - min(ends)) / 1e6)
 
 
-# -- an unknown task --------------------------------------------------------------------------------------------------
 def _blocked(store: Store, record: JobRecord, now: int) -> Why:
-    workers = store.workers(dead=True)
-    knowing = [worker for worker in workers if record.task in tasks_of([worker])]
-    alive = live(knowing, now)
-    facts: dict[str, Any] = {"task": record.task, "known_by": [worker.name for worker in alive]}
-    here = [worker for worker in alive if serves(worker, record.queue)]
-    if here:
-        text = f"worker {_and_build(here[0])} knows the task '{record.task}' and takes the job with its next beat"
-        return Why(text + ".", "unknown-task", facts)
-    text = f"no live worker on queue '{record.queue}' knows the task '{record.task}'"
-    text += _who_knows(record, alive, knowing, now) or _near_name(record, live(workers, now), facts)
-    return Why(text + ".", "unknown-task", facts)
+    from ._why_waiting import unknown_task, waiting  # they tell their part in the words of this module
+
+    return unknown_task(store, record, now) if record.parked else waiting(store, record, now)
 
 
-def _who_knows(record: JobRecord, alive: list[WorkerRecord], knowing: list[WorkerRecord], now: int) -> str:
-    if alive:
-        return f"; worker {_and_build(alive[0])} does, but does not listen to this queue"
-    if knowing:
-        gone = max(knowing, key=lambda worker: worker.seen_at)
-        return f"; worker {_and_build(gone)} did and is gone, last heard of {distance(gone.seen_at, now)}"
-    return ""
-
-
-def _near_name(record: JobRecord, alive: list[WorkerRecord], facts: dict[str, Any]) -> str:
-    meant = difflib.get_close_matches(record.task, tasks_of(alive), 1, cutoff=0.8)
-    facts["did_you_mean"] = meant[0] if meant else None
-    if meant:
-        return f" (they know '{meant[0]}')"
-    module = record.task.partition(":")[0]
-    return f"; start one with  packhorse worker {module}  or deploy it, and the job runs by itself"
-
-
-def _and_build(worker: WorkerRecord) -> str:
+def and_build(worker: WorkerRecord) -> str:
+    """Return a worker's name, and its build if that is known."""
     build = (loads(worker.catalogue) or {}).get("build")
     return f"{worker.name} (build {build})" if build else worker.name
 
@@ -390,7 +366,8 @@ def loads(text: str | None) -> Any:
         return None
 
 
-def _count(number: int, what: str) -> str:
+def count(number: int, what: str) -> str:
+    """Return a number of things in words."""
     return f"{number:,} {what}" + ("" if number == 1 else "s")
 
 

@@ -47,6 +47,8 @@ class Kit:
         self._store = _runtime.new_memory_store(self._clock)
         self._raises = raises
         self._eager = eager
+        #: With ``eager``: enqueued and not run yet, since something was in the way.
+        self._unrun: list[str] = []
         self._followed = Followed()
         self._runner = Runner(self._store, app, self._followed)
         self._connection: _runtime.Connection | None = None
@@ -141,9 +143,19 @@ class Kit:
         return self._runner.handle(self._where, self._store.get([job_id])[0])
 
     def _run_new(self, ids: list[str]) -> None:
-        for job_id in ids:
-            if self._store.get([job_id])[0].state == "queued":
-                self._runner.run_one(job_id, self._raises)
+        """Run what was just enqueued, and what it lets go that had to wait when it was enqueued."""
+        self._unrun += ids
+        while (job_id := self._next()) is not None:
+            self._runner.run_one(job_id, self._raises)
+
+    def _next(self) -> str | None:
+        self._runner.start()
+        states = {record.id: record.state for record in self._store.get(self._unrun)}
+        self._unrun = [each for each in self._unrun if states.get(each) in ("queued", "blocked")]
+        found = next((each for each in self._unrun if states[each] == "queued"), None)
+        if found is not None:
+            self._unrun.remove(found)
+        return found
 
 
 @contextmanager

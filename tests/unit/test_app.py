@@ -16,6 +16,7 @@ import pytest
 
 from packhorse import App, Backoff, Queue, _runtime
 from packhorse._defaults import restored_defaults
+from packhorse._limits import together
 from packhorse.errors import BadName, BadOption, JobNotFound, NotLoadable
 from packhorse.testing import Kit, memory
 
@@ -132,8 +133,43 @@ def test_the_plain_part_is_json_and_makes_an_app_again() -> None:
 
 
 def test_defaults_may_be_missing() -> None:
-    assert App().plain() == {"store": None, "namespace": "default", "tasks": [], "outbox": None, "defaults": {}}
+    nothing = {"store": None, "namespace": "default", "tasks": [], "outbox": None, "limits": {}, "defaults": {}}
+    assert App().plain() == nothing
     assert App.of_plain(App().plain()).plain() == App().plain()
+
+
+def test_limits_are_told_as_text() -> None:
+    limited = App(limits={"smtp": 4, "api": "10/1s", "mail": " 30/1m  burst 10 ", "tenant:*": "2"})
+    assert limited.limits == {"smtp": "4", "api": "10/1s", "mail": "30/1m burst 10", "tenant:*": "2"}
+    assert App.of_plain(limited.plain()).limits == limited.limits
+
+
+@pytest.mark.parametrize(
+    "limits, words",
+    [
+        ({"smtp": 0}, "App(limits=): 'smtp': The limit '0' must have numbers from 1"),
+        ({"smtp": -1}, "'-1'"),
+        ({"smtp": True}, "not True"),
+        ({"smtp": 1.5}, "not 1.5"),
+        ({"smtp": None}, "not None"),
+        ({"smtp": "10 per second"}, "not '10 per second'"),
+        ({"smtp": "10/0s"}, "'10/0s'"),
+        ({"smtp": "10/5x"}, "duration"),
+        ({"": 4}, "a key has 1 to 500 bytes"),
+        ({"a*b": 4}, "a * before its end"),
+        (["smtp"], "takes a mapping"),
+    ],
+)
+def test_bad_limits_are_refused(limits: Any, words: str) -> None:
+    with pytest.raises(BadOption) as caught:
+        App(limits=limits)
+    assert words in str(caught.value)
+
+
+def test_limits_of_several_places_must_agree() -> None:
+    assert together(("App(limits=)", {"a": "4"}), ("[limits]", {"a": "4", "b": "10/1s"})) == {"a": "4", "b": "10/1s"}
+    with pytest.raises(BadOption, match=r"'a' is declared twice.*'4' in App\(limits=\), '5' in \[limits\]"):
+        together(("App(limits=)", {"a": "4"}), ("[limits]", {"a": "5"}))
 
 
 def test_bad_settings_are_refused() -> None:

@@ -14,10 +14,21 @@ from hypothesis import strategies as st
 
 from packhorse import _options
 from packhorse._backoff import Backoff
-from packhorse._options import AT_ONCE, DEFAULT_TIMEOUT, NONE, UNSET, JobOptions, Options, check, effective, extend, merge
+from packhorse._options import (
+    AT_ONCE,
+    DEFAULT_TIMEOUT,
+    NONE,
+    UNSET,
+    JobOptions,
+    Options,
+    check,
+    effective,
+    extend,
+    merge,
+)
 from packhorse._signals import Interrupted
-from packhorse.flows import Flow
 from packhorse.errors import BadName, BadOption, NaiveTime
+from packhorse.flows import Flow
 
 AT = datetime(2026, 11, 20, 12, 0, 0, 1, tzinfo=UTC)
 AT_MICROS = 1_795_176_000_000_001

@@ -102,9 +102,19 @@ def decode(text: str, age: float) -> NewJob:
     missing = {"id", "task", "queue", "payload"} - fields.keys()
     if missing:
         raise ValueError(f"it lacks {', '.join(sorted(missing))}")
-    job = NewJob(**fields)
+    job = _retyped(NewJob(**fields), age)
     expires = None if job.expires is None else max(job.expires - age, 0.0)
     return job._replace(delay=max(job.delay - age, 0.0), expires=expires, options=_kept(job.options))
+
+
+def _retyped(job: NewJob, age: float) -> NewJob:
+    """Make tuples again of what JSON made lists; a time for which a unique key is held counts from then too."""
+    until = job.unique_until
+    return job._replace(
+        holds=tuple((mode, name) for mode, name in job.holds),
+        after=tuple(job.after),
+        unique_until=until if isinstance(until, str) else max(until - age, 0.0),
+    )
 
 
 def _kept(options: str | None) -> str:
