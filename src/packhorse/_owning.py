@@ -57,12 +57,13 @@ def apply(store: Schedules, decide: Callable[[Book], Change]) -> Change:
 
 
 # -- code ---------------------------------------------------------------------------------------------------------------
-def publish(book: Book, declared: Declared, *, force: bool = False) -> Change:
-    """Return what a worker's code changes. ``force``: it is what a person wants (``reschedule``), edits and builds aside."""
+def publish(book: Book, declared: Declared, *, force: bool = False, only: frozenset[str] | None = None) -> Change:
+    """Return what a worker's code changes. ``force``: it is what a person wants (``reschedule``), edits and builds aside;
+    ``only`` of the schedules of these names."""
     builds = json.loads(book.builds)
     known = builds.get(declared.app, {"builds": [], "changed": 0.0})
     newest = _newest(known, declared, force)
-    change = _published(book, declared, force)
+    change = _published(book, declared, force, only)
     if not newest:
         told = [*change.told, _too_old(declared, known["builds"][-1])] if change.schedules else change.told
         return Change(told=told)
@@ -90,10 +91,12 @@ def _too_old(declared: Declared, newest: str) -> str:
     )
 
 
-def _published(book: Book, declared: Declared, force: bool) -> Change:
+def _published(book: Book, declared: Declared, force: bool, only: frozenset[str] | None) -> Change:
     stored = {schedule.name: schedule for schedule in book.schedules or ()}
     put, told = [], []
     for name, text in declared.specs.items():
+        if only is not None and name not in only:
+            continue
         old = stored.get(name)
         new = (
             _declared_new(book.now, name, text, declared)
@@ -109,7 +112,7 @@ def _published(book: Book, declared: Declared, force: bool) -> Change:
     retired = [
         old._replace(retired_at=book.now)
         for old in stored.values()
-        if old.app == declared.app and old.name not in declared.specs and old.retired_at is None
+        if only is None and old.app == declared.app and old.name not in declared.specs and old.retired_at is None
     ]
     created = sum(new.name not in stored for new in put)
     return Change([*put, *retired], told=told, created=created, updated=len(put) - created, retired=len(retired))

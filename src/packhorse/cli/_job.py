@@ -231,6 +231,8 @@ def by_text(by: str | None) -> str:
     about = loads(by)
     if not isinstance(about, dict):
         return ""
+    if about.get("schedule"):
+        return f" by the schedule '{about['schedule']}'"
     user, login = about.get("user", "?"), about.get("login")
     who = user if login in (None, user) else f"{user} ({login})"
     text = f" by {who}@{about.get('host', '?')}"

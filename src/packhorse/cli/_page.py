@@ -15,6 +15,7 @@ Look
   jobs              list | show | logs | cancel | requeue | delete
   queues            list | pause | resume | purge
   workers           list | show
+  scheduled         list | next | run | pause | resume | skip | reschedule
   why JOB           Why a job is where it is, in one sentence
 Look after
   config            Every setting, its value and where it came from
