@@ -9,6 +9,7 @@ from typing import Any, assert_type
 
 from packhorse import App, Backoff, Cancel, Job, Queue, Retry, Snooze, current_job, task
 from packhorse._draft import Draft
+from packhorse.flows import Flow, achain, agroup, chain, group
 
 jobs = Queue("mail", priority=3, timeout="5m")
 
@@ -100,4 +101,37 @@ async def main() -> None:
 
 
 App(store="sqlite:///x.db", tasks=["a"], types={complex: (str, complex)}, retry=3, keep_result="7d")
+App(limits={"smtp": 4, "api": "10/1s"}, reserves="x", after_failure="run")
+Queue("q", unique=True, unique_until="5m", on_conflict="raise", shares=["a"], limit=("b",), flow=None)
+
+
+# -- waiting for others ---------------------------------------------------------------------------------------------------
+@task(reserves="box:{to}", unique="{to}", unique_until="started", limit=["smtp"])
+def limited(to: str) -> bool:
+    return bool(to)
+
+
+first = jobs.draft(add, 1)
+stored = jobs.enqueue(fetch, "u")
+assert_type(first.as_argument, int)
+assert_type(stored.as_argument, bytes)
+assert_type(stored.flow, str | None)
+assert_type(jobs.enqueue(add, first.as_argument, b=jobs.enqueue(maybe, 1).as_argument), Job[int])
+assert_type(limited.enqueue("ada"), Job[bool])
+jobs.using(after=stored).using(after=[stored, "id", Flow("f")]).using(after="flow:f", flow="f", unique="k").enqueue(add, 1)
+assert_type(chain(first, jobs.draft(fetch, "u"), within=object(), priority=3), Job[Any])
+assert_type(group([first, jobs.draft(add, 2)], then=jobs.draft(picky, 1), tags="x"), Job[str])
+assert_type(group(jobs.draft(add, n) for n in range(3)), Flow)
+assert_type(Flow("f").id, str)
+assert_type(App().cancel(flow="f", dry=True), int)
+assert_type([outcome for job, outcome, result in current_job().parents()], list[str])
+
+
+async def flows() -> None:
+    assert_type(await achain(first), Job[Any])
+    assert_type(await agroup([first], then=first), Job[int])
+    assert_type(await agroup([first]), Flow)
+
+
+asyncio.run(flows())
 asyncio.run(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from packhorse import App, Backoff, Job, Queue, current_job, task
+from packhorse.flows import Flow, chain, group
 
 jobs = Queue("mail")
 
@@ -53,6 +54,28 @@ jobs.using(retry="5")  # wrong
 jobs.using(on_crash="explode")  # wrong
 jobs.using(at=5)  # wrong
 jobs.using(queue="other")  # wrong: the queue you call is the queue
+jobs.using(unique=5)  # wrong
+jobs.using(unique_until=[5])  # wrong
+jobs.using(on_conflict="ignore")  # wrong
+jobs.using(reserves=5)  # wrong
+jobs.using(shares={"a": 1}.items())  # wrong
+jobs.using(limits="smtp")  # wrong: it is limit
+jobs.using(flow=5)  # wrong
+jobs.using(after=5)  # wrong
+jobs.using(after=jobs.draft(add, 1))  # wrong: a draft is not stored
+jobs.using(after_failure="ignore")  # wrong
+jobs.enqueue(send, jobs.draft(add, 1).as_argument)  # wrong: an int for a str
+jobs.enqueue(add, jobs.enqueue(fetch, "u").as_argument)  # wrong: bytes for an int
+App(limits={"smtp": 1.5})  # wrong
+App(limits=["smtp"])  # wrong
+chain(add)  # wrong: no draft
+chain(jobs.draft(add, 1), dealy=5)  # wrong
+group(jobs.draft(add, 1))  # wrong: one draft is no list
+group([add])  # wrong
+group([jobs.draft(add, 1)], add)  # wrong: by name only
+group([jobs.draft(add, 1)], then=add)  # wrong
+Flow(5)  # wrong
+total: Job[str] = group([jobs.draft(add, 1)], then=jobs.draft(add, 1))  # wrong: the result is an int
 Queue("mail", name="x")  # wrong
 Queue("mail", delay=None)  # wrong
 App(priorty=5)  # wrong
