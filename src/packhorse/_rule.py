@@ -30,7 +30,8 @@ class Every(NamedTuple):
 
     def __str__(self) -> str:
         """Say it."""
-        return f"every {spoken(self.interval / _SECOND)}"
+        length = self.interval / _SECOND
+        return f"every {length:g} s" if length < 60 else f"every {spoken(length)}"
 
 
 class At(NamedTuple):

@@ -152,10 +152,16 @@ def _row(seen: _Seen, now: int) -> list[str]:
         _show.clean(said.when) if said else "?",
         _show.clean(said.task) if said else "?",
         _show.clean(said.queue) if said else "?",
-        "-" if start is None else f"{clock(start, now)} ({distance(start, now)})",
+        _start_text(start, now),
         _last(seen, now),
         _state_text(seen, now),
     ]
+
+
+def _start_text(start: int | None, now: int) -> str:
+    if start is None:
+        return "-"
+    return f"{clock(start, now)} ({distance(start, now) if start > now else 'due'})"
 
 
 def _last(seen: _Seen, now: int) -> str:
