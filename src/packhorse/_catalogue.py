@@ -9,8 +9,11 @@ from types import ModuleType
 from typing import Any
 
 from . import _identity, _signature
+from ._defaults import plain_defaults
 from ._options import Options, Unset
 
+#: What ``@task`` says that is no option of a job.
+_OF_THE_TASK = ("queue", "name", "aliases")
 _CO_COROUTINE = 0x80  # inspect.CO_COROUTINE
 
 
@@ -23,7 +26,7 @@ def is_async(fn: Callable[..., Any]) -> bool:
 
 
 def entry(name: str, target: Any, *, limited: bool) -> dict[str, Any]:
-    """Return what is told of one task: signature, first line of its doc, options, aliases.
+    """Return what is told of one task: signature, first line of its doc, options with their fields unfilled, aliases.
 
     ``limited``: the App gives its tasks a time limit, so that none of them has one only by default.
     """
@@ -34,6 +37,8 @@ def entry(name: str, target: Any, *, limited: bool) -> dict[str, Any]:
         told["doc"] = doc[0].rstrip()
     if _identity.is_task(target):
         told.update(_told(target.options))
+        if options := {key: value for key, value in plain_defaults(target.options).items() if key not in _OF_THE_TASK}:
+            told["options"] = options
         if target.aliases:
             told["aliases"] = list(target.aliases)
     told["timeout_given"] = limited or "timeout" in told

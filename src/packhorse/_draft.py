@@ -39,7 +39,8 @@ class Target:
         self.fn, self.task, self.options = _look_at(anchor)
         self.templates: Templates | None = None
         if self.options is not NONE and self.fn is not None:
-            self.templates = templates_of(self.options, self.fn, self.task)
+            fn = self.fn
+            self.templates = templates_of(self.options, lambda: _signature.signature_of(fn), self.task)
         #: The object that the name must lead to. A name given as text is looked at again each time.
         self._anchor = anchor
         self._home, self._path = _home_of(anchor)

@@ -315,15 +315,18 @@ class Queue(Scheduling):
         return Draft(plan, plan.encode(args, kwargs), args, kwargs)
 
     def _plan(self, fn: Any) -> Plan:
-        plan = self._plans[fn] = Plan(
-            self._target(fn),
+        plan = self._plans[fn] = self._plan_of(self._target(fn))
+        return plan
+
+    def _plan_of(self, target: Target) -> Plan:
+        return Plan(
+            target,
             queue=self._name,
             source=self._source,
             codec=self._codec,
             levels=(self._using, self._defaults, NONE if self._app is None else self._app.options),
             around=() if self._app is None else self._app.around_enqueue,
         )
-        return plan
 
     def _target(self, fn: Any) -> Target:
         try:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._names import key_list
 from ._options import Options
 from ._reference import Reference
-from ._signature import signature_of
 from .errors import BadOption
+
+if TYPE_CHECKING:
+    from inspect import Signature
 
 #: One template taken apart: literal text and the name of the argument after it, or None.
 Parts = tuple[tuple[str, str | None], ...]
@@ -23,10 +25,10 @@ class Templates:
 
     __slots__ = ("_parts", "_signature", "_where")
 
-    def __init__(self, options: Mapping[str, Sequence[str]], fn: Callable[..., Any], where: str) -> None:
-        """Check that every field names an argument of ``fn``. Raises ``BadOption``."""
+    def __init__(self, options: Mapping[str, Sequence[str]], signature: Signature | None, where: str) -> None:
+        """Check that every field names an argument. Raises ``BadOption``."""
         self._where = f"@task {where}"
-        self._signature = signature_of(fn)
+        self._signature = signature
         self._parts = {
             name: [self._take_apart(text, f"{self._where}: {name}") for text in texts]
             for name, texts in options.items()
@@ -67,12 +69,12 @@ class Templates:
         return parameter is not None and parameter.kind.name not in ("VAR_POSITIONAL", "VAR_KEYWORD")
 
 
-def templates_of(options: Options, fn: Callable[..., Any], where: str) -> Templates | None:
+def templates_of(options: Options, signature: Callable[[], Signature | None], where: str) -> Templates | None:
     """Return the options of a task that have fields; None if none has."""
     given = options.given()
     texts = {name: _texts(given[name]) for name in NAMES if name in given}
     found = {name: each for name, each in texts.items() if needed(each)}
-    return Templates(found, fn, where) if found else None
+    return Templates(found, signature(), where) if found else None
 
 
 def _texts(value: Any) -> Sequence[str]:

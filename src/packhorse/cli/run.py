@@ -103,10 +103,14 @@ def _enqueue(
 ) -> str:
     from .. import _bulk, _runtime
     from .._queue import Queue
+    from .._told_task import draft_of
 
     name = queue or _own_queue(found) or "default"
     line = Queue(name, app=session.app).using(**options)
-    draft = line.draft(found.target if found.target is not None else found.name, *args, **kwargs)
+    if found.target is None and found.about:
+        draft = draft_of(line, found.name, found.about, tuple(args), kwargs)
+    else:
+        draft = line.draft(found.target if found.target is not None else found.name, *args, **kwargs)
     with ExitStack() as stack:
         for around in session.app.around_enqueue if session.app is not None else ():
             stack.enter_context(around(draft))
