@@ -78,6 +78,39 @@ jobs = st.fixed_dictionaries(
     },
 )
 indexes = st.integers(0, 1_000)
+NAMES = ("p", "q", "lim:1")
+HOLDS = st.dictionaries(st.sampled_from(NAMES), st.sampled_from(("x", "s", "l")), min_size=1).map(
+    lambda modes: tuple(sorted((mode, name) for name, mode in modes.items()))
+)
+FLOWS = st.sampled_from(("f", "g"))
+#: What a job may wait for: mostly one thing, sometimes many. ``after`` are indexes of jobs.
+RULES: dict[str, Any] = {
+    "holds": HOLDS,
+    "after": st.lists(indexes, min_size=1, max_size=2),
+    "flow": FLOWS,
+    "after_flow": FLOWS,
+    "unique": st.sampled_from(("k1", "k2")),
+}
+DETAILS: dict[str, Any] = {
+    "after_failed": st.just(True),
+    "unique_until": st.sampled_from(("started", 30.0)),
+    "on_conflict": st.sampled_from(("return", "replace", "raise")),
+    "priority": st.just(5),
+    "delay": st.just(3.0),
+    "expires": st.just(31.0),
+}
+PLACE = {"task": st.sampled_from(TASKS), "queue": st.sampled_from(QUEUES)}
+rules = st.one_of(
+    *(st.fixed_dictionaries({**PLACE, name: values}) for name, values in RULES.items()),
+    st.fixed_dictionaries({**PLACE, "holds": HOLDS}),
+    st.fixed_dictionaries(PLACE, optional={**RULES, **DETAILS}),
+)
+limits = st.dictionaries(
+    st.sampled_from(("lim:1", "lim:*", "p", "*")),
+    st.sampled_from(("1", "2", "1/7s", "3/1m burst 2", None)),
+    min_size=1,
+    max_size=2,
+)
 
 
 class Story(RuleBasedStateMachine):
@@ -98,6 +131,7 @@ class Story(RuleBasedStateMachine):
         self.held: dict[str, list[Run]] = {}
         for name in ("w1", "w2"):
             self.start(name)
+        self.pair.same("set_limits", {"lim:*": "1"}, by="ada")
 
     def teardown(self) -> None:
         if hasattr(self, "pair"):
@@ -116,7 +150,8 @@ class Story(RuleBasedStateMachine):
         self.workers[name] = worker
         self.calls[worker] = self.heard[worker] = 0
         self.held[worker] = []
-        self.pair.same("register", WorkerRecord(worker, worker, f"host of {name}", 1, "boot"))
+        queues = '[["b"]]' if name == "w2" else None
+        self.pair.same("register", WorkerRecord(worker, worker, f"host of {name}", 1, "boot", queues=queues))
 
     def pick(self, index: int) -> str:
         return self.pair.ids[index % len(self.pair.ids)] if self.pair.ids else "unknown"
@@ -128,6 +163,7 @@ class Story(RuleBasedStateMachine):
             "queue": JobFilter(queue=QUEUES[index % 2]),
             "state": JobFilter(states=(STATES[index % len(STATES)],)),
             "text": JobFilter(tag="t", task=TASKS[index % 2]),
+            "flow": JobFilter(flow="f"),
             "empty": JobFilter(),
         }[how]
 
@@ -142,6 +178,38 @@ class Story(RuleBasedStateMachine):
     def enqueue_a_known_id(self, index: int, given: dict[str, Any], payload: str) -> None:
         if self.pair.ids:
             self.pair.same("enqueue", [NewJob(id=self.pick(index), payload=payload, **given)])
+
+    @rule(given=st.lists(rules, min_size=1, max_size=4))
+    def enqueue_with_rules(self, given: list[dict[str, Any]]) -> None:
+        new: list[NewJob] = []
+        for job in given:
+            after = dict.fromkeys(self.pick(index) for index in job.pop("after", ()))
+            self.pair.ids.append(next(self.ids))
+            new.append(NewJob(id=self.pair.ids[-1], payload="[[1], {}]", after=tuple(after), **job))
+        self.pair.same("enqueue", new)
+
+    @rule()
+    def admit(self) -> None:
+        self.pair.admit()
+
+    @precondition(lambda self: self.pair.ids)
+    @rule(how=st.lists(st.sampled_from(sorted(VERDICTS)), min_size=1, max_size=2))
+    def all_that_can_run_runs(self, how: list[str]) -> None:
+        """Nothing is closed, paused or unserved; all that is let go is claimed, some ends one way, some another."""
+        self.pair.same("thaw")
+        for queue in [known.name for known in self.pair.model.store.queues()]:
+            self.pair.same("resume", queue)
+        self.start("w1")
+        self.pair.admit()
+        self.claim("w1", None, 1000, 0, LINES, True)
+        worker = self.workers["w1"]
+        self.pair.settle(worker, [(run, VERDICTS[how[n % len(how)]]) for n, run in enumerate(self.held[worker])])
+        self.held[worker] = []
+        self.pair.admit()
+
+    @rule(values=limits, app=st.sampled_from((None, "app", "other")))
+    def set_limits(self, values: dict[str, str | None], app: str | None) -> None:
+        self.pair.same("set_limits", values, by="ada", app=app)
 
     # -- working --------------------------------------------------------------------------------------------------
     @rule(
@@ -217,11 +285,11 @@ class Story(RuleBasedStateMachine):
             self.start(name)
 
     # -- workers come and go --------------------------------------------------------------------------------------
-    @rule(name=st.sampled_from(("w1", "w2")), beats=st.sampled_from((0, 0, 1, 2)))
-    def condemn(self, name: str, beats: int) -> None:
-        self.pair.same("condemn", self.workers[name], beats)
+    @rule(name=st.sampled_from(("w1", "w2")), beats=st.sampled_from((0, 0, 1, 2)), proved=st.booleans())
+    def condemn(self, name: str, beats: int, proved: bool) -> None:
+        self.pair.same("condemn", self.workers[name], beats, proved=proved)
 
-    @rule(name=st.sampled_from(("w1", "w2")), how=st.sampled_from(("leave", "stopping")))
+    @rule(name=st.sampled_from(("w1", "w2")), how=st.sampled_from(("leave", "leave", "stopping")))
     def go(self, name: str, how: str) -> None:
         self.pair.same(how, self.workers[name])
         if how == "leave":
@@ -239,7 +307,7 @@ class Story(RuleBasedStateMachine):
     @rule(
         verb=st.sampled_from(("cancel", "requeue", "delete")),
         index=indexes,
-        how=st.sampled_from(("one", "one", "one", "two", "queue", "state", "text", "empty")),
+        how=st.sampled_from(("one", "one", "one", "two", "queue", "state", "text", "flow", "empty")),
     )
     def change(self, verb: str, index: int, how: str) -> None:
         options: dict[str, Any] = {
@@ -266,7 +334,7 @@ class Story(RuleBasedStateMachine):
     def prune(self) -> None:
         self.pair.same("prune", KEEP)
 
-    @rule(how=st.sampled_from(("freeze", "thaw", "thaw")))
+    @rule(how=st.sampled_from(("thaw", "thaw", "thaw", "freeze")))
     def close(self, how: str) -> None:
         self.pair.same(how, *(("redis://elsewhere",) if how == "freeze" else ()))
 
@@ -283,7 +351,9 @@ class Story(RuleBasedStateMachine):
         self.pair.check("nothing")
 
     # -- looking --------------------------------------------------------------------------------------------------
-    @rule(index=indexes, how=st.sampled_from(("two", "queue", "state", "text", "empty")), size=st.integers(1, 3))
+    @rule(
+        index=indexes, how=st.sampled_from(("two", "queue", "state", "text", "flow", "empty")), size=st.integers(1, 3)
+    )
     def look(self, index: int, how: str, size: int) -> None:
         self.pair.pages(self.which(index, how), size)
 
