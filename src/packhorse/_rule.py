@@ -108,9 +108,19 @@ def latest(rule: Rule, after: int, now: int, most: int) -> int:
     """Return a time from which on at most ``most`` ticks are due: ``after`` itself, unless there are too many."""
     if isinstance(rule, Every):
         return max(after, (now // rule.interval - most) * rule.interval)
-    while count(rule, after, now) >= most:
-        after = (after + now) // 2
-    return after
+    if count(rule, after, now) < most:
+        return after
+    high = now
+    while high - after > _SECOND:  # between too many and few enough, until half of what may be is kept
+        middle = (after + high) // 2
+        number = count(rule, middle, now)
+        if number >= most:
+            after = middle
+        elif number * 2 >= most:
+            return middle
+        else:
+            high = middle
+    return high
 
 
 def delay(rule: Rule, jitter: int, schedule: str, tick: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -94,9 +95,7 @@ def oracle(rule: tuple[str, str, str, str, str], zone: str, after: int, until: i
     moment = after // (60 * SECOND) * 60 - 4 * 3600
     while moment * SECOND <= until:
         wall = datetime.fromtimestamp(moment, tz).replace(tzinfo=None, fold=0)
-        if rule[1].startswith("*"):
-            hit = matching(*rule, wall)
-        elif shown is None or wall == shown + timedelta(minutes=1):
+        if rule[1].startswith("*") or shown is None or wall == shown + timedelta(minutes=1):
             hit = matching(*rule, wall)
         elif wall > shown:  # put forward: what was left out, and this minute itself, once
             left = [shown + timedelta(minutes=n) for n in range(1, int((wall - shown).total_seconds()) // 60 + 1)]
@@ -142,7 +141,7 @@ def test_a_time_that_comes_twice_fires_the_first_time() -> None:
 def test_a_rule_for_every_hour_goes_by_the_time_that_passes() -> None:
     rule = _rule.cron("30 * * * *", "Europe/Berlin")
     autumn = ticks(rule, at(2026, 10, 25, 0), at(2026, 10, 25, 5))
-    assert [later - earlier for earlier, later in zip(autumn, autumn[1:], strict=False)] == [3600 * SECOND] * 5
+    assert [later - earlier for earlier, later in itertools.pairwise(autumn)] == [3600 * SECOND] * 5
 
 
 def test_seconds_come_first() -> None:
@@ -153,7 +152,7 @@ def test_seconds_come_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("short", "long"), [("@daily", "0 0 * * *"), ("@Hourly", "0 * * * *"), ("@yearly", "0 0 1 1 *")]
+    "short, long", [("@daily", "0 0 * * *"), ("@Hourly", "0 * * * *"), ("@yearly", "0 0 1 1 *")]
 )
 def test_short_names(short: str, long: str) -> None:
     assert _rule.cron(short).next(START) == _rule.cron(long).next(START)
@@ -173,7 +172,7 @@ def test_every_zone_of_the_database_has_a_next_tick() -> None:
 
 # -- mistakes ---------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
-    ("text", "part", "character", "field"),
+    "text, part, character, field",
     [
         ("61 * * * *", "61", 1, "minute"),
         ("0 25 * * *", "25", 3, "hour"),
@@ -216,7 +215,7 @@ def test_any_text_is_a_rule_or_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"),
+    "name, hint",
     [
         ("Europe/Berln", "Europe/Berlin"),
         ("berlin", "Europe/Berlin"),
