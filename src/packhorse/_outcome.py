@@ -15,6 +15,7 @@ from ._record import Verdict, side_line
 MAX_CRASHES = 3
 MAX_LOSSES = 10
 MAX_SNOOZES = 1000
+STOPPED = "stopped by shutdown"
 
 
 class Run(Protocol):
@@ -94,8 +95,8 @@ def released(job: Run, reason: str | None = None) -> Verdict:
 def stopped(job: Run) -> Verdict:
     """A forced shutdown ended the run: released, unless the job must not run twice."""
     if job.crash_fails:
-        return Verdict(job.id, job.token, "failed", "failed", reason="stopped by shutdown", failures=1)
-    return released(job, "stopped by shutdown")
+        return Verdict(job.id, job.token, "failed", "failed", reason=STOPPED, failures=1)
+    return released(job, STOPPED)
 
 
 def parked(job: Run, queue: str) -> Verdict:

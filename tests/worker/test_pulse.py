@@ -9,6 +9,7 @@ import pytest
 
 from packhorse._worker import beat_thread
 from packhorse._worker.beat_thread import CALL_LIMIT, STUCK_AFTER, BeatThread, Pulse
+from packhorse._worker.exclusive import Contact
 
 
 class Threads:
@@ -71,7 +72,7 @@ def test_stuck_means_stacks_and_exit_70(monkeypatch: pytest.MonkeyPatch, capfd: 
 
     monkeypatch.setattr(beat_thread.os, "_exit", leave)
     pulse: Any = SimpleNamespace(stuck_for=lambda: STUCK_AFTER + 1)
-    thread = BeatThread(lambda: None, None, None, None, None, pulse)  # type: ignore[arg-type, return-value]
+    thread = BeatThread(lambda: None, None, None, None, None, pulse, Contact())  # type: ignore[arg-type, return-value]
     with pytest.raises(Exited) as caught:
         thread.run()
     assert caught.value.args == (70,)

@@ -16,6 +16,7 @@ from .._record import BeatReply, WorkerRecord
 from .._store import Store
 from ..errors import PackhorseError, StoreRefused
 from . import mailbox as m
+from .exclusive import Contact, boottime
 from .held import Held
 from .identity import Identity
 from .lock import forget, proves_dead
@@ -72,6 +73,7 @@ class BeatThread(threading.Thread):
         main: m.Mailbox,
         held: Held,
         pulse: Pulse,
+        contact: Contact,
     ) -> None:
         """Nothing is opened before the thread runs."""
         super().__init__(name="beat", daemon=True)
@@ -81,6 +83,7 @@ class BeatThread(threading.Thread):
         self._main = main
         self._held = held
         self._pulse = pulse
+        self._contact = contact
         self._store: Store | None = None
         self._observer = _rescue.Observer()
         self._over = threading.Event()
@@ -155,11 +158,15 @@ class BeatThread(threading.Thread):
 
     def _beat(self, store: Store) -> None:
         claim_no, held = self._held.snapshot()
+        began = boottime()
         reply = store.beat(self._identity.id, claim_no, held)
+        if reply.alive:
+            self._contact.since = began
+            self._store_thread.beats.beat(monotonic())
         self._main.put(m.Beaten(reply))
         others = [worker for worker in store.workers() if worker.id != self._identity.id]
         for worker in self._observer.beat(others, monotonic()):
-            self._condemn(store, worker, "its beats have stopped")
+            self._condemn(store, worker, "its beats have stopped", proved=False)
 
     def _watch(self, store: Store) -> None:
         me, host = self._identity, self._identity.host
@@ -190,8 +197,8 @@ class BeatThread(threading.Thread):
         if cancelled:
             self._main.put(m.Beaten(BeatReply(True, 0, cancelled, [], [], [])))
 
-    def _condemn(self, store: Store, worker: WorkerRecord, why: str) -> None:
-        if store.condemn(worker.id, worker.beats):
+    def _condemn(self, store: Store, worker: WorkerRecord, why: str, *, proved: bool = True) -> None:
+        if store.condemn(worker.id, worker.beats, proved):
             _log.warning(
                 "worker %s (pid %d on %s) is dead: %s; taking its jobs back", worker.name, worker.pid, worker.host, why
             )

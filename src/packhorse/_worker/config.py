@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .._enqueuing import unreachable
+from .._rescue import EXCLUSIVE_PATIENCE
 from .._url import mask
 from ..errors import PackhorseError, StoreUnavailable
 
@@ -55,6 +56,9 @@ class WorkerConfig:
     log_level: str = "info"
     log_format: str = "text"  #: "text" or "json"
     log_file: str | None = None
+    #: Jobs that reserve something are stopped when no beat was answered for so long. Everything that follows from it, for the
+    #: workers that take them back, is reckoned from the longest that holds.
+    exclusive_patience: float = EXCLUSIVE_PATIENCE
     no_retry: bool = False  #: exit 69 at once if the store cannot be reached at start
     plain: dict[str, object] | None = None  #: the App's plain part, handed over by ``App.main``; None: a child tells it
     sys_path: tuple[str, ...] = field(default_factory=lambda: tuple(sys.path))

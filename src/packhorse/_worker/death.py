@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .. import _failure, _outcome
 from .._executor import interrupted
 from .._record import Claimed, Verdict
+from .exclusive import CUT_OFF, told
 from .mailbox import Done
 
 if TYPE_CHECKING:
@@ -74,7 +75,9 @@ def verdicts(child: ChildProcess, death: Death, hearing: Hearing) -> list[Done]:
         why = child.doomed.get(index)
         if why == "lost":
             continue  # it belongs to another run already
-        if why is not None:
+        if why == CUT_OFF:
+            verdict = told(_outcome.stopped(job))
+        elif why is not None:
             verdict = interrupted(job, hearing.policy(job), why)
         elif child.doomed:
             verdict = _outcome.released(job, _neighbour(child, running))

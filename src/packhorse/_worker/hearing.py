@@ -13,6 +13,7 @@ from .._options import Policy
 from .._record import Claimed, Verdict
 from . import mailbox as m
 from .child_process import ChildProcess, Observed
+from .exclusive import CUT_OFF, told
 from .telling import tell
 from .timers import news_of
 
@@ -96,14 +97,14 @@ class Hearing:
     def _of_the_child(self, child: ChildProcess, kind: str, body: list[Any]) -> None:
         if kind == "hello":
             child.hello = body[1]
-            self._supervisor.said_hello(child)
+            self._supervisor.opening.said_hello(child)
         elif kind == "ready":
             child.ready = True
             self._supervisor.errands.tell()
         elif kind == "after":
             child.errands.pop((body[1], body[2]), None)
         elif kind == "refused":
-            self._supervisor.refused(child, body[1]["code"], body[1]["text"])
+            self._supervisor.opening.refused(child, body[1]["code"], body[1]["text"])
         elif kind == "resolved":
             self._supervisor.errands.found(body[1])
 
@@ -126,6 +127,8 @@ class Hearing:
             self._supervisor.parked(job)
         if seen is not None and seen.stopped and verdict.state == "failed":
             _log.debug("job %s ended by itself after it was asked to stop (%s)", job.id, seen.stopped)
+        if seen is not None and seen.stopped == CUT_OFF:
+            verdict = told(verdict)
         run = (job, 0 if parked else start, end, verdict)
         if not verdict.elsewhere:  # else it may have succeeded
             tell(run, self.policy(job).retry.retries)

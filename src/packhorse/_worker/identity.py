@@ -100,4 +100,5 @@ class Identity:
             "processes": self._config.processes,
             "threads": self._config.threads,
             "coroutines": self._config.coroutines,
+            "exclusive_patience": self._config.exclusive_patience,
         }

@@ -91,6 +91,7 @@ class Opened(NamedTuple):
     instance: str
     url: str
     promise: str = ""  #: what the store's own persistence means for an acknowledged job, where that needs to be said
+    began: float = 0.0  #: when the answer was asked for, on the clock of ``exclusive``
 
 
 class Refused(NamedTuple):

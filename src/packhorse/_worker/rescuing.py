@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 from .. import _rescue
-from .._record import FINAL, Orphan, Verdict
+from .._record import BATCH, FINAL, Orphan, Verdict
 from .._store import Store
 from . import mailbox as m
 from .shapes import claimed_again
@@ -13,22 +14,62 @@ from .shapes import claimed_again
 _log = logging.getLogger("packhorse.store")
 
 
-def rescue(store: Store, host: str, main: m.Mailbox) -> bool:
-    """Decide what becomes of every orphan, and settle it; tell whether there were any."""
-    orphans = store.orphans()
-    if not orphans:
-        return False
-    verdicts = [_rescue.decide(orphan, host) for orphan in orphans]
-    refused = {odd.job for odd in store.settle(None, verdicts)}
-    for orphan, verdict in zip(orphans, verdicts, strict=True):
-        if orphan.id not in refused:
-            _log.warning("job %s of the dead worker %s: %s", orphan.id, orphan.worker, verdict.reason)
-            if verdict.state in FINAL:
-                _tell_final(store, orphan, verdict, main)
-    return True
+class Rescuing:
+    """Looks for orphans. Those that reserve something wait until they have surely stopped."""
+
+    def __init__(self, host: str, main: m.Mailbox, beats: _rescue.Spaced, patience: float) -> None:
+        """``beats`` are counted by the beat thread; ``patience`` is the worker's ``exclusive_patience``."""
+        self._host = host
+        self._main = main
+        self._beats = beats
+        self._patience = patience
+        self._vigil = _rescue.Vigil()
+
+    @property
+    def waits(self) -> bool:
+        """Tell whether there are orphans that must wait."""
+        return self._vigil.waits > 0
+
+    def rescue(self, store: Store) -> bool:
+        """Decide what becomes of every orphan whose time has come, and settle it; tell whether there were any."""
+        # Those that must wait are found each time, and must not keep others from being found.
+        orphans = self._ripe(store, store.orphans(BATCH + self._vigil.waits))
+        if not orphans:
+            return False
+        verdicts = [_rescue.decide(orphan, self._host) for orphan in orphans]
+        refused = {odd.job for odd in store.settle(None, verdicts)}
+        for orphan, verdict in zip(orphans, verdicts, strict=True):
+            if orphan.id not in refused:
+                _log.warning("job %s of the dead worker %s: %s", orphan.id, orphan.worker, verdict.reason)
+                if verdict.state in FINAL:
+                    self._tell_final(store, orphan, verdict)
+        return True
+
+    def _ripe(self, store: Store, orphans: list[Orphan]) -> list[Orphan]:
+        before = self._vigil.waits
+        unsure = any(orphan.exclusive and not orphan.proved for orphan in orphans)
+        of = _patience_of(store) if unsure else {}
+        ripe = self._vigil.ripe(orphans, self._beats.count, self._patience, of)
+        if self._vigil.waits > before:
+            _log.warning(
+                "%d jobs that reserve something were with workers that are not surely dead; they are taken back once those "
+                "must have stopped them (about %.0f s)",
+                self._vigil.waits,
+                _rescue.further_beats(self._patience) * 5.0,
+            )
+        return ripe
+
+    def _tell_final(self, store: Store, orphan: Orphan, verdict: Verdict) -> None:
+        found = store.get([orphan.id])
+        if found:
+            self._main.put(m.Final(claimed_again(found[0]), verdict))
 
 
-def _tell_final(store: Store, orphan: Orphan, verdict: Verdict, main: m.Mailbox) -> None:
-    found = store.get([orphan.id])
-    if found:
-        main.put(m.Final(claimed_again(found[0]), verdict))
+def _patience_of(store: Store) -> dict[str, float]:
+    """Return what each worker has said of its own patience."""
+    found = {}
+    for worker in store.workers(dead=True):
+        told = json.loads(worker.info or "{}").get("exclusive_patience")
+        if isinstance(told, (int, float)):
+            found[worker.id] = float(told)
+    return found

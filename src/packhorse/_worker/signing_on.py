@@ -27,7 +27,7 @@ def sign_on(store: Store, mine: Identity) -> None:
 
 def _bury_namesake(store: Store, mine: Identity) -> bool:
     for worker in store.workers():
-        if worker.name == mine.name and _is_dead(worker, mine) and store.condemn(worker.id, worker.beats):
+        if worker.name == mine.name and _is_dead(worker, mine) and store.condemn(worker.id, worker.beats, True):
             _log.warning("worker %s (pid %d) is dead; taking over its name and its jobs", worker.name, worker.pid)
             forget(worker.lock_path)
             return True

@@ -1,20 +1,25 @@
-"""The thread that owns the store: settles, claims, promotes, expires, rescues, prunes."""
+"""The thread that owns the store: settles, admits, claims; and does its share of the upkeep."""
 
 from __future__ import annotations
 
 import logging
+import math
 import queue
-import random
 import threading
 from collections.abc import Callable
 from time import monotonic, monotonic_ns
 
+from .._admission import Admitted
 from .._record import Settled
+from .._rescue import EXCLUSIVE_PATIENCE, Spaced
 from .._store import Store
 from ..errors import PackhorseError, StoreFull, StoreUnavailable
 from . import mailbox as m
+from .admitting import Admitting
 from .config import Place
 from .elsewhere import tell_elsewhere
+from .exclusive import boottime
+from .firing import Firing
 from .held import Held
 from .identity import Identity
 from .lock import place_for
@@ -23,9 +28,10 @@ from .moved import Moved
 from .news import Unreported
 from .outage import Outage
 from .recheck import recheck
-from .rescuing import rescue
+from .rescuing import Rescuing
 from .shapes import in_turn, verdicts_of
 from .signing_on import sign_on
+from .upkeep import Upkeep
 
 _log = logging.getLogger("packhorse.store")
 
@@ -33,13 +39,6 @@ _log = logging.getLogger("packhorse.store")
 SETTLE_AFTER = 0.005
 SETTLE_AT = 300
 SETTLE_MOST = 1000
-_POLL = 1.0
-_PRUNE_EVERY = 60.0
-#: Whoever declares a worker dead looks for its jobs at once; this is for those of one that did not live to do so. It reads
-#: every running job.
-_RESCUE_EVERY = 10.0
-#: How long ended jobs are kept (seconds).
-KEEP = {"succeeded": 24 * 3600.0, "failed": 14 * 86400.0, "cancelled": 14 * 86400.0}
 
 
 class StoreThread(threading.Thread):
@@ -55,8 +54,10 @@ class StoreThread(threading.Thread):
         *,
         no_retry: bool = False,
         place: Place | None = None,
+        patience: float = EXCLUSIVE_PATIENCE,
     ) -> None:
-        """Nothing is opened before the thread runs. ``place``: where the store is, for messages."""
+        """Nothing is opened before the thread runs. ``place``: where the store is, for messages. ``patience``: the worker's
+        ``exclusive_patience``."""
         super().__init__(name="store", daemon=True)
         self.inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
         self.armed = threading.Event()  #: a claim found nothing: hints are welcome
@@ -83,10 +84,10 @@ class StoreThread(threading.Thread):
         self._draining = False
         self._finish_by: float | None = None
         self._look = True  #: something may be claimable
-        self._next_poll = 0.0
-        self._next_due = 0.0
-        self._next_prune = monotonic() + random.uniform(5, _PRUNE_EVERY)
-        self._next_rescue = 0.0
+        self.beats = Spaced()  #: the beat thread's
+        self._firing = Firing(identity.host)
+        self._upkeep = Upkeep(Rescuing(identity.host, main, self.beats, patience), self._firing)
+        self._admitting = Admitting()
         self._place = place
         self.outage = Outage(place.described if place else "")
         self._rechecked = 0
@@ -128,10 +129,12 @@ class StoreThread(threading.Thread):
                 return False
 
     def _connect(self) -> None:
+        began = boottime()
         self._store = self._opener()
         self._identity.take_lock(place_for(self._store))
         sign_on(self._store, self._identity)
-        self._main.put(m.Opened(self._store.instance, self._store.url, self._store.capabilities.promise))
+        self._firing.publish(self._store, self._identity.catalogue)
+        self._main.put(m.Opened(self._store.instance, self._store.url, self._store.capabilities.promise, began))
 
     def _attempt(self) -> None:
         try:
@@ -156,18 +159,29 @@ class StoreThread(threading.Thread):
             self._claim(store)  # an idle slot comes first; what has ended is stored right after
         if self._ended and self._settle_due():
             self._settle(store)
-        if monotonic() >= min(self._next_due, self._next_poll):
-            self._promote(store, monotonic())  # before the claim: with burst, finding nothing ends the worker
-        if self._want is not None and self._look and not self._draining:
+        if self._upkeep.promote(store):  # before the claim: with burst, finding nothing ends the worker
+            self._look = True
+        self._admit_and_claim(store)
+        self._look = self._upkeep.chores(store) or self._look
+
+    def _admit_and_claim(self, store: Store) -> None:
+        """Whoever waited for what ended here goes first; else jobs that can be claimed do not wait for a look at those that
+        cannot."""
+        if getattr(store, "freed", False) and self._admitting.freed(monotonic()):
+            self._let_go(store)
+        if self._can_claim():
             self._claim(store)
-        self._chores(store)
+        self._let_go(store)
+        if self._can_claim():
+            self._claim(store)
+
+    def _can_claim(self) -> bool:
+        return self._want is not None and self._look and not self._draining
 
     def _slots_wait(self) -> bool:
         """Tell whether slots are free while few outcomes wait: then a claim before the settle shortens their pause."""
-        want = self._want
-        if want is None or not want.free or not self._look or self._draining:
-            return False
-        return 0 < len(self._ended) < SETTLE_AT
+        free = self._want is not None and self._want.free > 0
+        return free and self._can_claim() and 0 < len(self._ended) < SETTLE_AT
 
     def _reopen(self) -> Store:
         if self._store is None:
@@ -193,7 +207,7 @@ class StoreThread(threading.Thread):
             return self.outage.not_before - now
         if self._finish_by is not None:
             return 0.0 if self._ended else 0.01
-        due = min(self._next_poll, self._next_due, self._next_prune, self._next_rescue, self._locked.due)
+        due = min(self._upkeep.next, self._locked.due, math.inf if self._draining else self._admitting.due)
         if self._ended:
             due = min(due, now if self._idle else self._oldest + SETTLE_AFTER)
             if len(self._ended) >= SETTLE_AT:
@@ -221,11 +235,12 @@ class StoreThread(threading.Thread):
         ):  # else main counted its free slots before jobs that are on their way: it will ask anew
             self._want = want
             self._look = True
+            self._admitting.wanted()
 
     def _accept_rare(self, item: object) -> None:
         match item:
             case m.Rescue():
-                self._next_rescue = 0.0
+                self._upkeep.rescue_now()
             case m.Drain():
                 self._draining = True
                 self._want = None
@@ -247,7 +262,8 @@ class StoreThread(threading.Thread):
         try:
             if self._store is None or self._store.changed():
                 self._look = True
-                self._next_due = 0.0
+                self._upkeep.look()
+                self._admitting.hinted()
             elif self._want is not None:
                 self.armed.set()
         except PackhorseError as error:
@@ -271,7 +287,7 @@ class StoreThread(threading.Thread):
             settled = self._judge(batch, odd) if odd else batch
             self._held.settled(settled)
             tell_elsewhere(settled, odd, self._main)
-            self._expect(settled)
+            self._upkeep.expect(settled)
             self._look = True  # what ended may have enqueued, or be queued again
             if len(self._ended) < SETTLE_AT:
                 break
@@ -284,19 +300,30 @@ class StoreThread(threading.Thread):
         self._locked.keep([run for run in batch if run[0][0] in locked])
         return [run for run in batch if run[0][0] not in locked] if locked else batch
 
-    def _expect(self, batch: list[m.Done]) -> None:
-        """Look for retries and the like when they are due, and not a second later."""
-        waits = [verdict.delay for _, _, _, verdict in batch if verdict and verdict.state in ("retrying", "scheduled")]
-        if waits:
-            self._next_due = min(self._next_due, monotonic() + min(waits))
-
     def _odd(self, how: str, job: str) -> None:
         if how == "stale":
             _log.warning("job %s: a late outcome was refused, the job had been given to another run", job)
         elif how == "unstorable":
             _log.error("job %s: its outcome could not be stored; the job is failed", job)
 
-    # -- claiming -----------------------------------------------------------------------------------------------------
+    # -- admitting and claiming ---------------------------------------------------------------------------------------
+    def _let_go(self, store: Store) -> None:
+        """Make jobs claimable that have waited for others, if it is time to look for them."""
+        now = monotonic()
+        if self._draining or now < self._admitting.due:
+            return
+        answer = store.admit() if hasattr(store, "admit") else Admitted(0, 0, False, False, None)
+        self._admitting.asked(answer, monotonic(), idle=self._want is not None)
+        if answer.admitted:
+            self._look = True
+        elif self._want is not None and not self._look:
+            self._say_nothing()
+
+    def _say_nothing(self) -> None:
+        """Tell that nothing could run now; with what may change that still before us, it is said again later."""
+        unsure = self._ended or self._locked or self._admitting.due <= monotonic()
+        self._main.put(m.Nothing(-1 if unsure else self._taken))
+
     def _claim(self, store: Store) -> None:
         want = self._want
         assert want is not None
@@ -310,36 +337,17 @@ class StoreThread(threading.Thread):
             )
         )
         self._held.claimed(self._claim_no, claim.jobs)
+        self._admitting.claimed(bool(claim.jobs), monotonic())
         if claim.jobs:
             self._want = None
             self._brought += 1
             self._main.put(m.Jobs(claim.jobs))
         else:
             self._look = False
-            self._main.put(m.Nothing(-1 if self._ended or self._locked else self._taken))
+            self._say_nothing()
             self.armed.set()
 
-    # -- chores -------------------------------------------------------------------------------------------------------
-    def _chores(self, store: Store) -> None:
-        now = monotonic()
-        if now >= self._next_poll:
-            self._next_poll = now + _POLL
-            store.expire()
-            self._look = True
-        if now >= self._next_rescue:
-            self._next_rescue = now + _RESCUE_EVERY
-            if rescue(store, self._identity.host, self._main):
-                self._look, self._next_due = True, 0.0  # what they had at work is due again, now or soon
-        if now >= self._next_prune:
-            more = store.prune(KEEP) >= 1000  # type: ignore[arg-type]
-            self._next_prune = now + (0.1 if more else _PRUNE_EVERY)
-
-    def _promote(self, store: Store, now: float) -> None:
-        count, pause = store.promote()
-        self._next_due = now + min(_POLL, pause if pause is not None else _POLL)
-        if count:
-            self._look, self._next_due = True, now
-
+    # -- side lines ---------------------------------------------------------------------------------------------------
     def _serve_lines(self, lines: list[str]) -> None:
         self._taken += 1
         self.lines = tuple(sorted({*self.lines, *lines}))

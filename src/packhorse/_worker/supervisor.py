@@ -12,11 +12,9 @@ from typing import Any
 
 from .. import _outcome
 from .._record import Claimed
-from ..errors import ConfigError
 from . import mailbox as m
 from .access import Access
-from .banner import banner
-from .beat_thread import BeatThread, Pulse
+from .beat_thread import BeatThread
 from .burial import bury_dead, dump_all
 from .child_process import ChildProcess
 from .config import Connect, Place, WorkerConfig
@@ -24,6 +22,7 @@ from .crew import Crew
 from .dispatch import Dispatch
 from .ending import Ending, bury_all
 from .errands import Errands
+from .exclusive import Exclusive
 from .hearing import Hearing
 from .held import Held
 from .identity import Identity
@@ -44,7 +43,7 @@ class Supervisor:
     def __init__(self, config: WorkerConfig, connect: Connect, version: str, say: Callable[[str], None]) -> None:
         """``connect`` turns the App's plain part into the place of its store; ``say`` prints a line for people."""
         self.config = config
-        self._connect = connect
+        self.connect = connect
         self.say = say
         self.turns = 0
         self.mailbox = m.Mailbox()
@@ -53,15 +52,17 @@ class Supervisor:
         self.dispatch = Dispatch(self)
         self.hearing = Hearing(self)
         self.timers = Timers(self)
+        self.exclusive = Exclusive(self, config.exclusive_patience)
         self.crew = Crew(config.processes, self._child_settings, max_jobs=config.max_jobs, max_memory=config.max_memory)
+        self.access: Access | None = None
         self.store: StoreThread | None = None
         self.plain: dict[str, Any] | None = config.plain
-        self._beat: BeatThread | None = None
-        self._relaying = Relaying()
+        self.beat: BeatThread | None = None
+        self.relaying = Relaying()
         self._selector = selectors.DefaultSelector()
         self._signals = Signals()
         self.at: Place | None = None
-        self._place: dict[str, str] | None = None  #: the same, as the children are told
+        self.place: dict[str, str] | None = None  #: the same, as the children are told
         self.opened = False
         self._nothing = -1  #: so many of the next had been settled when a claim found nothing
         self.told = 0  #: messages to the store thread about ended runs and side lines
@@ -69,7 +70,7 @@ class Supervisor:
         self.opening = Opening(self)
         self.ending = Ending(self)
         self._exit: int | None = None
-        self._reborn = False
+        self.reborn = False
         self._unknown: set[str] = set()
         self.errands = Errands(self)
         self._next_tick = 0.0
@@ -106,6 +107,7 @@ class Supervisor:
         if now >= self._next_tick:
             self._next_tick = now + TICK
             self.timers.tick(monotonic_ns())
+            self.exclusive.look(monotonic_ns())
             self.opening.look(now)
             self._recycle()
         elif self.config.max_jobs is not None:
@@ -114,7 +116,7 @@ class Supervisor:
         self._watch_backlogs()
         if self.ending.begun:
             self.ending.further(now)
-        elif self.opened and not self._reborn:
+        elif self.opened and not self.reborn:
             self.dispatch.retry()
             self.dispatch.ask()
             self._end_burst()
@@ -151,14 +153,14 @@ class Supervisor:
 
     def _clean_up(self) -> None:
         self._signals.let_go()
-        if self._beat is not None:
-            self._beat.stop()
-        self._relaying.end()
+        if self.beat is not None:
+            self.beat.stop()
+        self.relaying.end()
         self.crew.stopping = True
         bury_all(self, patient=self._exit == 0)
-        threads = [thread for thread in (self._beat, self.store) if thread is not None]
+        threads = [thread for thread in (self.beat, self.store) if thread is not None]
         for thread in threads:
-            thread.join(timeout=2.0 if self._exit == 0 or thread is self._beat else 0.0)
+            thread.join(timeout=2.0 if self._exit == 0 or thread is self.beat else 0.0)
         self.identity.release(signed_off=self.ending.signed_off or not self.opened)
         self.crew.release()
         self._selector.close()
@@ -186,8 +188,7 @@ class Supervisor:
             self._selector.register(child.results, selectors.EVENT_READ, child)
             if child.backlog:
                 self._selector.register(child.payload, selectors.EVENT_WRITE, child)
-            if self._place is not None:
-                self._tell_place(child)
+            self.tell_place(child)
 
     def _child_event(self, child: ChildProcess, fd: int, mask: int) -> None:
         if self.crew.children.get(child.pid) is not child:
@@ -229,60 +230,11 @@ class Supervisor:
         child.flush_permits()
         child.close_control()
 
-    def said_hello(self, child: ChildProcess) -> None:
-        """The first child has imported the application: now we know which store."""
-        assert child.hello is not None
-        if self.plain is None or self.store is None:
-            self.plain = child.hello["plain"]
-            self.identity.catalogue = child.hello["catalogue"]
-            self.errands.hooked = child.hello["after"]
-            self._open_store()
-        elif child.hello["plain"] != self.plain and self.config.plain is None:
-            _log.error(
-                "child %d imported another application than the first: %s instead of %s; was the code changed? Start "
-                "the worker anew.",
-                child.pid,
-                child.hello["plain"],
-                self.plain,
-            )
-
-    def refused(self, child: ChildProcess, code: str, text: str) -> None:
-        """A child could not import the application. At start that ends the worker; later it is tried again."""
-        if not self.opened and self.store is None:
-            self.say(f"packhorse worker: {text}")
-            self._exit = 78 if code != "E130" else 73
-        else:
-            _log.error("a new child cannot import the application: %s", text)
-
-    def _open_store(self) -> None:
-        assert self.plain is not None
-        try:
-            place = self.at = self._connect(self.plain)
-            if place.url.startswith("memory:"):
-                raise ConfigError(
-                    f"{place.url} lives in one process only, so no worker can share it. Name a file: sqlite:///jobs.db"
-                )
-        except Exception as error:
-            self._refuse(error, 78)
-            return
-        self.access = Access(place)
-        self.store = StoreThread(
-            self.access.open, self.identity, self.config.queues, self.mailbox, self.held,
-            no_retry=self.config.no_retry, place=place,
-        )  # fmt: skip
-        self.store.start()
-        self.opening.begin()
-
-    def _refuse(self, error: Exception, code: int) -> None:
-        if code == 70:
-            _log.critical("internal error", exc_info=error)
-        self.say(f"packhorse worker: {error}")
-        self._exit = code
-
-    def _tell_place(self, child: ChildProcess) -> None:
-        assert self._place is not None
-        child.tell_place(self._place)
-        self.watch_backlog(child)
+    def tell_place(self, child: ChildProcess) -> None:
+        """Tell a child where the store is, if that is known."""
+        if self.place is not None:
+            child.tell_place(self.place)
+            self.watch_backlog(child)
 
     # -- jobs ---------------------------------------------------------------------------------------------------------
     def outstanding(self) -> int:
@@ -352,9 +304,9 @@ class Supervisor:
                 if not reply.alive:
                     self._declared_dead()
             case m.Opened():
-                self._store_opened(item)
+                self.opening.store_opened(item)
             case m.Refused(error, code):
-                self._refuse(error, code)
+                self.opening.refuse(error, code)
             case m.Final(job, verdict):
                 self.errands.after(job, verdict)
             case m.Gone(left, signed_off):
@@ -363,34 +315,14 @@ class Supervisor:
     def _received(self, jobs: list[Claimed]) -> None:
         if self.ending.begun:
             self.give_back(jobs, "the worker is stopping")
-        elif not self._reborn:  # else they were claimed by the one that was declared dead
+        elif not self.reborn:  # else they were claimed by the one that was declared dead
             self.dispatch.received(jobs)
 
-    def _store_opened(self, store: m.Opened) -> None:
-        self._reborn = False
-        self.dispatch.forget_asked()
-        if self._place is not None:
-            self._place.update(worker=self.identity.name, id=self.identity.id)  # both may be new
-        if self.opened or self.ending.begun:
-            return
-        self.opened = True
-        at = self.at
-        assert at is not None
-        assert self.store is not None
-        self._place = {"url": at.url, "namespace": at.namespace, "worker": self.identity.name, "id": self.identity.id}
-        for child in self.crew.children.values():
-            self._tell_place(child)
-        pulse = Pulse(lambda: self.turns, self.store)
-        self._beat = BeatThread(self.access.open, self.identity, self.store, self.mailbox, self.held, pulse)
-        self._beat.start()
-        self._relaying.begin(self.plain, self.access.open)
-        self.say(banner(self.config, self.identity.name, at, store, self.identity.catalogue))
-
     def _declared_dead(self) -> None:
-        if self._reborn or self.ending.begun:
+        if self.reborn or self.ending.begun:
             return
         _log.error("this worker was declared dead (was it paused?); its jobs belong to others now. Beginning anew.")
-        self._reborn = True
+        self.reborn = True
         self.dispatch.take_waiting()
         for child in self.crew.children.values():
             child.jobs.clear()

@@ -11,6 +11,7 @@ from .._durations import spoken
 from .._record import BeatReply, Claimed
 from . import mailbox as m
 from .child_process import ChildProcess, Observed
+from .exclusive import CUT_OFF
 
 if TYPE_CHECKING:
     from .supervisor import Supervisor
@@ -100,7 +101,7 @@ class Timers:
         """Ask a job to stop, and note when it will be made to."""
         seen.stopped = reason
         seen.stop_at = now + int(react * 1e9)
-        child.interrupt(index, reason)
+        child.interrupt(index, "shutdown" if reason == CUT_OFF else reason)
 
     def _kill(self, child: ChildProcess, index: int, seen: Observed) -> None:
         seen.killed = True

@@ -1,0 +1,88 @@
+"""What every worker does for all jobs of its store, whoever runs them: what is due, what has expired, who died, what is old."""
+
+from __future__ import annotations
+
+import random
+from time import monotonic
+
+from .._store import Store
+from . import mailbox as m
+from .firing import Firing
+from .rescuing import Rescuing
+
+_POLL = 1.0
+_PRUNE_EVERY = 60.0
+#: Whoever declares a worker dead looks for its jobs at once; this is for those of one that did not live to do so. It reads
+#: every running job.
+_RESCUE_EVERY = 10.0
+#: Some orphans wait for our beats.
+_RESCUE_SOON = 5.0
+#: How long ended jobs are kept (seconds).
+KEEP = {"succeeded": 24 * 3600.0, "failed": 14 * 86400.0, "cancelled": 14 * 86400.0}
+
+
+class Upkeep:
+    """Does each when it is time; every method tells whether something may be claimable by it."""
+
+    def __init__(self, rescuing: Rescuing, firing: Firing) -> None:
+        """Everything is to be looked at but old jobs, which many workers should not do together."""
+        self._rescuing = rescuing
+        self._firing = firing
+        self._next_poll = 0.0
+        self._next_due = 0.0
+        self._next_prune = monotonic() + random.uniform(5, _PRUNE_EVERY)
+        self._next_rescue = 0.0
+
+    @property
+    def next(self) -> float:
+        """Return when something is to be done (monotonic)."""
+        return min(self._next_poll, self._next_due, self._next_prune, self._next_rescue, self._firing.due)
+
+    # -- what is due --------------------------------------------------------------------------------------------------
+    def look(self) -> None:
+        """Something may be due that was not known of."""
+        self._next_due = 0.0
+
+    def expect(self, batch: list[m.Done]) -> None:
+        """Look for retries and the like when they are due, and not a second later."""
+        waits = [verdict.delay for _, _, _, verdict in batch if verdict and verdict.state in ("retrying", "scheduled")]
+        if waits:
+            self._next_due = min(self._next_due, monotonic() + min(waits))
+
+    def promote(self, store: Store) -> bool:
+        """Let what is due go: ticks of schedules, and jobs."""
+        now = monotonic()
+        fired = now >= self._firing.due and self._firing.look(store, now)
+        if not fired and now < min(self._next_due, self._next_poll):
+            return False
+        count, pause = store.promote()
+        self._next_due = now + min(_POLL, pause if pause is not None else _POLL)
+        if count:
+            self._next_due = now
+        return fired or bool(count)
+
+    # -- the rest -----------------------------------------------------------------------------------------------------
+    def rescue_now(self) -> None:
+        """A worker has died."""
+        self._next_rescue = 0.0
+
+    def chores(self, store: Store) -> bool:
+        """Do the others."""
+        now, found = monotonic(), False
+        if now >= self._next_poll:
+            self._next_poll = now + _POLL
+            store.expire()
+            found = True
+        if now >= self._next_rescue:
+            found = self._rescue(store, now) or found
+        if now >= self._next_prune:
+            more = store.prune(KEEP) >= 1000  # type: ignore[arg-type]
+            self._next_prune = now + (0.1 if more else _PRUNE_EVERY)
+        return found
+
+    def _rescue(self, store: Store, now: float) -> bool:
+        found = self._rescuing.rescue(store)
+        if found:
+            self._next_due = 0.0  # what they had at work is due again, now or soon
+        self._next_rescue = now + (_RESCUE_SOON if self._rescuing.waits else _RESCUE_EVERY)
+        return found
