@@ -22,7 +22,9 @@ PUBLIC = [
     "Queue",
     "Retry",
     "Snooze",
+    "cron",
     "current_job",
+    "every",
     "task",
 ]
 
