@@ -16,7 +16,24 @@ import pytest
 
 from packhorse._record import FINAL
 from packhorse._store import JobFilter
-from packhorse._stores.memory import MemoryStore, _claim, _enqueue, _moving, _operate, _prune, _requeue, _settle
+from packhorse._stores.memory import (
+    MemoryStore,
+    _admit,
+    _claim,
+    _ending,
+    _enqueue,
+    _limits,
+    _lines,
+    _links,
+    _moving,
+    _operate,
+    _planning,
+    _prune,
+    _requeue,
+    _settle,
+    _tables,
+    _unique,
+)
 
 Seed = tuple[str, list[Any], str, Callable[..., Any]]
 
@@ -97,7 +114,12 @@ BUGS: dict[str, Seed] = {
         "writes_row",
         lambda verdict, started_at: not verdict.plain,
     ),
-    "the first success is lost at requeue": ("requeue", [_operate, _requeue], "first_success", lambda tables, job: None),
+    "the first success is lost at requeue": (
+        "requeue",
+        [_operate, _requeue],
+        "first_success",
+        lambda tables, job: None,
+    ),
     "a running job is deleted": ("delete", [_operate], "may_delete", lambda job: True),
     "a running job is requeued": ("requeue", [_requeue], "may_requeue", lambda job: True),
     "who leaves takes the jobs along": (
@@ -163,6 +185,97 @@ BUGS: dict[str, Seed] = {
         [_moving],
         "_place",
         lambda tables, parcel, right=_moving._place: right(tables, parcel) or tables.put(parcel.job),
+    ),
+    "what waits is let go unasked": ("admit", [_enqueue, _claim, _requeue], "ready_state", lambda job: "queued"),
+    "a running job has given up what it reserved": (
+        "holds",
+        [_links, _tables],
+        "is_holder",
+        lambda job: job.holds is not None and job.state == "queued",
+    ),
+    "later ones pass one who waits for more": ("holds", [_lines.Lines], "stands", lambda lines, job: None),
+    "one who cannot run holds up those behind": (
+        "admit",
+        [_admit],
+        "_able",
+        lambda tables, seen: sorted(
+            (job for one in seen if (job := tables.jobs[one.job.id]).place is not None and one.parent is None),
+            key=lambda job: job.place or 0,
+        ),
+    ),
+    "places are forgotten": (
+        "admit",
+        [_admit],
+        "_queued",
+        lambda tables, now, lines, job, right=_admit._queued: right(tables, now, lines, job)._replace(place=None),
+    ),
+    "reserved work is claimed ahead": ("holds", [_claim], "runs_alone", lambda job: job.crash_fails or job.suspect),
+    "rates are never used up": (
+        "limits",
+        [_admit],
+        "_queued",
+        lambda tables, now, lines, job: job._replace(state="queued"),
+    ),
+    "code overrules a person": (
+        "limits",
+        [_limits],
+        "changes",
+        lambda old, value, app: value is not None if old is None else (old.value, old.app) != (value, app),
+    ),
+    "any beginning wins": (
+        "limits",
+        [_lines],
+        "declared",
+        lambda names, name: next((each for each in sorted(names) if _limits.meant(each, name)), None),
+    ),
+    "an unknown parent is waited for": (
+        "after",
+        [_planning],
+        "refuse_unknown_parents",
+        lambda tables, job, stored: None,
+    ),
+    "children of a failed parent run": ("after", [_admit], "made_it_give_up", lambda tables, job: None),
+    "children stay away when their parent comes back": (
+        "after",
+        [_requeue],
+        "bring_back",
+        lambda tables, now, parents: [],
+    ),
+    "a parent is deleted under its child": ("after", [_operate], "is_named", lambda tables, job: False),
+    "a parent is pruned under its child": ("after", [_prune], "is_waited_for", lambda tables, job: False),
+    "members that wait for their flow are waited for": (
+        "flows",
+        [_lines],
+        "others",
+        lambda tables, flow: [] if flow is None else tables.linked("member", flow),
+    ),
+    "a flow is judged before it has ended": (
+        "flows",
+        [_admit],
+        "made_it_give_up",
+        lambda tables, job: (
+            None
+            if job.after_failed
+            else next(
+                (one for one in _lines.others(tables, job.after_flow) if one.state in ("failed", "cancelled")), None
+            )
+        ),
+    ),
+    "a key is held after the end": ("unique", [_ending], "keeps_key", lambda job: job.unique_held),
+    "a key for a time goes with the job": ("unique", [_ending], "keeps_key", lambda job: False),
+    "a key for a time is held for ever": (
+        "unique",
+        [_unique],
+        "holds_still",
+        lambda job, now: job.unique_held,
+    ),
+    "a key is not held again": ("unique", [_requeue], "holds_again", lambda job: False),
+    "a key has two holders": ("unique", [_enqueue], "let_go", lambda tables, key: None),
+    "the scope of a death is forgotten": (
+        "holds",
+        [_claim],
+        "_orphan",
+        lambda tables, job, right=_claim._orphan: right(tables, job)._replace(exclusive=False),
     ),
     "everything counts as applied": (
         "settle",
