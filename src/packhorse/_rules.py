@@ -18,7 +18,9 @@ from .errors import BadOption, UniqueConflict, UnknownParent
 #: More at once is no limit but a mistake.
 MOST = 1_000_000
 
-_LIMIT = re.compile(r"\s*(?P<count>\d{1,9})\s*(?:/\s*(?P<window>[^\s/][^/]*?)\s*(?:\sburst\s+(?P<burst>\d{1,9})\s*)?)?")
+_LIMIT = re.compile(
+    r"\s*(?P<count>[0-9]{1,9})\s*(?:/\s*(?P<window>[^\s/][^/]*?)\s*(?:\sburst\s+(?P<burst>[0-9]{1,9})\s*)?)?"
+)
 
 
 # -- limits ---------------------------------------------------------------------------------------------------------
