@@ -97,7 +97,7 @@ class Claiming(Connection):
             more = self._claim_line(db, call, line, taken)
             if more:
                 break
-        call.counts.write(db)
+        self._write_counts(db, call.counts)
         return Claim(taken, now, more)
 
     def _lines(
@@ -149,7 +149,7 @@ class Claiming(Connection):
         if len(heads) == 1 and not any(odd):
             jobs = self._plain_jobs(db, call, rows, seqs, kinds, names, heads[0][1])
         else:
-            jobs = _detailed_jobs(db, seqs)
+            jobs = _detailed_jobs(db, seqs, call.counts)
         known: Iterable[tuple[str, int]] = zip(map(_ID, jobs), seqs, strict=True)
         if rows.oddest > ODD_STILL:  # only of the others may a success leave the details alone
             known = compress(known, map(ODD_STILL.__ge__, odd))
@@ -176,7 +176,7 @@ class Claiming(Connection):
         fence = repeat(call.now)
         columns = zip(
             ids, token, tasks, queues, payloads, none, no, no, zero, zero, zero, zero, zero, fence, repeat(priority),
-            created, none, none, none, by, none, none, strict=False,
+            created, none, none, none, by, none, none, none, none, strict=False,
         )  # fmt: skip
         return list(map(_CLAIMED, columns))
 
@@ -272,10 +272,12 @@ def _texts(db: sqlite3.Connection, rows: _Rows, seqs: list[int]) -> tuple[list[s
     return [row[0] for row in found], [row[1] for row in found], [row[2] for row in found]
 
 
-def _detailed_jobs(db: sqlite3.Connection, seqs: list[int]) -> list[Claimed]:
+def _detailed_jobs(db: sqlite3.Connection, seqs: list[int], counts: Counts) -> list[Claimed]:
     found = db.execute(sql("claim", "details"), {"seqs": json.dumps(seqs)}).fetchall()
     jobs = []
     for row in found:
-        job = Claimed._make(row[1:])
+        if row[-1]:
+            counts.touch(row[0])
+        job = Claimed._make(row[1:-1])
         jobs.append(job._replace(crash_fails=bool(job.crash_fails), suspect=bool(job.suspect)))
     return jobs

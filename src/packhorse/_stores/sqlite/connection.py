@@ -17,6 +17,7 @@ from ..._store import Capabilities, Clock
 from ...errors import BadStore, StoreUnavailable
 from . import forks, migrate
 from .checkpoint import HUGE, Checkpoints
+from .counts import Counts
 from .failures import BUSY, code_of, is_the_stores, translated
 from .location import inspect, locate
 from .names import Names
@@ -34,6 +35,8 @@ class Connection:
     capabilities = Capabilities(scheme="sqlite", durable=True, processes=True, hints=True, dialect="sqlite")
     #: A lock held by others is waited for so many seconds; then StoreUnavailable. Who must not wait so long sets less.
     patience = 30.0
+    #: A call through this object may have let a waiting job go, since its last ``admit``.
+    freed = False
 
     def __init__(
         self, url: str, namespace: str = "default", clock: Clock | None = None, *, create: bool = True
@@ -238,6 +241,11 @@ class Connection:
                 self._db.execute("ROLLBACK")
         except sqlite3.Error:
             self._discard()
+
+    def _write_counts(self, db: sqlite3.Connection, counts: Counts) -> None:
+        """Write down what a transaction has changed, and what follows from it."""
+        counts.write(db)
+        self.freed = self.freed or counts.stirred
 
     # -- small verbs --------------------------------------------------------------------------------------------
     def now(self) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 
 from .queries import sql
+from .rules import Changes
 from .states import FIRST, QUEUED
 
 _ADD, _ENDED = sql("counts", "add"), sql("counts", "ended")
@@ -35,6 +36,9 @@ class Counts:
     def __init__(self) -> None:
         self._changes: dict[int, list[int]] = {}
         self._ended: dict[int, int] = {}
+        self._touched: list[int] = []
+        #: Something may go now that could not.
+        self.stirred = False
 
     def move(self, queue: int, old: int | None, new: int | None, jobs: int = 1) -> None:
         """Note that jobs of a queue went from one state to another; None is "not stored"."""
@@ -55,10 +59,18 @@ class Counts:
         """Note that jobs of a claim do not run any more."""
         self._ended[claim] = self._ended.get(claim, 0) + jobs
 
+    def touch(self, seq: int) -> None:
+        """Note that the state of a job changed that may have rules, a flow or a key, or that others may wait for."""
+        self._touched.append(seq)
+
     def write(self, db: sqlite3.Connection) -> None:
-        """Write the changes down."""
+        """Write the changes down, and what follows from them."""
         for queue, change in self._changes.items():
             if any(change):
                 db.execute(_ADD, (*change, queue))
         for claim, jobs in self._ended.items():
             db.execute(_ENDED, (jobs, claim))
+        if self._touched:
+            changes = Changes(db)
+            changes.follow(self._touched)
+            self.stirred = self.stirred or changes.stirred

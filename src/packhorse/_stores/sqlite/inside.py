@@ -122,7 +122,7 @@ class _Lent(Producing, Settling):
         verdict = Verdict(job, token, "succeeded", "succeeded", started, plain=plain, result=result, keep=keep)
         counts = Counts()
         refused = self._settle_one(db, self.now(), verdict, counts)
-        counts.write(db)
+        self._write_counts(db, counts)
         return refused is None
 
 

@@ -84,7 +84,7 @@ class Looking(Connection):
         """Return the live (and stopping) workers, and the dead ones too if asked, oldest first."""
         values = {"ns": self._ns, "dead": dead}
         rows = self._read(lambda db: db.execute(sql("workers", "list"), values).fetchall())
-        return [WorkerRecord(*row) for row in rows]
+        return [WorkerRecord(*row[:-1], proved=bool(row[-1])) for row in rows]
 
     # -- queues -------------------------------------------------------------------------------------------------
     def queues(self, names: Sequence[str] | None = None) -> list[QueueRecord]:
@@ -133,7 +133,9 @@ class Looking(Connection):
         def step(db: sqlite3.Connection, now: int) -> bool:
             line = self._names.line(db, self._ns, queue)
             values = {"queue": line, "now": now, "by": by or None, "reason": reason or None}
-            return db.execute(sql("look", "pause"), values).rowcount > 0
+            paused = db.execute(sql("look", "pause"), values).rowcount > 0
+            self.freed = self.freed or paused
+            return paused
 
         return self._write(step)
 
@@ -141,6 +143,8 @@ class Looking(Connection):
         """Undo ``pause``. Return False if it was not paused."""
 
         def step(db: sqlite3.Connection, now: int) -> bool:
-            return db.execute(sql("look", "resume"), {"ns": self._ns, "name": queue}).rowcount > 0
+            resumed = db.execute(sql("look", "resume"), {"ns": self._ns, "name": queue}).rowcount > 0
+            self.freed = self.freed or resumed
+            return resumed
 
         return self._write(step)

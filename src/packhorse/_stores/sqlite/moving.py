@@ -17,6 +17,7 @@ from .connection import Connection
 from .counts import Counts, all_counted
 from .produce import ODD_LIVE, ODD_SOLO, ODD_STILL
 from .queries import sql
+from .rules import Changes, Flows, forget_flows, mark
 from .states import NO_TIME, NUMBER, RUNNING
 
 #: The claim of jobs that were never claimed.
@@ -71,6 +72,7 @@ class Moving(Connection):
     def thaw(self) -> None:
         """Open it again."""
         self._write(lambda db, now: db.execute(sql("moving", "open"), {"key": closed.key(self._ns)}))
+        self.freed = True
 
     def frozen(self) -> str | None:
         """Return where the jobs are going, None if this namespace is open."""
@@ -104,23 +106,26 @@ class Moving(Connection):
         counts = Counts()
         counts.catch_up(db)
         last = db.execute(sql("moving", "last")).fetchone()[0]
-        stored = self._clear(db, parcels, counts)
+        stored, emptied = self._clear(db, parcels, counts)
         seqs = []
         for parcel in parcels:
             known = stored.get(parcel.job.id)
             last += known is None
             seqs.append(known.seq if known else last)
         self._place(db, parcels, seqs, counts)
-        counts.write(db)
+        self._write_counts(db, counts)
+        forget_flows(db, emptied)
+        self.freed = True
         all_counted(db)
         return len(parcels) - len(stored)
 
-    def _clear(self, db: sqlite3.Connection, parcels: Sequence[Parcel], counts: Counts) -> dict[str, _Stored]:
-        """Take away what is replaced; return it by id."""
+    def _clear(self, db: sqlite3.Connection, parcels: Sequence[Parcel], counts: Counts) -> tuple[dict[str, _Stored], Flows]:
+        """Take away what is replaced; return it by id, and the flows that have lost members."""
         ids = json.dumps([parcel.job.id for parcel in parcels])
         rows = db.execute(sql("moving", "stored"), {"ns": self._ns, "ids": ids}).fetchall()
         stored = {row[0]: _Stored(*row[1:]) for row in rows}
         self._plain.clear()
+        emptied: Flows = set()
         for job in stored.values():
             counts.move(job.queue, job.state, None)
             if job.state == RUNNING:
@@ -128,13 +133,14 @@ class Moving(Connection):
         seqs = json.dumps([job.seq for job in stored.values()])
         if stored:
             leave_claims(db, seqs)
+            emptied = Changes(db).forget([job.seq for job in stored.values()])
             for table in ("logs", "attempts", "details", "results", "jobs"):
                 db.execute(sql("delete", table), {"seqs": seqs})
-        return stored
+        return stored, emptied
 
     def _place(self, db: sqlite3.Connection, parcels: Sequence[Parcel], seqs: Sequence[int], counts: Counts) -> None:
         claims = self._claims(db, parcels, seqs)
-        jobs, results, details, attempts, logs = [], [], [], [], []
+        jobs, results, details, attempts, logs, rules = [], [], [], [], [], list[Any]()
         for parcel, seq, claim in zip(parcels, seqs, claims, strict=True):
             job = parcel.job
             kind, queue = self._names.kind(db, self._ns, job.queue, job.task)
@@ -146,12 +152,29 @@ class Moving(Connection):
                 results.append((seq, job.result))
             if row[4]:
                 details.append((self._ns, seq, *_details(parcel)))
+            if _has_rules(job):
+                rules.append(_rules_row(self._ns, seq, queue, job))
+            counts.touch(seq)
             attempts += [(seq, *attempt[1:]) for attempt in parcel.attempts]
             logs += [(seq, *log) for log in parcel.logs]
         for name, rows in (
             ("job", jobs), ("result", results), ("details", details), ("attempt", attempts), ("log", logs),
         ):  # fmt: skip
             db.executemany(sql("moving", name), rows)
+        held = [(self._ns, parcel.job.unique_key) for parcel in parcels if parcel.job.unique_held]
+        db.executemany(sql("rules", "let_go_of"), held)
+        db.executemany(sql("rules", "put"), rules)
+        place = max((parcel.job.place or 0 for parcel in parcels), default=0)
+        db.execute(sql("moving", "last_place"), (place, self._ns))
+        self._mark_parents(db, [parcel.job.id for parcel in parcels])
+
+    def _mark_parents(self, db: sqlite3.Connection, ids: Sequence[str]) -> None:
+        """Note that others wait for some of these jobs, which may have come before them."""
+        values = {"ns": self._ns, "ids": json.dumps(ids)}
+        named = {row[0] for row in db.execute(sql("rules", "named"), values).fetchall()}
+        mark(db, self._ns, named)
+        for id in named:
+            db.execute(sql("rules", "free_children"), (self._ns, id))
 
     def _claims(self, db: sqlite3.Connection, parcels: Sequence[Parcel], seqs: Sequence[int]) -> list[int]:
         """Write down the claims of the jobs; return the number of each one's."""
@@ -195,12 +218,26 @@ def _row(job: JobRecord, kind: int, line: int) -> tuple[Any, ...]:
 
 def _odd(job: JobRecord) -> int:
     """Return what a claim and a settle have to know of the details; see the schema."""
+    if _has_rules(job):
+        return ODD_SOLO if job.holds or job.crash_fails else ODD_LIVE
     if _details_of(job) == _NO_DETAILS:
         return 0 if _fresh(job) or job.state == "succeeded" else ODD_LIVE
     if job.crash_fails or (job.suspect and job.state not in FINAL):
         return ODD_SOLO
     said = {name for name, nothing in _DETAILS.items() if getattr(job, name) != nothing}
     return ODD_STILL if said <= _STILL and _fresh(job) else ODD_LIVE
+
+
+def _has_rules(job: JobRecord) -> bool:
+    """Tell whether it has rules, a flow or a key."""
+    return job.has_rules or job.flow is not None or job.unique_key is not None
+
+
+def _rules_row(ns: int, seq: int, queue: int, job: JobRecord) -> tuple[Any, ...]:
+    return (
+        *(ns, seq, queue, job.holds, job.after, job.after_flow, job.after_failed, job.flow, job.unique_key),
+        *(job.unique_until, job.unique_held, job.unique_end, job.place, job.parked, job.given_up),
+    )
 
 
 def _fresh(job: JobRecord) -> bool:

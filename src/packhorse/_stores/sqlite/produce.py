@@ -11,22 +11,30 @@ from functools import partial
 from itertools import chain, repeat
 from typing import Any, NamedTuple
 
+from ... import _rules
 from ..._record import Enqueued, NewJob, rank
 from ...errors import IdConflict, StoreError
 from . import batches, closed
 from .connection import Connection
 from .counts import STRETCH, Counts, all_counted
 from .failures import BUSY, code_of, is_the_stores, translated
+from .planning import Plan, Replaced
 from .queries import sql
-from .states import NAMES, QUEUED, SCHEDULED, micros
+from .states import BLOCKED, CANCELLED, NAMES, QUEUED, SCHEDULED, micros
 
 #: Values of ``odd``: what a claim has to know before it looks at the details.
 ODD_STILL, ODD_LIVE, ODD_SOLO = 1, 2, 3
 #: Values a job in ``enqueue.jobs``.
 _WIDTH = 9
+#: Values a job in ``enqueue.rules``.
+_RULES_WIDTH = 11
 
 _JOB, _ALONE = sql("enqueue", "job"), sql("enqueue", "alone")
 
+
+#: What NewJob says of rules, flow and key, in one piece: and what a plain job says.
+_RULES = slice(NewJob._fields.index("holds"), NewJob._fields.index("unique") + 1)
+_NO_RULES = ((), (), None, False, None, None)
 
 #: ``Enqueued._make`` without its check of the length.
 _ENQUEUED: Callable[[Iterable[Any]], Enqueued] = partial(tuple.__new__, Enqueued)
@@ -50,6 +58,25 @@ class _Columns(NamedTuple):
     meta: tuple[str | None, ...]
     by: tuple[str | None, ...]
     parent: tuple[str | None, ...]
+    holds: tuple[tuple[tuple[str, str], ...], ...]
+    after: tuple[tuple[str, ...], ...]
+    after_flow: tuple[str | None, ...]
+    after_failed: tuple[bool, ...]
+    flow: tuple[str | None, ...]
+    unique: tuple[str | None, ...]
+    unique_until: tuple[object, ...]
+    on_conflict: tuple[str, ...]
+
+
+def _have_rules(jobs: _Columns) -> bool:
+    """Tell whether one of them has rules, a flow or a key."""
+    absent = (jobs.after_flow, jobs.flow, jobs.unique)
+    return any(jobs.holds) or any(jobs.after) or any(each.count(None) != len(each) for each in absent)
+
+
+def has_rules(job: NewJob) -> bool:
+    """Tell whether a job has rules, a flow or a key."""
+    return job[_RULES] != _NO_RULES
 
 
 def _are_plain(jobs: _Columns) -> bool:
@@ -76,7 +103,7 @@ class Producing(Connection):
         """Store one plain job by a single statement, which is a transaction by itself. None: it takes a longer way."""
         with self.gate:
             db = self._live()
-            if db.in_transaction or not self._names.knows(self._ns, job.queue, job.task):
+            if db.in_transaction or has_rules(job) or not self._names.knows(self._ns, job.queue, job.task):
                 return None
             now = self.now()
             row, detail, answer = self._row(db, now, job)
@@ -108,6 +135,8 @@ class Producing(Connection):
             content = known[job.id][1] if job.id in known else _content(first.setdefault(job.id, job))
             if content != _content(job):
                 raise _conflict(job.id)
+        if any(map(has_rules, jobs)):
+            return self._insert_by_plan(db, now, jobs, {id: answer for id, (answer, _) in known.items()})
         new = self._insert(db, now, list(first.values())) if first else []
         answers = {answer.id: answer for answer in new}
         found = []
@@ -124,11 +153,54 @@ class Producing(Connection):
             for id, state, created, scheduled, task, queue, payload in rows.fetchall()
         }
 
+    def _insert_by_plan(
+        self, db: sqlite3.Connection, now: int, jobs: Sequence[NewJob], known: dict[str, Enqueued]
+    ) -> list[Enqueued]:
+        """Store jobs of which some have rules, a flow or a key; ``known`` are answers for ids that are stored."""
+        plan = Plan(db, self._ns, now, known)
+        plan.decide(jobs)
+        self._cancel_replaced(db, now, plan.replaced)
+        db.executemany(sql("rules", "let_go_of"), [(self._ns, key) for key in plan.taken])
+        stored = self._insert_with_rules(db, now, plan) if plan.new else []
+        return plan.answers({answer.id: answer for answer in stored})
+
+    def _cancel_replaced(self, db: sqlite3.Connection, now: int, replaced: Sequence[Replaced]) -> None:
+        counts = Counts()
+        for seq, queue, state, by in replaced:
+            values = {"seq": seq, "ns": self._ns, "now": now, "by": None, "reason": _rules.replaced(by)}
+            db.execute(sql("operate", "cancel"), values)
+            db.execute(sql("operate", "cancel_details"), values)
+            counts.move(queue, state, CANCELLED)
+            counts.touch(seq)
+        self._write_counts(db, counts)
+
+    def _insert_with_rules(self, db: sqlite3.Connection, now: int, plan: Plan) -> list[Enqueued]:
+        closed.refuse(db, self._ns, self)
+        rows = [_ruled(job, *self._row(db, now, job)) for job in plan.new]
+        first = self._insert_rows(db, now, list(chain.from_iterable(row for row, _, _ in rows)))
+        seqs = range(first, first + len(rows))
+        details = [(seq, *detail) for seq, (_, detail, _) in zip(seqs, rows, strict=True) if detail is not None]
+        self._insert_details(db, details)
+        counts, replaced, rules = Counts(), [], list[Any]()
+        for seq, job, (row, _, _) in zip(seqs, plan.new, rows, strict=True):
+            by = plan.replaced_at_once.get(job.id)
+            if by is not None:
+                replaced.append(Replaced(seq, row[2], row[3], by))
+            if has_rules(job):
+                rules += (seq, row[2], *_rules_of(job, now), job.unique is not None and by is None)
+                counts.touch(seq)
+        batches.write(db, "enqueue", "rules", (self._ns,), rules, _RULES_WIDTH)
+        self._write_counts(db, counts)
+        self._cancel_replaced(db, now, replaced)
+        return [answer for _, _, answer in rows]
+
     def _insert(self, db: sqlite3.Connection, now: int, jobs: Sequence[NewJob]) -> list[Enqueued]:
         closed.refuse(db, self._ns, self)
         if len(jobs) == 1:
-            return [self._insert_one(db, now, jobs[0])]
+            return self._insert_new(db, now, jobs) if has_rules(jobs[0]) else [self._insert_one(db, now, jobs[0])]
         columns = _Columns._make(zip(*jobs, strict=True))
+        if _have_rules(columns):
+            return self._insert_new(db, now, jobs)
         if _are_plain(columns):
             self._insert_rows(db, now, self._plain_values(db, now, columns))
             return list(map(_ENQUEUED, zip(columns.id, repeat("queued"), repeat(now), repeat(None), repeat(False))))
@@ -229,6 +301,32 @@ def _odd(job: NewJob, later: int | None, expires: int | None) -> int:
     if expires is not None:
         return ODD_LIVE
     return ODD_STILL if later or job.options or job.tags or job.meta or job.parent else 0
+
+
+def _ruled(
+    job: NewJob, row: tuple[Any, ...], detail: tuple[Any, ...] | None, answer: Enqueued
+) -> tuple[tuple[Any, ...], tuple[Any, ...] | None, Enqueued]:
+    """Return what is stored of a job with rules, a flow or a key, where a job without them would be stored so."""
+    if not has_rules(job):
+        return row, detail, answer
+    id, kind, line, state, odd, *rest = row
+    if state == QUEUED and (job.holds or job.after or job.after_flow is not None):
+        state, answer = BLOCKED, answer._replace(state="blocked")
+    return (id, kind, line, state, max(odd, ODD_SOLO if job.holds else ODD_LIVE), *rest), detail, answer
+
+
+def _rules_of(job: NewJob, now: int) -> tuple[Any, ...]:
+    """Return what is stored beside a job that has rules, a flow or a key."""
+    return (
+        _rules.holds_text(job.holds),
+        _rules.after_text(job.after),
+        job.after_flow,
+        job.after_failed,
+        job.flow,
+        job.unique,
+        _rules.scope(job.unique, job.unique_until),
+        _rules.holds_until(job.unique, job.unique_until, now),
+    )
 
 
 def _content(job: NewJob) -> tuple[str, str, str]:

@@ -10,6 +10,8 @@ from ..._record import JobRecord
 from .queries import sql
 from .states import NAMES
 
+_BOOLEANS = tuple(map(JobRecord._fields.index, ("after_failed", "unique_held", "parked")))
+
 
 def job_record(row: tuple[Any, ...]) -> JobRecord:
     """Return a row of ``look.records`` as a record; the columns stand in its order."""
@@ -17,6 +19,8 @@ def job_record(row: tuple[Any, ...]) -> JobRecord:
     values[4] = NAMES[values[4]]
     values[15] = bool(values[15])
     values[16] = bool(values[16])
+    for place in _BOOLEANS:
+        values[place] = bool(values[place])
     return JobRecord(*values)
 
 

@@ -10,7 +10,7 @@ import heapq
 import json
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -56,15 +56,22 @@ class Searching(Connection):
                 return Page(found, last, searched, total)
         return Page(found, None, total, total)
 
-    def choose(self, db: sqlite3.Connection, which: JobFilter, states: Sequence[State], limit: int) -> list[JobRecord]:
-        """Return the first matching jobs in these states, oldest first."""
+    def choose(
+        self,
+        db: sqlite3.Connection,
+        which: JobFilter,
+        states: Sequence[State],
+        limit: int,
+        sieve: Callable[[list[JobRecord]], list[JobRecord]] = list,
+    ) -> list[JobRecord]:
+        """Return the first matching jobs in these states, oldest first, as far as they pass the sieve."""
         wanted = tuple(state for state in states if not which.states or state in which.states)
         found: list[JobRecord] = []
         if not wanted:
             return found
         narrowed = _with_states(which, wanted)
         for seqs in _in_parts(self._seqs(db, narrowed, newest=False, start=None), 500):
-            found += (job for job in records.by_seq(db, json.dumps(seqs)) if narrowed.fits(job))
+            found += sieve([job for job in records.by_seq(db, json.dumps(seqs)) if narrowed.fits(job)])
             if len(found) >= limit:
                 break
         return found[:limit]
@@ -76,6 +83,9 @@ class Searching(Connection):
             ids = json.dumps(list(dict.fromkeys(which.ids)))
             seqs = sorted((job.seq for job in records.by_id(db, self._ns, ids)), reverse=newest)
             return (seq for seq in seqs if (seq < first if newest else seq > first))
+        if which.flow is not None:
+            rows = db.execute(sql("search", "members"), {"ns": self._ns, "flow": which.flow}).fetchall()
+            return _from(rows, first, newest)
         if not which.states and which.queue is None and which.task is None:
             return self._table(db, first, newest, None, None)
         values = {"ns": self._ns, "task": which.task, "queue": which.queue}
@@ -164,7 +174,4 @@ def _in_parts(seqs: Iterator[int], first: int) -> Iterator[list[int]]:
 
 
 def _with_states(which: JobFilter, states: tuple[State, ...]) -> JobFilter:
-    return JobFilter(
-        which.ids, states, which.queue, which.task, which.tag, which.meta, which.text, which.parent,
-        which.since, which.until,
-    )  # fmt: skip
+    return which._replace(states=states)

@@ -45,6 +45,8 @@ class _Job(NamedTuple):
     expires_at: int | None
     result_until: int | None
     claim: int
+    ruled: int  #: it has rules, a flow or a key, or others wait for it
+    holds: int  #: it holds a name
 
 
 class Settling(Connection):
@@ -73,7 +75,7 @@ class Settling(Connection):
     def _settle_instead(self, db: sqlite3.Connection, now: int, verdict: Verdict, problem: str) -> list[Settled]:
         counts = Counts()
         answer = self._settle_one(db, now, _outcome.unstorable(verdict, problem), counts)
-        counts.write(db)
+        self._write_counts(db, counts)
         return [answer or Settled(verdict.job, verdict.token, "unstorable", "failed")]
 
     def _settle(self, db: sqlite3.Connection, now: int, verdicts: Sequence[Verdict]) -> list[Settled]:
@@ -82,7 +84,7 @@ class Settling(Connection):
             answer = self._settle_one(db, now, verdict, counts)
             if answer is not None:
                 answers.append(answer)
-        counts.write(db)
+        self._write_counts(db, counts)
         return answers
 
     def _settle_one(self, db: sqlite3.Connection, now: int, verdict: Verdict, counts: Counts) -> Settled | None:
@@ -95,6 +97,8 @@ class Settling(Connection):
         state = self._apply(db, now, job, verdict)
         counts.move(job.queue, RUNNING, NUMBER[state])
         counts.end(job.claim)
+        if job.ruled:
+            counts.touch(job.seq)
         return None if state == verdict.state else Settled(verdict.job, verdict.token, "cancelled", state)
 
     def _apply(self, db: sqlite3.Connection, now: int, job: _Job, verdict: Verdict) -> Any:
@@ -114,6 +118,8 @@ class Settling(Connection):
                 values["line"] = self._names.line(db, self._ns, verdict.line, job.queue)
         values["state"], result = NUMBER[state], values["result"]
         values["has_result"] = RESULTS.get(result, 1)
+        if state == "blocked" and job.ruled:
+            db.execute(sql("rules", "park"), (True, job.seq))
         db.execute(sql("settle", "move"), values)
         db.execute(sql("settle", "details"), values)
         batches.write(db, "settle", "results", (), [job.seq, result] if values["has_result"] else [], 2)
@@ -127,7 +133,7 @@ def _common(ns: int, job: _Job, verdict: Verdict, started_at: int | None) -> dic
         "seq": job.seq,
         "line": job.line,
         "rank": job.rank,
-        "odd": ODD_SOLO if job.crash_fails else ODD_LIVE,
+        "odd": ODD_SOLO if job.crash_fails or job.holds else ODD_LIVE,
         "started_at": started_at,
         "finished_at": None,
         "result": None,

@@ -14,6 +14,7 @@ from .claim import leave_claims
 from .connection import Connection
 from .counts import Counts, all_counted
 from .queries import sql
+from .rules import Changes, forget_flows
 from .settle import write_log
 from .states import BLOCKED, CANCELLED, NUMBER, QUEUED, RUNNING, micros
 
@@ -39,6 +40,7 @@ class Upkeep(Connection):
                 "Stop it, or start this one with another --name."
             )
         db.execute(sql("workers", "register"), values)
+        self.freed = True
 
     def publish(self, worker: str, catalogue: str, info: str) -> None:
         """Replace the catalogue and the info of a live worker."""
@@ -52,13 +54,15 @@ class Upkeep(Connection):
         """Forget a worker that has ended cleanly. Jobs still running for it become orphans."""
         self._change_worker("leave", id=worker)
 
-    def condemn(self, worker: str, beats: int) -> bool:
+    def condemn(self, worker: str, beats: int, proved: bool = False) -> bool:
         """Declare a worker dead iff its beat count is still ``beats``."""
-        return self._change_worker("condemn", id=worker, beats=beats) > 0
+        return self._change_worker("condemn", id=worker, beats=beats, proved=proved) > 0
 
     def _change_worker(self, how: str, **values: object) -> int:
         def step(db: sqlite3.Connection, now: int) -> int:
-            return db.execute(sql("workers", how), {**values, "ns": self._ns}).rowcount
+            changed = db.execute(sql("workers", how), {**values, "ns": self._ns}).rowcount
+            self.freed = self.freed or (changed > 0 and how != "publish")
+            return changed
 
         return self._write(step)
 
@@ -81,9 +85,10 @@ class Upkeep(Connection):
                 ghosts.append(id)
                 _release(db, now, seq, queue, cancel_at is not None, counts)
                 counts.end(claim)
+                counts.touch(seq)
             else:
                 mine[id, token] = None if cancel_at is None else reason or ""
-        counts.write(db)
+        self._write_counts(db, counts)
         cancelled = [(*pair, reason) for pair in held if (reason := mine.get(pair)) is not None]
         lost = [pair for pair in held if pair not in mine]
         lines = [row[0] for row in db.execute(sql("beat", "lines"), values).fetchall()]
@@ -129,13 +134,16 @@ class Upkeep(Connection):
         if closed.target(db, self._ns) is not None:
             return 0, None
         rows = db.execute(sql("upkeep", "due"), {"ns": self._ns, "now": now, "limit": limit}).fetchall()
-        seqs = _as_json(row[0] for row in rows)
         counts = Counts()
-        for _, state, queue in rows:
-            counts.move(queue, state, QUEUED)
-        db.execute(sql("upkeep", "promote"), {"seqs": seqs})
-        db.execute(sql("upkeep", "promoted"), {"seqs": seqs})
-        counts.write(db)
+        for seq, state, queue, waits, ruled in rows:
+            counts.move(queue, state, BLOCKED if waits else QUEUED)
+            if ruled:
+                counts.touch(seq)
+        for waits, next_state in ((True, BLOCKED), (False, QUEUED)):
+            seqs = _as_json(row[0] for row in rows if row[3] == waits)
+            db.execute(sql("upkeep", "promote"), {"seqs": seqs, "state": next_state})
+        db.execute(sql("upkeep", "promoted"), {"seqs": _as_json(row[0] for row in rows)})
+        self._write_counts(db, counts)
         due = self._next_due(db)
         return len(rows), None if due is None else max(0.0, (due - now) / 1_000_000)
 
@@ -151,11 +159,12 @@ class Upkeep(Connection):
         rows = db.execute(sql("upkeep", "expired"), {"ns": self._ns, "now": now, "limit": limit}).fetchall()
         seqs = _as_json(row[0] for row in rows)
         counts = Counts()
-        for _, _, state, queue in rows:
+        for seq, _, state, queue in rows:
             counts.move(queue, state, CANCELLED)
+            counts.touch(seq)
         db.execute(sql("upkeep", "expire"), {"seqs": seqs, "now": now})
         db.execute(sql("upkeep", "expire_details"), {"seqs": seqs})
-        counts.write(db)
+        self._write_counts(db, counts)
         return [row[1] for row in rows]
 
     # -- rescue -------------------------------------------------------------------------------------------------
@@ -164,7 +173,15 @@ class Upkeep(Connection):
         values = {"ns": self._ns, "limit": limit}
         rows = self._read(lambda db: db.execute(sql("upkeep", "orphans"), values).fetchall())
         orphans = map(Orphan._make, rows)
-        return [each._replace(started=bool(each.started), crash_fails=bool(each.crash_fails)) for each in orphans]
+        return [
+            each._replace(
+                started=bool(each.started),
+                crash_fails=bool(each.crash_fails),
+                exclusive=bool(each.exclusive),
+                proved=bool(each.proved),
+            )
+            for each in orphans
+        ]
 
     def resolve(self, lines: Sequence[str]) -> int:
         """Make the blocked jobs of these side lines queued there; return how many."""
@@ -175,12 +192,16 @@ class Upkeep(Connection):
         for name in dict.fromkeys(lines):
             line = self._names.known_line(db, self._ns, name)
             rows = db.execute(sql("upkeep", "blocked"), {"line": line}).fetchall()
-            for _, queue in rows:
-                counts.move(queue, BLOCKED, QUEUED)
-            db.execute(sql("upkeep", "resolve"), {"line": line})
+            for seq, queue, waits in rows:
+                if waits:
+                    db.execute(sql("rules", "park"), (False, seq))
+                    counts.touch(seq)
+                else:
+                    counts.move(queue, BLOCKED, QUEUED)
+            db.execute(sql("upkeep", "resolve"), {"seqs": _as_json(row[0] for row in rows if not row[2])})
             db.execute(sql("upkeep", "resolved"), {"seqs": _as_json(row[0] for row in rows)})
             done += len(rows)
-        counts.write(db)
+        self._write_counts(db, counts)
         return done
 
     # -- pruning ------------------------------------------------------------------------------------------------
@@ -204,7 +225,7 @@ class Upkeep(Connection):
                 delete_jobs(db, [row[0] for row in found], counts)
                 counts.move(queue, NUMBER[state], None, len(found))
                 done += len(found)
-        counts.write(db)
+        self._write_counts(db, counts)
         self._drop_results(db, now, limit)
         db.execute(sql("workers", "forget"), {"ns": self._ns, "before": now - _DAY})
         return done
@@ -222,6 +243,9 @@ def delete_jobs(db: sqlite3.Connection, seqs: list[int], counts: Counts) -> None
     """Delete jobs with all that belongs to them. Whoever calls counts these; here the others are caught up with."""
     if seqs:
         counts.catch_up(db)
+        changes = Changes(db)
+        forget_flows(db, changes.forget(seqs))
+        counts.stirred = counts.stirred or changes.stirred
         leave_claims(db, json.dumps(seqs))
         for table in ("logs", "attempts", "details", "results", "jobs"):
             db.execute(sql("delete", table), {"seqs": json.dumps(seqs)})

@@ -77,5 +77,6 @@ DELETE FROM packhorse_claims WHERE jobs = 0 AND no < (SELECT max(no) FROM packho
 
 -- name: details
 SELECT r.seq, r.id, token, task, queue, payload, options, crash_fails, suspect, failures, crashes, losses, snoozes,
-       generation, fence, priority, created_at, scheduled_at, tags, meta, made_by, r.parent, error
+       generation, fence, priority, created_at, scheduled_at, tags, meta, made_by, r.parent, error,
+       holds, flow, flow IS NOT NULL OR (unique_held AND unique_until = 'started')
   FROM json_each(:seqs) AS e CROSS JOIN packhorse_records r ON r.seq = e.value

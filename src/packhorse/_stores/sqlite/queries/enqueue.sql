@@ -23,3 +23,11 @@ SELECT j.id, j.state, j.created_at, d.scheduled_at, k.task, q.name, j.payload
   CROSS JOIN packhorse_kinds k ON k.id = j.kind
   CROSS JOIN packhorse_lines q ON q.id = k.queue
   LEFT JOIN packhorse_details d ON d.seq = j.seq
+
+-- name: rules
+INSERT INTO packhorse_rules (ns, seq, queue, holds, after, after_flow, after_failed, flow, unique_key, unique_until, unique_end, unique_held)
+SELECT ?1, v.column1, v.column2, v.column3, v.column4, v.column5, v.column6, v.column7, v.column8, v.column9, v.column10, v.column11
+  FROM (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)) AS v
+
+-- name: stored (of these ids)
+SELECT j.id FROM json_each(:ids) AS e CROSS JOIN packhorse_jobs j ON j.ns = :ns AND j.id = e.value

@@ -1,14 +1,16 @@
 -- name: records
 SELECT r.id, r.seq, task, queue, state, payload, priority, rank, created_at, scheduled_at, due_at, started_at, finished_at,
        expires_at, options, crash_fails, suspect, failures, crashes, losses, snoozes, generation, fence, token, worker,
-       line, tags, meta, made_by, r.parent, result, result_until, error, reason, progress, cancel_at, cancel_by
+       line, tags, meta, made_by, r.parent, result, result_until, error, reason, progress, cancel_at, cancel_by,
+       holds, after, after_flow, after_failed, flow, unique_key, unique_until, unique_held, unique_end, place, parked, given_up
   FROM json_each(:seqs) AS e CROSS JOIN packhorse_records r ON r.seq = e.value
  ORDER BY e.key
 
 -- name: by_id
 SELECT r.id, r.seq, task, queue, state, payload, priority, rank, created_at, scheduled_at, due_at, started_at, finished_at,
        expires_at, options, crash_fails, suspect, failures, crashes, losses, snoozes, generation, fence, token, worker,
-       line, tags, meta, made_by, r.parent, result, result_until, error, reason, progress, cancel_at, cancel_by
+       line, tags, meta, made_by, r.parent, result, result_until, error, reason, progress, cancel_at, cancel_by,
+       holds, after, after_flow, after_failed, flow, unique_key, unique_until, unique_held, unique_end, place, parked, given_up
   FROM json_each(:ids) AS e CROSS JOIN packhorse_records r ON r.ns = :ns AND r.id = e.value
  ORDER BY e.key
 

@@ -59,3 +59,6 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: log
 INSERT INTO packhorse_logs (job, token, text, dropped) VALUES (?, ?, ?, ?)
+
+-- name: last_place
+UPDATE packhorse_namespaces SET last_place = max(last_place, ?) WHERE id = ?

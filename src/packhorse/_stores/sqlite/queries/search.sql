@@ -39,3 +39,6 @@ SELECT seq FROM packhorse_jobs NOT INDEXED
 
 -- name: all (of a small namespace, by the index of the ids)
 SELECT seq FROM packhorse_jobs INDEXED BY packhorse_jobs_id WHERE ns = :ns ORDER BY seq
+
+-- name: members (of a flow)
+SELECT seq FROM packhorse_rules WHERE ns = :ns AND flow = :flow ORDER BY seq

@@ -7,7 +7,7 @@ SELECT ?1, 0, v.column1, v.column2, v.column3, v.column4, '', 0, 0, 0, 0, 0, 0, 
 ON CONFLICT (seq) DO UPDATE
    SET state = 7, finished_at = excluded.finished_at, result = excluded.result,
        started_at = iif(excluded.started_at = -1152921504606846976, started_at, excluded.started_at)
- WHERE state = 3 AND claim = ?1
+ WHERE state = 3 AND claim = ?1 AND odd < 2
 
 -- name: strays
 SELECT EXISTS (SELECT 1 FROM packhorse_jobs WHERE ns = 0)
@@ -18,7 +18,7 @@ INSERT OR REPLACE INTO packhorse_results (seq, result) SELECT v.column1, v.colum
 -- name: job
 SELECT r.seq, state, token, started_at, failures, crashes, losses, snoozes, generation, worker, cancel_at, cancel_reason,
        error, rank, line_id, queue_id, scheduled_at, due_at, priority, crash_fails, expires_at, result_until,
-       claim
+       claim, ruled, holds IS NOT NULL
   FROM packhorse_records r WHERE ns = :ns AND id = :id
 
 -- name: move

@@ -1,11 +1,12 @@
--- name: due
-SELECT d.seq, j.state, k.queue
+-- name: due (and whether it waits for admit then, and has rules, a flow or a key at all)
+SELECT d.seq, j.state, k.queue, coalesce(u.holds, u.after, u.after_flow) IS NOT NULL, u.seq IS NOT NULL
   FROM packhorse_details d JOIN packhorse_jobs j ON j.seq = d.seq JOIN packhorse_kinds k ON k.id = j.kind
+  LEFT JOIN packhorse_rules u ON u.seq = iif(j.odd > 1, j.seq, NULL)
  WHERE d.ns = :ns AND d.due_at <= :now
  ORDER BY d.due_at, d.seq LIMIT :limit
 
 -- name: promote
-UPDATE packhorse_jobs SET state = 2 WHERE seq IN (SELECT value FROM json_each(:seqs)) AND state IN (4, 5)
+UPDATE packhorse_jobs SET state = :state WHERE seq IN (SELECT value FROM json_each(:seqs)) AND state IN (4, 5)
 
 -- name: promoted
 UPDATE packhorse_details SET due_at = NULL WHERE seq IN (SELECT value FROM json_each(:seqs))
@@ -42,7 +43,8 @@ UPDATE packhorse_details SET due_at = NULL, waits_until = NULL, suspect = 0, rea
 
 -- name: orphans
 SELECT r.id, r.token, r.task, r.worker, w.host, r.started_at IS NOT NULL, r.crash_fails, r.failures, r.crashes, r.losses,
-       r.generation, r.snoozes
+       r.generation, r.snoozes,
+       EXISTS (SELECT 1 FROM packhorse_holds h WHERE h.seq = r.seq AND h.mode = 'x'), coalesce(w.proved, 0)
   FROM packhorse_running u
   LEFT JOIN packhorse_workers w ON w.id = u.worker AND w.ns = u.ns
   CROSS JOIN packhorse_records r ON r.seq = u.seq
@@ -50,12 +52,12 @@ SELECT r.id, r.token, r.task, r.worker, w.host, r.started_at IS NOT NULL, r.cras
  ORDER BY u.seq LIMIT :limit
 
 -- name: blocked
-SELECT j.seq, k.queue
-  FROM packhorse_jobs j JOIN packhorse_kinds k ON k.id = j.kind
- WHERE j.line = :line AND j.state = 6
+SELECT r.seq, r.queue_id, coalesce(holds, after, after_flow) IS NOT NULL
+  FROM packhorse_jobs j CROSS JOIN packhorse_records r ON r.seq = j.seq
+ WHERE j.line = :line AND j.state = 6 AND r.parked
 
 -- name: resolve
-UPDATE packhorse_jobs SET state = 2 WHERE line = :line AND state = 6
+UPDATE packhorse_jobs SET state = 2 WHERE seq IN (SELECT value FROM json_each(:seqs)) AND state = 6
 
 -- name: resolved
 UPDATE packhorse_details SET reason = NULL WHERE seq IN (SELECT value FROM json_each(:seqs))
@@ -81,10 +83,24 @@ SELECT seq FROM packhorse_jobs
         SELECT 1 FROM packhorse_details d
          WHERE d.seq = packhorse_jobs.seq AND d.options LIKE '%"kept_for"%'
            AND finished_at >= :now - 1000000 * json_extract(d.options, '$.kept_for')))
+   AND (odd < 2 OR NOT EXISTS (
+        SELECT 1 FROM packhorse_rules u
+         WHERE u.seq = packhorse_jobs.seq
+           AND (EXISTS (SELECT 1 FROM packhorse_edges e WHERE e.ns = u.ns AND e.parent = packhorse_jobs.id)
+                OR EXISTS (SELECT 1 FROM packhorse_rules f WHERE f.ns = u.ns AND f.after_flow = u.flow AND f.stage > 0)
+                OR (u.unique_held = 1 AND (u.unique_end IS NULL OR u.unique_end > :now)))))
  ORDER BY seq LIMIT :limit
 
 -- name: over
-SELECT seq FROM packhorse_details WHERE ns = :ns AND drop_at <= :now LIMIT :limit
+SELECT d.seq FROM packhorse_details d
+ WHERE d.ns = :ns AND d.drop_at <= :now
+   AND NOT EXISTS (
+        SELECT 1 FROM packhorse_rules u
+         WHERE u.seq = d.seq
+           AND (EXISTS (SELECT 1 FROM packhorse_edges e
+                         WHERE e.ns = u.ns AND e.parent = (SELECT id FROM packhorse_jobs j WHERE j.seq = u.seq))
+                OR EXISTS (SELECT 1 FROM packhorse_rules f WHERE f.ns = u.ns AND f.after_flow = u.flow AND f.stage > 0)))
+ LIMIT :limit
 
 -- name: drop_results
 UPDATE packhorse_jobs SET result = NULL WHERE seq IN (SELECT value FROM json_each(:seqs))

@@ -21,11 +21,11 @@ UPDATE packhorse_workers SET state = 'stopping' WHERE id = :id AND ns = :ns AND 
 DELETE FROM packhorse_workers WHERE id = :id AND ns = :ns AND state <> 'dead'
 
 -- name: condemn
-UPDATE packhorse_workers SET state = 'dead' WHERE id = :id AND ns = :ns AND beats = :beats
+UPDATE packhorse_workers SET state = 'dead', proved = max(proved, :proved) WHERE id = :id AND ns = :ns AND beats = :beats
 
 -- name: list
 SELECT id, name, host, pid, boot_id, lock_path, lock_inode, queues, slots, version, catalogue, info, state, beats,
-       started_at, seen_at
+       started_at, seen_at, proved
   FROM packhorse_workers WHERE ns = :ns AND (:dead OR state <> 'dead')
  ORDER BY started_at, n
 
