@@ -9,7 +9,7 @@ from typing import Any
 
 from ..._record import Claim, Claimed
 from .connection import Connection
-from .records import SEP, given_of, kind_in, number, state_of
+from .records import SEP, given_of, kind_in, number, rules_of, state_of
 
 #: ``Claimed._make`` without its check of the length, for columns whose number is known.
 _CLAIMED: Callable[[Iterable[Any]], Claimed] = partial(tuple.__new__, Claimed)
@@ -57,7 +57,7 @@ class Claiming(Connection):
                 _CLAIMED(
                     (
                         id, token, found[1], found[0], payload, None, False, False, 0, 0, 0, 0, 0, now, int(priority),
-                        int(created), None, None, None, rest[0] if rest else None, None, None,
+                        int(created), None, None, None, rest[0] if rest else None, None, None, None, None,
                     )
                 )
             )  # fmt: skip
@@ -69,9 +69,10 @@ class Claiming(Connection):
 def _dressed(text: str, kind: tuple[str, str], token: str, now: int) -> Claimed:
     """Return a job with everything that can be given at its enqueue."""
     given = given_of(text)
+    rules = rules_of(given.rules)
     return Claimed(
         given.id, token, kind[1], kind[0], given.payload, given.options, False, False, 0, 0, 0, 0, 0, now, given.priority,
-        given.created, None, given.tags, given.meta, given.by, given.parent, None,
+        given.created, None, given.tags, given.meta, given.by, given.parent, None, rules.holds, rules.flow,
     )  # fmt: skip
 
 

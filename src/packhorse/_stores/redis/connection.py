@@ -41,6 +41,7 @@ class Connection:
         self.url = self._address.shown
         self.namespace = self._address.url.options.get("namespace") or namespace
         self.instance = ""
+        self.freed = False
         self._key = f"packhorse:{{{self.namespace}}}"
         self._clock = clock
         self._link: Link | None = None
@@ -174,9 +175,11 @@ class Connection:
         return SchemaGone(f"{self.url}: the format of the stored jobs has just changed; nothing was stored. Try again.")
 
     # -- changes ------------------------------------------------------------------------------------------------
-    def _did(self, changes: int) -> None:
-        """Remember that so much of what has changed was done here."""
+    def _did(self, changes: int, stirred: int = 0) -> None:
+        """Remember that so much of what has changed was done here, and whether a waiting job may go now."""
         self._mine += changes
+        if stirred:
+            self.freed = True
 
     def _look_for_losses(self, link: Link) -> None:
         """Notice a server that knows of fewer changes than were acknowledged: a failover, or a restart from its disk."""

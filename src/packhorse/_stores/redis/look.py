@@ -110,13 +110,13 @@ class Looking(Connection):
     def pause(self, queue: str, *, by: str = "", reason: str = "") -> bool:
         """Stop claims from a queue; jobs are not touched. Return False if it was paused already."""
         done = self._run("pause", queue, by, reason)
-        self._did(done)
+        self._did(done, done)
         return bool(done)
 
     def resume(self, queue: str) -> bool:
         """Undo ``pause``. Return False if it was not paused."""
         done = self._run("resume", queue)
-        self._did(done)
+        self._did(done, done)
         return bool(done)
 
 
@@ -140,9 +140,9 @@ def _made_up(job: JobRecord, host: str | None) -> AttemptRecord:
 
 
 def _worker(row: list[Any]) -> WorkerRecord:
-    state, beats, started, seen, _, text, catalogue, info, id = row
+    state, beats, started, seen, _, text, catalogue, info, proved, id = row
     described = {**json.loads(text), "id": id, "catalogue": catalogue, "info": info}
-    return WorkerRecord(**described, state=state, beats=int(beats), started_at=int(started), seen_at=int(seen))
+    return WorkerRecord(**described, state=state, beats=int(beats), started_at=int(started), seen_at=int(seen), proved=bool(proved))
 
 
 def _queue(name: str, counts: dict[State, int], switches: dict[str, str] | None, ready: int | None) -> QueueRecord:

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from .link import Link
 
 #: The format of the keys, as docs/internals/redis.md describes it.
-FORMAT = 1
+FORMAT = 2
+#: Formats that are brought up when a namespace is opened.
+_OLDER = frozenset({"1"})
 #: All numbers of jobs have as many digits, so that they sort as text.
 FIRST = 10**13
 
@@ -34,6 +36,10 @@ def identify(link: Link, key: str, shown: str, *, create: bool, known: str) -> s
             f"{shown}: the jobs under {key} are not those that were here before: the server was emptied, or a backup restored. "
             "Nothing was stored. Restart the workers once you know that it is as it should be."
         )
+    if number in _OLDER:
+        # Nothing stored has another meaning now; but who knows only the older format must not touch jobs with rules.
+        found = link.ask("EVAL", source_of("create"), 1, key, f"{instance}:{FORMAT}", FIRST, str(found))
+        number = str(found).partition(":")[2]
     if number != str(FORMAT):
         raise _other_format(key, shown, number)
     return str(found)

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..._record import AttemptRecord, JobRecord, Parcel
+from ..._rules import held_names
 from ..._store import BATCH
 from .connection import Connection
 from .migrate import FIRST
-from .records import attempt_of, kind_in, logs_of, record_of, rest_of, state_of
+from .records import attempt_of, kind_in, logs_of, record_of, rest_of, rules_again, state_of
 from .states import LETTERS
 
 
@@ -28,7 +29,7 @@ class Moving(Connection):
 
     def thaw(self) -> None:
         """Undo ``freeze``."""
-        self._did(self._run("thaw"))
+        self._did(self._run("thaw"), 1)
 
     def frozen(self) -> str | None:
         """Return what ``freeze`` was told, None if this namespace is open."""
@@ -51,8 +52,8 @@ class Moving(Connection):
         if not parcels:
             return 0
         words = [word for parcel in parcels for word in _words(parcel)]
-        fresh, changes = self._run("import", *words)
-        self._did(changes)
+        fresh, changes, stirred = self._run("import", *words)
+        self._did(changes, stirred)
         return int(fresh)
 
 
@@ -72,7 +73,7 @@ def _parcel(one: list[Any], job: JobRecord) -> Parcel:
 def _words(parcel: Parcel) -> list[str]:
     """Return a job as the script takes it."""
     job = parcel.job
-    rest = rest_of(job.payload, job.by, job.options, job.tags, None, job.parent)
+    rest = rest_of(job.payload, job.by, job.options, job.tags, None, job.parent, rules_again(job))
     of = {
         "queue": job.queue,
         "task": job.task,
@@ -118,8 +119,28 @@ def _state(parcel: Parcel) -> dict[str, Any]:
         "ca": _text(job.cancel_at),
         "cb": job.cancel_by,
         "cr": (parcel.cancel_reason or None) if runs else None,
+        **_of_rules(job),
     }
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _of_rules(job: JobRecord) -> dict[str, Any]:
+    if rules_again(job) is None:
+        return {"gu": job.given_up}
+    modes = [mode for mode, _ in held_names(job.holds)]
+    return {
+        "R": 1,
+        "aw": 1 if job.has_rules else None,
+        "h": ("x" if "x" in modes else "s") if modes else None,
+        "fl": job.flow,
+        "uk": job.unique_key if job.unique_held else None,
+        "us": 1 if job.unique_until == "started" else None,
+        "ut": 1 if job.unique_until == "time" else None,
+        "ue": _text(job.unique_end),
+        "pl": job.place,
+        "wt": 1 if job.waits else None,
+        "gu": job.given_up,
+    }
 
 
 def _text(number: int | None) -> str | None:

@@ -6,7 +6,7 @@ something that was not meant.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 from ..._record import FINAL, STATES, WAITING, JobRecord, State
@@ -16,6 +16,12 @@ from .search import Searching
 from .states import letters, micros
 
 _REQUEUED: frozenset[State] = FINAL | {"scheduled", "retrying"}
+
+
+#: Parts jobs into those that can be moved and the others.
+_Part = Callable[[Sequence[JobRecord]], tuple[list[JobRecord], list[JobRecord]]]
+#: So many jobs at most are put back in one step because a requeued one had made them give up.
+_PART = 200
 
 
 class Operating(Searching):
@@ -28,10 +34,10 @@ class Operating(Searching):
         movable = self._to_cancel(which)
         refused = _ids(self.choose(which, _in_order(FINAL), BATCH))
         numbers = [job.seq for job in movable[:BATCH]]
-        changed, done, asked = self._run(
+        changed, done, asked, stirred = self._run(
             "cancel", by, reason or "cancelled", letters(meant), "dry" if dry else "", *numbers
         )
-        self._did(changed)
+        self._did(changed, stirred)
         return Changed(tuple(done), tuple(asked), refused, len(movable) > BATCH)
 
     def _to_cancel(self, which: JobFilter) -> list[JobRecord]:
@@ -46,29 +52,69 @@ class Operating(Searching):
     def requeue(self, which: JobFilter, *, delay: float = 0.0, by: str = "", dry: bool = False) -> Changed:
         """Make ended jobs run again, and scheduled or retrying ones run now (or after ``delay``)."""
         _refuse_empty(which, "requeue")
-        movable, answer = self._movable(which, _REQUEUED)
+        movable, answer = self._movable(which, _REQUEUED, self._with_keys)
         if dry or not movable:
             return answer
-        done = self._run("requeue", micros(max(delay, 0)), letters(_meant(which, _REQUEUED)), *movable)
-        self._did(1 if done else 0)
+        done, stirred, more = self._run(
+            "requeue", micros(max(delay, 0)), letters(_meant(which, _REQUEUED)), *movable
+        )
+        self._did(1 if done else 0, stirred)
+        while more:
+            changed, stirred, more = self._run("revive", _PART)
+            self._did(changed, stirred)
         return answer._replace(done=tuple(done))
+
+    def _with_keys(self, jobs: Sequence[JobRecord]) -> tuple[list[JobRecord], list[JobRecord]]:
+        """Part jobs into those whose unique key nobody else holds, of equal ones the first, and the others."""
+        wanted = {job.unique_key: job.seq for job in reversed(jobs) if _wants_key(job)}
+        if not wanted:
+            return list(jobs), []
+        held = self._places("keys_held", list(wanted))
+        movable = [job for job in jobs if not _wants_key(job) or (wanted[job.unique_key] == job.seq and job.unique_key not in held)]
+        moved = {job.seq for job in movable}
+        return movable, [job for job in jobs if job.seq not in moved]
+
+    def _places(self, verb: str, words: Sequence[str]) -> set[str]:
+        """Return those of some words of which a script says so."""
+        parts = [words[start : start + BATCH] for start in range(0, len(words), BATCH)]
+        return {part[place] for part in parts for place in self._run(verb, *part)}
 
     def delete(self, which: JobFilter, *, dry: bool = False) -> Changed:
         """Delete jobs with their attempts and logs. Running ones are refused. An empty filter is refused."""
         _refuse_empty(which, "delete")
         states: frozenset[State] = FINAL | WAITING
-        movable, answer = self._movable(which, states)
+        movable, answer = self._movable(which, states, self._without_named)
         if dry or not movable:
             return answer
-        done = self._run("delete", letters(_meant(which, states)), *movable)
-        self._did(1 if done else 0)
+        done, stirred = self._run("delete", letters(_meant(which, states)), *movable)
+        self._did(1 if done else 0, stirred)
         return answer._replace(done=tuple(done))
 
-    def _movable(self, which: JobFilter, states: frozenset[State]) -> tuple[list[int], Changed]:
-        movable = self.choose(which, _in_order(states), BATCH + 1)
-        refused = self.choose(which, _in_order(frozenset(STATES) - states), BATCH)
+    def _without_named(self, jobs: Sequence[JobRecord]) -> tuple[list[JobRecord], list[JobRecord]]:
+        """Part jobs into those that no job names which has not ended, and the others."""
+        named = self._places("named", [job.id for job in jobs])
+        return [job for job in jobs if job.id not in named], [job for job in jobs if job.id in named]
+
+    def _movable(self, which: JobFilter, states: frozenset[State], part: _Part) -> tuple[list[int], Changed]:
+        """Return the jobs to move, at most a batch, with the answer as far as it is known by then."""
+        wanted = BATCH + 1
+        while True:
+            found = self.choose(which, _in_order(states), wanted)
+            movable, kept = part(found)
+            if len(movable) > BATCH or len(found) < wanted:
+                break
+            wanted *= 4  # many that cannot be moved stand before others
+        refused = sorted(
+            [*self.choose(which, _in_order(frozenset(STATES) - states), BATCH), *kept], key=lambda job: job.seq
+        )
         numbers = [job.seq for job in movable[:BATCH]]
-        return numbers, Changed(done=_ids(movable[:BATCH]), refused=_ids(refused), more=len(movable) > BATCH)
+        more = len(movable) > BATCH
+        return numbers, Changed(done=_ids(movable[:BATCH]), refused=_ids(refused[:BATCH]), more=more)
+
+
+def _wants_key(job: JobRecord) -> bool:
+    """Tell whether a job takes a unique key when it is requeued."""
+    return job.state in FINAL and job.unique_key is not None and job.unique_until != "time"
 
 
 def _meant(which: JobFilter, states: frozenset[State]) -> Sequence[State]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 from redis.exceptions import RedisError
 
 from ..._record import Enqueued, NewJob
+from ..._rules import key_held, unknown_parent
 from ...errors import EnqueueUnknown, IdConflict, StoreError, StoreUnavailable
 from .connection import Connection
 from .failures import is_answer
-from .records import rest_of
+from .records import rest_of, rules_text
 from .states import NAMES, micros
 
 _REMEMBERED = 1000
@@ -41,8 +43,12 @@ class Producing(Connection):
         """Store jobs of any kind."""
         answer = self._send(jobs, "enqueue", self._arguments(jobs))
         self._refuse(answer)
-        fresh, now, odd, kinds = answer
-        self._did(fresh)
+        if answer[0] == "parent":
+            raise unknown_parent(answer[1], answer[2])
+        if answer[0] == "held":
+            raise key_held(answer[1], answer[2])
+        fresh, now, odd, kinds, stirred = answer
+        self._did(fresh, stirred)
         for queue, task, priority, kind in kinds:
             self._plain_kinds[queue, task, int(priority)] = kind
         return _answers(jobs, int(now), odd)
@@ -64,11 +70,13 @@ class Producing(Connection):
         for job in jobs:
             look = (
                 job.queue, job.task, job.priority, job.delay, job.at, job.expires, job.expires_at, job.crash_fails,
+                None if job[15:] == _NO_RULES else (job.on_conflict, _lifetime(job)),
             )  # fmt: skip
             spec = ""
             if look != last:
                 spec, last = self._spec(look), look
-            rest = rest_of(job.payload, job.by, job.options, job.tags, job.meta, job.parent)
+            rules = None if look[8] is None else rules_text(job)
+            rest = rest_of(job.payload, job.by, job.options, job.tags, job.meta, job.parent, rules)
             arguments += (job.id, spec, rest)
         return arguments
 
@@ -102,11 +110,21 @@ def _is_plain(jobs: Sequence[NewJob]) -> bool:
     """Tell whether all are of one task and priority, wanted now, and nothing else is said of them."""
     first = jobs[0]
     look = (first.task, first.queue, first.priority)
-    return all((job[1], job[2], job[4]) == look and job[5:9] == _NOTHING and not job.crash_fails for job in jobs)
+    return all(
+        (job[1], job[2], job[4]) == look and job[5:9] == _NOTHING and not job.crash_fails and job[15:] == _NO_RULES
+        for job in jobs
+    )
 
 
 #: Delay, at, expires and expires_at where none is given.
 _NOTHING = NewJob("", "", "", "")[5:9]
+#: All that is about rules, where there are none.
+_NO_RULES = NewJob("", "", "", "")[15:]
+
+
+def _lifetime(job: NewJob) -> int | None:
+    """Return for how long a job holds its unique key, if for a time, µs."""
+    return None if job.unique is None or isinstance(job.unique_until, str) else micros(job.unique_until)
 
 
 def _plain_arguments(jobs: Sequence[NewJob], kind: str) -> list[str]:
@@ -131,7 +149,7 @@ def _was_answered(error: BaseException) -> bool:
 
 def _spec(
     queue: str, task: str, priority: int, delay: float, at: int | None, expires: float | None, expires_at: int | None,
-    crash_fails: bool,
+    crash_fails: bool, rules: tuple[str, int | None] | None,
 ) -> str:  # fmt: skip
     found: dict[str, Any] = {"queue": queue, "task": task, "priority": priority}
     if at is not None:
@@ -144,17 +162,24 @@ def _spec(
         found["expires"] = micros(expires)
     if crash_fails:
         found["solo"] = True
+    if rules is not None:
+        found.update({"R": True, "on_conflict": rules[0], "for": rules[1]})
     return json.dumps(found)
 
 
 def _answers(jobs: Sequence[NewJob], now: int, odd: list[list[Any]]) -> list[Enqueued]:
     """Return an answer for each job; those that are not simply new and queued are told one by one."""
     answers = [Enqueued(job.id, "queued", now, None, False) for job in jobs]
-    for place, existing, state, created, scheduled in sorted(odd):
-        if isinstance(state, int):  # the same as an earlier one of this call
-            answers[place - 1] = answers[-state - 1]._replace(existing=True)
+    for place, existing, state, created, scheduled, *id in sorted(odd, key=itemgetter(0)):
+        if isinstance(state, int):  # the same as an earlier one of this call, or that one holds the key
+            earlier = answers[-state - 1]
+            answers[place - 1] = earlier._replace(existing=True, state=NAMES[created] if created else earlier.state)
             continue
         answers[place - 1] = Enqueued(
-            jobs[place - 1].id, NAMES[state], int(created), int(scheduled) if scheduled else None, bool(existing)
+            id[0] if id else jobs[place - 1].id,
+            NAMES[state],
+            int(created),
+            int(scheduled) if scheduled else None,
+            bool(existing),
         )
     return answers

@@ -10,7 +10,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ..._record import AttemptRecord, JobRecord, State, rank
+from ..._record import AttemptRecord, JobRecord, NewJob, Scope, State, rank
+from ..._rules import after_text, held_names, holds_text, parents, scope
 from .states import NAMES
 
 SEP = "\x1e"
@@ -31,6 +32,7 @@ class Given(NamedTuple):
     tags: str | None = None
     meta: str | None = None
     parent: str | None = None
+    rules: str | None = None  #: JSON, see ``rules_text``
 
 
 def given_of(text: str) -> Given:
@@ -45,19 +47,89 @@ def kind_in(text: str) -> str:
 
 
 def rest_of(
-    payload: str, by: str | None, options: str | None, tags: str | None, meta: str | None, parent: str | None
+    payload: str,
+    by: str | None,
+    options: str | None,
+    tags: str | None,
+    meta: str | None,
+    parent: str | None,
+    rules: str | None = None,
 ) -> str:
     """Return the fields from the payload on, without empty ones at the end."""
-    if options is None and tags is None and meta is None and parent is None:
+    if options is None and tags is None and meta is None and parent is None and rules is None:
         text, seps = (payload, 0) if by is None else (f"{payload}{SEP}{by}", 1)
     else:
-        parts = [payload, by or "", options or "", tags or "", meta or "", parent or ""]
+        parts = [payload, by or "", options or "", tags or "", meta or "", parent or "", rules or ""]
         while not parts[-1]:
             parts.pop()
         text, seps = SEP.join(parts), len(parts) - 1
     if text.count(SEP) != seps:
         raise ValueError("a job's JSON has the raw control character U+001E in it, which JSON does not allow")
     return text
+
+
+def rules_text(job: NewJob) -> str:
+    """Return what is kept of a new job's rules, its flow and its unique key."""
+    return _rules_json(
+        job.holds, job.after, job.after_flow, job.after_failed, job.flow, job.unique, scope(job.unique, job.unique_until)
+    )
+
+
+def rules_again(job: JobRecord) -> str | None:
+    """Return the same of a stored one; None: it has none of these."""
+    if not (job.has_rules or job.flow is not None or job.unique_key is not None):
+        return None
+    return _rules_json(
+        held_names(job.holds), parents(job.after), job.after_flow, job.after_failed, job.flow, job.unique_key, job.unique_until
+    )
+
+
+def _rules_json(
+    holds: Sequence[tuple[str, str]],
+    after: Sequence[str],
+    after_flow: str | None,
+    after_failed: bool,
+    flow: str | None,
+    key: str | None,
+    until: str | None,
+) -> str:
+    found = {
+        "h": list(map(list, holds)) or None,
+        "a": list(dict.fromkeys(after)) or None,
+        "af": after_flow,
+        "ff": after_failed or None,
+        "fl": flow,
+        "u": key,
+        "uu": until,
+    }
+    if len(after) > len(found["a"] or ()):
+        found["as"] = list(after)
+    return json.dumps({name: value for name, value in found.items() if value is not None})
+
+
+class Rules(NamedTuple):
+    """What is kept of a job's rules, as its record has it."""
+
+    holds: str | None = None
+    after: str | None = None
+    after_flow: str | None = None
+    after_failed: bool = False
+    flow: str | None = None
+    unique_key: str | None = None
+    unique_until: Scope | None = None
+
+
+_NO_RULES = Rules()
+
+
+def rules_of(text: str | None) -> Rules:
+    """Return the rules of a job."""
+    if not text:
+        return _NO_RULES
+    get = json.loads(text).get
+    return Rules(
+        holds_text(get("h", ())), after_text(get("as", get("a", ()))), get("af"), get("ff", False), get("fl"), get("u"), get("uu")
+    )
 
 
 def state_of(text: str) -> dict[str, Any]:
@@ -86,12 +158,14 @@ def record_of(seq: str, given_text: str, state_text: str, kinds: Kinds) -> JobRe
     given, d = given_of(given_text), state_of(state_text)
     queue, task = kinds[given.kind]
     get = d.get
+    state = NAMES[d["s"]]
+    rules = rules_of(given.rules)
     return JobRecord(
         id=given.id,
         seq=int(seq),
         task=task,
         queue=queue,
-        state=NAMES[d["s"]],
+        state=state,
         payload=given.payload,
         priority=given.priority,
         rank=int(d["rank"]) if "rank" in d else rank(given.created, given.priority),
@@ -124,6 +198,12 @@ def record_of(seq: str, given_text: str, state_text: str, kinds: Kinds) -> JobRe
         progress=get("progress"),
         cancel_at=number(get("ca")),
         cancel_by=get("cb"),
+        **rules._asdict(),
+        unique_held="uk" in d,
+        unique_end=number(get("ue")),
+        place=number(get("pl")),
+        parked=state == "blocked" and "wt" not in d,
+        given_up=get("gu"),
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from ..._record import STATES, JobRecord, State
+from ..._record import FINAL, STATES, JobRecord, State
 from ..._store import JobFilter, Page
 from .look import Looking
 from .migrate import FIRST
@@ -109,6 +109,8 @@ class Searching(Looking):
 
     def _seqs(self, which: JobFilter, plan: _Plan, start: int, newest: bool) -> Iterator[int] | None:
         """Return the numbers of candidates in order; None: all there are have to be looked at."""
+        if which.flow is not None:
+            return self._members(which.flow, which.states or STATES, start, newest)
         if not which.states and which.queue is None and which.task is None:
             return self._all(start, newest) if plan.total <= _SMALL else None
         kinds = {
@@ -133,6 +135,13 @@ class Searching(Looking):
 
     def _all(self, start: int, newest: bool) -> Iterator[int]:
         return _from(self._run("numbers"), start, newest)
+
+    def _members(self, flow: str, states: Sequence[State], start: int, newest: bool) -> Iterator[int]:
+        """Return the numbers of a flow's members: they are kept by how they ended, those that have not ("u") together."""
+        classes = dict.fromkeys(LETTERS[state] if state in FINAL else "u" for state in states)
+        return heapq.merge(
+            *(stream for each in classes for stream in self._resting([flow], f"flow{each}", start, newest)), reverse=newest
+        )
 
     def _resting(self, kinds: list[str], state: str, start: int, newest: bool) -> list[Iterator[int]]:
         answers = self._run("resting", state, "down" if newest else "up", start, 50, *kinds)

@@ -33,8 +33,8 @@ class Settling(Connection):
                 unstorable.add(len(arguments) // 3)
                 body = _instead(verdict)
             arguments += (verdict.job, verdict.token, body)
-        changed, told = self._run("settle", *arguments)
-        self._did(changed)
+        changed, told, stirred = self._run("settle", *arguments)
+        self._did(changed, stirred)
         self._wait_for_disk()
         found = {
             place: Settled(verdicts[place].job, verdicts[place].token, how, state_name(state) if state else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .admit import Admitting
 from .claim import Claiming
 from .hints import Waiting
 from .look import Looking
@@ -13,7 +14,7 @@ from .settle import Settling
 from .upkeep import Upkeep
 
 
-class RedisStore(Scheduling, Producing, Claiming, Settling, Upkeep, Operating, Looking, Moving, Waiting):
+class RedisStore(Admitting, Scheduling, Producing, Claiming, Settling, Upkeep, Operating, Looking, Moving, Waiting):
     """Jobs on a Redis (6.2 or newer) or Valkey server, for any number of hosts.
 
     ``redis://[user[:password]@]host[:port][/db]``, ``rediss://`` over TLS, ``unix:///path.sock?db=1``; ``valkey://`` and

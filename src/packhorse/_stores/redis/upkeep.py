@@ -25,7 +25,7 @@ class Upkeep(Connection):
     def register(self, worker: WorkerRecord) -> None:
         """Make the worker known and live. Raise ``NameTaken`` if another live worker has the name."""
         row = worker._asdict()
-        for name in ("state", "beats", "started_at", "seen_at", "catalogue", "info"):
+        for name in ("state", "beats", "started_at", "seen_at", "catalogue", "info", "proved"):
             del row[name]
         answer = self._run(
             "register", worker.id, worker.name, worker.host, worker.pid, json.dumps(row), worker.catalogue, worker.info
@@ -35,7 +35,7 @@ class Upkeep(Connection):
                 f"Another live worker is named '{worker.name}' (process {answer[1]} on {answer[2]}). "
                 "Stop it, or start this one with another --name."
             )
-        self._did(1)
+        self._did(1, 1)
 
     def publish(self, worker: str, catalogue: str, info: str) -> None:
         """Replace the catalogue and the info of a live worker."""
@@ -43,16 +43,17 @@ class Upkeep(Connection):
 
     def stopping(self, worker: str) -> None:
         """Say that this worker takes no more work."""
-        self._run("stopping", worker)
+        self._did(0, self._run("stopping", worker))
 
     def leave(self, worker: str) -> None:
         """Forget a worker that has ended cleanly. Jobs still running for it become orphans."""
-        self._did(self._run("leave", worker))
+        gone = self._run("leave", worker)
+        self._did(gone, gone)
 
-    def condemn(self, worker: str, beats: int) -> bool:
-        """Declare a worker dead iff its beat count is still ``beats``."""
-        dead, news = self._run("condemn", worker, beats)
-        self._did(news)
+    def condemn(self, worker: str, beats: int, proved: bool = False) -> bool:
+        """Declare a worker dead iff its beat count is still ``beats``; keep that its lock proved it."""
+        dead, news = self._run("condemn", worker, beats, int(proved))
+        self._did(news, news)
         return bool(dead)
 
     # -- beats --------------------------------------------------------------------------------------------------
@@ -62,8 +63,8 @@ class Upkeep(Connection):
         now, alive, *orders = self._run("beat", worker, claim_no, *words)
         if not alive:
             return BeatReply(False, int(now), [], [], [], [])
-        cancelled, ghosts, lost, lines, changed = orders
-        self._did(changed)
+        cancelled, ghosts, lost, lines, changed, stirred = orders
+        self._did(changed, stirred)
         return BeatReply(
             True,
             int(now),
@@ -99,15 +100,15 @@ class Upkeep(Connection):
     # -- time ---------------------------------------------------------------------------------------------------
     def promote(self, limit: int = BATCH) -> tuple[int, float | None]:
         """Make due jobs queued; return how many, and the seconds until the next one is due."""
-        count, following = self._run("promote", limit)
-        self._did(1 if count else 0)
+        count, following, stirred = self._run("promote", limit)
+        self._did(1 if count else 0, stirred)
         return count, int(following) / 1_000_000 if following else None
 
     def expire(self, limit: int = BATCH) -> list[str]:
         """Cancel waiting jobs whose ``expires_at`` has passed; return their ids."""
-        ids: list[str] = self._run("expire", limit)
-        self._did(1 if ids else 0)
-        return ids
+        ids, stirred = self._run("expire", limit)
+        self._did(1 if ids else 0, stirred)
+        return list(ids)
 
     # -- rescue -------------------------------------------------------------------------------------------------
     def orphans(self, limit: int = BATCH) -> list[Orphan]:
@@ -115,10 +116,10 @@ class Upkeep(Connection):
         return [_orphan(row) for row in self._run("orphans", limit)]
 
     def resolve(self, lines: Sequence[str]) -> int:
-        """Make the blocked jobs of these side lines queued there; return how many."""
-        count: int = self._run("resolve", *dict.fromkeys(lines))
-        self._did(1 if count else 0)
-        return count
+        """Make the parked jobs of these side lines queued there; return how many."""
+        count, stirred = self._run("resolve", *dict.fromkeys(lines))
+        self._did(1 if count else 0, stirred)
+        return int(count)
 
     # -- pruning ------------------------------------------------------------------------------------------------
     def prune(self, keep: Mapping[State, float], limit: int = BATCH) -> int:
@@ -127,8 +128,8 @@ class Upkeep(Connection):
         for state, age in keep.items():
             if state in FINAL:
                 words += (LETTERS[state], micros(max(age, _HOUR)))
-        count, changed = self._run("prune", limit, *words)
-        self._did(changed)
+        count, changed, stirred = self._run("prune", limit, *words)
+        self._did(changed, stirred)
         return int(count)
 
 
@@ -148,7 +149,7 @@ def _news(news: Report, stored: str | None) -> str:
 
 
 def _orphan(row: list[Any]) -> Orphan:
-    job, token, task, worker, host, started, crash_fails, *counters, known = row
+    job, token, task, worker, host, started, crash_fails, *counters, known, exclusive, proved = row
     failures, crashes, losses, generation, snoozes = counters
     return Orphan(
         job=job,
@@ -163,4 +164,6 @@ def _orphan(row: list[Any]) -> Orphan:
         losses=losses,
         generation=generation,
         snoozes=snoozes,
+        exclusive=bool(exclusive),
+        proved=bool(proved),
     )

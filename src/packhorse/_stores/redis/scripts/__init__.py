@@ -1,4 +1,4 @@
-"""The Lua, one verb a file. ``base.lua`` goes before each, ``jobs.lua`` too where single jobs are looked at."""
+"""The Lua, one verb a file. ``base.lua`` goes before each, ``jobs.lua`` and ``rules.lua`` too where single jobs are looked at."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from importlib.resources import files
 _BARE = frozenset({"create"})
 #: Verbs that look at no single job.
 _WITHOUT_JOBS = frozenset(
-    "claim condemn enqueue_plain export freeze frozen get leave log numbers overview pause publish put_schedules records "
-    "register resting resume runs schedules stopping thaw unresting wait workers".split()
+    "claim condemn enqueue_plain export flows freeze frozen get leave limits log named numbers overview pause publish "
+    "put_schedules records register resting resume runs schedules stopping thaw unresting wait workers".split()
 )
+
+#: What some verbs stand on beside that.
+_MORE = {"admit": ("lines",), "obstacles": ("lines",), "requeue": ("again",), "revive": ("again",)}
 
 #: Verbs that do what another one does, in the same step.
 _WITH = {"fire": "enqueue"}
@@ -29,7 +32,8 @@ def source_of(verb: str) -> str:
     """Return the whole script of a verb."""
     if verb in _BARE:
         return _text(verb)
-    parts = ["base", verb] if verb in _WITHOUT_JOBS else ["base", "jobs", verb]
+    ground = ("base",) if verb in _WITHOUT_JOBS else ("base", "jobs", "rules", *_MORE.get(verb, ()))
+    parts = [*ground, verb]
     texts = [_text(part) for part in parts]
     if verb in _WITH:
         texts[-1:-1] = [f"local function {_WITH[verb]}()", _text(_WITH[verb]), "end"]

@@ -58,4 +58,4 @@ for _, line in ipairs(call('SMEMBERS', NS .. ':side')) do
   end
   if waits then lines[#lines + 1] = line else call('SREM', NS .. ':side', line) end
 end
-return { NOW, 1, cancelled, ghosts, lost, lines, ghosts[1] and 1 or 0 }
+return { NOW, 1, cancelled, ghosts, lost, lines, ghosts[1] and 1 or 0, stirred }

@@ -22,4 +22,4 @@ for place = 8, #ARGV do
   end
 end
 if touched then changed() end
-return { touched and 1 or 0, done, asked }
+return { touched and 1 or 0, done, asked, stirred }

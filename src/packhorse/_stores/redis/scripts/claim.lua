@@ -70,7 +70,7 @@ local function choose(line)
         skipped = true
       else
         local has = taken + #chosen
-        if has >= room or (has >= free and d and (d.solo or d.sus)) then return chosen, keys, oddities, skipped, true end
+        if has >= room or (has >= free and d and (d.solo or d.sus or d.h)) then return chosen, keys, oddities, skipped, true end
         chosen[#chosen + 1] = members[place]
         if d then oddities[#chosen] = d end
       end
@@ -106,6 +106,14 @@ local function take(queue, line)
       d.s, d.tok, d.w, d.cn, d.st = 'r', token, worker, tonumber(ARGV[8]), nil
       d.fence = fmt('%.0f', math.max((tonumber(d.fence) or 0) + 1, now))
       if d.exp then call('ZREM', NS .. ':expiring', seq) end
+      if d.us and d.uk then
+        call('HDEL', NS .. ':unique', d.uk)
+        d.uk = nil
+      end
+      if d.fl then
+        call('HINCRBY', NS .. ':tally:' .. d.fl, 'q', -1)
+        call('HINCRBY', NS .. ':tally:' .. d.fl, 'r', 1)
+      end
       text = cjson.encode(d)
       odd[#odd + 1] = taken + place - 1
       odd[#odd + 1] = text

@@ -1,5 +1,5 @@
 -- Cancel waiting jobs whose time is over. ARGV[4]: at most so many.
-if head[2] then return {} end
+if head[2] then return { {}, 0 } end
 local seqs = call('ZRANGEBYSCORE', NS .. ':expiring', '-inf', NOW, 'LIMIT', 0, ARGV[4])
 local done = {}
 for _, seq in ipairs(seqs) do
@@ -11,4 +11,4 @@ for _, seq in ipairs(seqs) do
   done[#done + 1] = job.id
 end
 if done[1] then changed() end
-return done
+return { done, stirred }

@@ -1,6 +1,8 @@
 -- One job at a time: read it, take it out of the indexes, put it back. After base.lua, where a verb needs it.
 local STEP = 2592000000000
 local FINAL = { s = true, f = true, x = true }
+local stirred = 0 -- 1: a waiting job may go now, or there is a new one
+local relink -- rules.lua
 local queues = {}
 
 -- The queue and the task of a kind.
@@ -46,7 +48,7 @@ local function load(seq)
   return job
 end
 
--- The field of what was given after the payload: 1 by, 2 options, 3 tags, 4 meta, 5 parent.
+-- The field of what was given after the payload: 1 by, 2 options, 3 tags, 4 meta, 5 parent, 6 rules.
 local function given(job, place)
   local found, number = nil, -4
   for part in string.gmatch(job.given .. SEP, '([^\30]*)\30') do
@@ -64,11 +66,13 @@ local function member(job) return job.odd and job.seq .. '+' or job.seq end
 local function ready_key(job, line) return NS .. ':ready:' .. fmt('%.0f', job.priority) .. ':' .. line end
 
 -- Jobs that rest in a state are kept by kind, in sets of 512 numbers each, and the sets in an order of their own.
+local function chunk_of(seq)
+  local number = tonumber(seq)
+  return fmt('%.0f', math.floor(number / 512)), number % 512
+end
+
 local function place_of(job, state)
-  local number = tonumber(job.seq)
-  local chunk = fmt('%.0f', math.floor(number / 512))
-  local key = NS .. ':ix:' .. job.kind .. ':' .. state
-  return key, chunk, number % 512
+  return NS .. ':ix:' .. job.kind .. ':' .. state, chunk_of(job.seq)
 end
 
 local function index(job, state)
@@ -87,6 +91,7 @@ end
 local function leave(job)
   local d, seq = job.d, job.seq
   local s = d.s
+  if d.R or d.k then job.was = { s = s, wt = d.wt, gu = d.gu } end
   if s == 'q' then
     call('ZREM', ready_key(job, line_of(job)), member(job))
   elseif s == 'r' then
@@ -120,6 +125,13 @@ local function enter(job)
   local d, seq = job.d, job.seq
   local s, line = d.s, line_of(job)
   job.odd = true
+  if d.R then
+    if s ~= 'b' then d.wt = nil end
+    if d.uk and FINAL[s] and not d.ut then
+      call('HDEL', NS .. ':unique', d.uk)
+      d.uk = nil
+    end
+  end
   if s == 'q' then
     know_line(line, job.priority)
     call('ZADD', ready_key(job, line), d.rank, member(job))
@@ -131,7 +143,7 @@ local function enter(job)
     if s == 'c' or s == 'y' then
       call('ZADD', NS .. ':due', d.due, seq)
     elseif s == 'b' then
-      call('SADD', NS .. ':blocked:' .. line, seq)
+      if not d.wt or line ~= job.queue then call('SADD', NS .. ':blocked:' .. line, seq) end
     else
       call('RPUSH', NS .. ':ended:' .. s, seq)
     end
@@ -141,11 +153,13 @@ local function enter(job)
   if d.res and d.ru then call('ZADD', NS .. ':results', d.ru, seq) end
   count(job.queue, s, 1)
   call('HSET', STATE, seq, cjson.encode(d))
+  if d.R or d.k then relink(job, job.was) end
 end
 
--- Delete a job with all that belongs to it.
-local function drop(job)
+-- Delete a job with all that belongs to it. "again": it is stored anew at once.
+local function drop(job, again)
   leave(job)
+  if job.was then relink(job, job.was, true, again) end
   call('HDEL', JOB, job.seq)
   call('HDEL', STATE, job.seq)
   call('HDEL', IDS, job.id)

@@ -1,5 +1,5 @@
 -- Delete what ended long ago. ARGV: 4 at most so many, then state, age in µs of each kind of end.
-if head[2] then return { 0, 0 } end
+if head[2] then return { 0, 0, 0 } end
 local limit, done, touched = tonumber(ARGV[4]), 0, false
 local WINDOW = 1000
 
@@ -10,8 +10,10 @@ local function ended_at(text, state)
   return d.s == state and tonumber(d.fin) or nil
 end
 
--- One that a relay may send again stays longer than others.
+-- One that a relay may send again stays longer than others, and one that a waiting job or the time of a unique key needs.
 local function kept(job, at)
+  local d = job.d
+  if is_waited_for(job) or (d.uk and d.ut and tonumber(d.ue) > now) then return true end
   local options = given(job, 2)
   local seconds = options and string.match(options, '"kept_for":(%d+)')
   return seconds and at >= now - tonumber(seconds) * 1000000
@@ -50,13 +52,26 @@ end
 for place = 5, #ARGV, 2 do
   if done < limit then prune(ARGV[place], now - tonumber(ARGV[place + 1])) end
 end
-for _, seq in ipairs(call('ZRANGEBYSCORE', NS .. ':results', '-inf', NOW, 'LIMIT', 0, ARGV[4])) do
-  local d = cjson.decode(call('HGET', STATE, seq))
-  call('ZREM', NS .. ':results', seq)
-  d.res = nil
-  call('HSET', STATE, seq, cjson.encode(d))
-  touched = true
+local passed, dropped = 0, 0
+while dropped < limit and passed < 5000 do
+  local seqs = call('ZRANGEBYSCORE', NS .. ':results', '-inf', NOW, 'LIMIT', passed, 500)
+  for _, seq in ipairs(seqs) do
+    local job = load(seq)
+    if dropped >= limit then
+      break
+    elseif is_waited_for(job) then
+      passed = passed + 1
+    else
+      call('ZREM', NS .. ':results', seq)
+      job.d.res = nil
+      call('HSET', STATE, seq, cjson.encode(job.d))
+      dropped = dropped + 1
+    end
+  end
+  if #seqs < 500 then break end
 end
+touched = dropped > 0
+call('ZREMRANGEBYSCORE', NS .. ':rates', '-inf', NOW) -- nothing of them is used up
 for _, worker in ipairs(call('SMEMBERS', NS .. ':workers')) do
   local key = NS .. ':worker:' .. worker
   local row = call('HMGET', key, 'state', 'seen')
@@ -67,4 +82,4 @@ for _, worker in ipairs(call('SMEMBERS', NS .. ':workers')) do
 end
 touched = touched or done > 0
 if touched then changed() end
-return { done, touched and 1 or 0 }
+return { done, touched and 1 or 0, stirred }

@@ -1,9 +1,11 @@
 -- Numbers of the jobs that rest in a state, newest or oldest first, kind by kind. ARGV: 4 state, 5 "down" or "up", 6 start
--- (excluded), 7 at least so many of each kind, then the kinds. Answers for each whether that were all, and the numbers.
+-- (excluded), 7 at least so many of each kind, then the kinds; or, with "flow" and how they have ended as the state, the flows. Answers for each whether that were all, and the numbers.
 local state, down, start, wanted = ARGV[4], ARGV[5] == 'down', tonumber(ARGV[6]), tonumber(ARGV[7])
 local from, answer = fmt('%.0f', math.floor(start / 512)), {}
+local class = string.match(state, '^flow(.)$')
 for place = 8, #ARGV do
-  local key, found, offset, all = NS .. ':ix:' .. ARGV[place] .. ':' .. state, {}, 0, 1
+  local name, found, offset, all = ARGV[place], {}, 0, 1
+  local key = class and NS .. ':flow:' .. class .. ':' .. name or NS .. ':ix:' .. name .. ':' .. state
   while true do
     local chunk
     if down then
@@ -16,7 +18,8 @@ for place = 8, #ARGV do
       all = 0
       break
     end
-    for _, number in ipairs(call('SMEMBERS', key .. ':' .. chunk)) do
+    local part = class and NS .. ':part:' .. class .. ':' .. chunk .. ':' .. name or key .. ':' .. chunk
+    for _, number in ipairs(call('SMEMBERS', part)) do
       local seq = chunk * 512 + number
       if (down and seq < start) or (not down and seq > start) then found[#found + 1] = fmt('%.0f', seq) end
     end

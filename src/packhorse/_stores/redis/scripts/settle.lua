@@ -173,4 +173,4 @@ for _, place in ipairs(others) do
   end
 end
 if touched then changed() end
-return { touched and 1 or 0, answers }
+return { touched and 1 or 0, answers, stirred }
