@@ -97,6 +97,14 @@ def new_record(seq: int, now: int, job: NewJob) -> JobRecord:
         progress=None,
         cancel_at=None,
         cancel_by=None,
+    )
+    record = _with_rules(record, now, job)
+    return record if later else record._replace(state=ready_state(record))
+
+
+def _with_rules(record: JobRecord, now: int, job: NewJob) -> JobRecord:
+    """Return a new job with what it waits for, and what it is a part of."""
+    return record._replace(
         holds=_rules.holds_text(job.holds),
         after=_rules.after_text(job.after),
         after_flow=job.after_flow,
@@ -107,7 +115,6 @@ def new_record(seq: int, now: int, job: NewJob) -> JobRecord:
         unique_held=job.unique is not None,
         unique_end=_rules.holds_until(job.unique, job.unique_until, now),
     )
-    return record if later else record._replace(state=ready_state(record))
 
 
 def ready_state(job: JobRecord) -> State:
