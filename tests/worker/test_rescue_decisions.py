@@ -7,7 +7,17 @@ from typing import Any
 import pytest
 
 from packhorse._record import Orphan, WorkerRecord
-from packhorse._rescue import BEATS, SPACING, Observer, decide
+from packhorse._rescue import (
+    BEATS,
+    EXCLUSIVE_PATIENCE,
+    KILL,
+    SPACING,
+    Observer,
+    Spaced,
+    Vigil,
+    decide,
+    further_beats,
+)
 
 
 def worker(beats: int, name: str = "w") -> WorkerRecord:
@@ -63,6 +73,90 @@ class TestObserver:
         watch(observer, BEATS)
         observer.beat([], BEATS * SPACING)
         assert watch(observer, BEATS, begin=1000.0) == []
+
+
+class TestVigil:
+    """A job that reserves something is taken back only when it has surely stopped."""
+
+    MUST_STOP = EXCLUSIVE_PATIENCE + KILL
+
+    def ripe(self, vigil: Vigil, beats: int, *orphans: Orphan, of: dict[str, float] | None = None) -> list[str]:
+        return [each.job for each in vigil.ripe(orphans, beats, EXCLUSIVE_PATIENCE, of or {})]
+
+    def test_twenty_two_further_beats_by_default(self) -> None:
+        assert further_beats(EXCLUSIVE_PATIENCE) == 22
+
+    @pytest.mark.parametrize("patience", [0.1, 1.0, 19.0, 20.0, 60.0, 100.0, 101.0, 600.0, 3601.5])
+    def test_they_take_longer_than_the_job_may_go_on(self, patience: float) -> None:
+        """Even if the first of them comes as soon as the job was seen."""
+        assert (BEATS + further_beats(patience) - 1) * SPACING >= patience + KILL - 1e-9
+
+    def test_others_are_taken_back_at_once(self) -> None:
+        assert self.ripe(Vigil(), 7, orphan(), orphan(job="k", exclusive=True, proved=True)) == ["j", "k"]
+
+    def test_one_that_reserves_waits(self) -> None:
+        vigil, waiting = Vigil(), orphan(exclusive=True)
+        assert [self.ripe(vigil, 100 + n, waiting) for n in range(22)] == [[]] * 22
+        assert vigil.waits == 1
+        assert self.ripe(vigil, 122, waiting) == ["j"]
+
+    def test_each_is_counted_for_itself(self) -> None:
+        vigil, first, second = Vigil(), orphan(exclusive=True), orphan(job="k", exclusive=True)
+        self.ripe(vigil, 0, first)
+        self.ripe(vigil, 10, first, second)
+        assert self.ripe(vigil, 22, first, second) == ["j"]
+        assert self.ripe(vigil, 32, first, second) == ["j", "k"]
+
+    def test_one_that_was_gone_meanwhile_is_counted_anew(self) -> None:
+        vigil, waiting = Vigil(), orphan(exclusive=True)
+        self.ripe(vigil, 0, waiting)
+        self.ripe(vigil, 10)
+        assert vigil.waits == 0
+        assert self.ripe(vigil, 25, waiting) == []
+        assert self.ripe(vigil, 25 + 22, waiting) == ["j"]
+
+    def test_another_run_of_the_same_job_is_counted_anew(self) -> None:
+        vigil = Vigil()
+        self.ripe(vigil, 0, orphan(exclusive=True))
+        assert self.ripe(vigil, 30, orphan(exclusive=True, token="u")) == []
+
+    def test_the_longer_patience_holds(self) -> None:
+        vigil, waiting = Vigil(), orphan(exclusive=True)
+        assert further_beats(200.0) == 47
+        self.ripe(vigil, 0, waiting)
+        assert self.ripe(vigil, 46, waiting, of={"w": 200.0}) == []
+        assert self.ripe(vigil, 47, waiting, of={"w": 200.0}) == ["j"]
+        assert self.ripe(vigil, 22, waiting, of={"w": 1.0}) == ["j"], "mine is the longer one"
+
+    def test_proof_that_comes_later_ends_the_wait(self) -> None:
+        vigil = Vigil()
+        self.ripe(vigil, 0, orphan(exclusive=True))
+        assert self.ripe(vigil, 1, orphan(exclusive=True, proved=True)) == ["j"]
+
+
+def test_hurried_beats_of_the_rescuer_do_not_count() -> None:
+    spaced = Spaced()
+    for n in range(100):
+        spaced.beat(n * SPACING / 100)
+    assert spaced.count == 1
+    spaced.beat(SPACING)
+    assert spaced.count == 2
+
+
+def test_by_then_the_worker_itself_has_stopped_it() -> None:
+    """The whole story in simulated time: a worker is cut off, others find it dead, wait, and take the job back."""
+    for late in (0.0, 0.5, 3.9):
+        observer, spaced, vigil = Observer(), Spaced(), Vigil()
+        now, dead_at, taken_at = late, None, None
+        while taken_at is None:
+            spaced.beat(now)
+            if dead_at is None and observer.beat([worker(3)], now):
+                dead_at = now
+            if dead_at is not None and vigil.ripe([orphan(exclusive=True)], spaced.count, EXCLUSIVE_PATIENCE, {}):
+                taken_at = now
+            now += SPACING
+        assert taken_at > EXCLUSIVE_PATIENCE + KILL
+        assert taken_at < 160.0
 
 
 class TestDecide:

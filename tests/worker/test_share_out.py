@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from packhorse._worker.dispatch import share_out
+from packhorse._worker.dispatch import Dispatch, share_out
 
 
 def child(held: int = 0, room: int | None = None) -> Any:
@@ -39,3 +39,15 @@ def test_every_job_goes_somewhere_once() -> None:
 
 def test_without_children_all_is_left() -> None:
     assert shared([], [1, 2]) == ([], [1, 2])
+
+
+def test_work_ahead_of_one_child_takes_no_slot_of_another() -> None:
+    """Else a job that reserves something, which is claimed for free slots only, would wait for the other child's work."""
+    busy = SimpleNamespace(jobs=dict.fromkeys(range(3)), solo=False)
+    idle = SimpleNamespace(jobs={}, solo=False)
+    config = SimpleNamespace(slots_per_child=1, max_jobs=None)
+    dispatch = Dispatch(SimpleNamespace(config=config, timers=SimpleNamespace(ages=dict)))  # type: ignore[arg-type]
+    dispatch._ahead = lambda: 4  # type: ignore[method-assign]
+    want = dispatch._wanted([busy, idle])  # type: ignore[list-item]
+    assert want is not None
+    assert (want.free, want.ahead) == (1, 7)

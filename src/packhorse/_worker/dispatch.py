@@ -80,7 +80,8 @@ class Dispatch:
         target = min(_MOST, slots * (1 + self._ahead()))
         if busy >= slots and busy * 2 > target:
             return None
-        free = max(0, slots - busy)
+        # Slot by slot: work ahead of one child takes no slot of another, and what reserves something goes to free ones only.
+        free = sum(max(0, self._slots - len(child.jobs)) for child in serving)
         ahead = max(0, target - max(busy, slots))
         return m.Want(free, ahead, self._received) if free + ahead > 0 else None
 
