@@ -58,6 +58,7 @@ class Connection:
         self._ended: list[str] = []  #: tokens of claims of which all jobs were settled here
         self._sent = False  #: whether an enqueue was on its way to the server
         self._mine = 0  #: how much of what has changed was done here
+        self.freed = False
         self._may_create = create  # of no use here: nothing but migrate() ever makes a table
         self._attempted(lambda link: None)
 
@@ -187,6 +188,18 @@ class Connection:
             return self._guarded(link, statement, values)
         cursor = link.ask(statement, values, prepare=self._prepare)
         return cursor.fetchall() if cursor.description else []
+
+    def _together(self, link: Link, *statements: tuple[str, str, tuple[Any, ...]]) -> list[list[Any]]:
+        """Run statements one after the other in a transaction of their own, all sent at once; return the rows of each."""
+        pooler = self._location.pooler
+        prepare = False if pooler else self._prepare
+        with link.pipeline():
+            for part in (b"BEGIN", server.set_local(self.patience)) if pooler else ():
+                link.ask(part, prepare=False)
+            cursors = [link.ask(sql(self._schema, verb, name), values, prepare=prepare) for verb, name, values in statements]
+            if pooler:
+                link.ask(b"COMMIT", prepare=False)
+        return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
 
     def _guarded(self, link: Link, statement: bytes, values: tuple[Any, ...]) -> list[Any]:
         """Run one statement with a time limit in a session that is not ours."""

@@ -21,9 +21,10 @@ from ..._store import Clock
 from ...errors import WrongDatabase
 from .connection import Connection
 from .link import Link
-from .produce import answered, known_jobs, new_among
+from .known import answered, known_jobs, new_among
 from .queries import sql
 from .states import NAMES, micros
+from .storing import Storing, is_ruled
 
 T = TypeVar("T")
 
@@ -94,7 +95,9 @@ class Inside:
             return Stored([], None)
         self._known()
         kinds = self._numbers(jobs)
-        yield from self._refuse_if_closed()
+        isolation = yield from self._refuse_if_closed()
+        if any(map(is_ruled, jobs)):
+            return (yield from self._store(jobs, kinds, isolation))
         ids = [job.id for job in jobs]
         known = known_jobs((yield self._step("known", self._ns, ids, verb="enqueue")))
         first = new_among(jobs, known)
@@ -118,12 +121,31 @@ class Inside:
             )
         return {job.id: self._kinds[job.queue, job.task] for job in jobs}
 
-    def _refuse_if_closed(self) -> Steps[None]:
+    def _store(self, jobs: Sequence[NewJob], kinds: dict[str, tuple[int, int]], isolation: str) -> Steps[Stored]:
+        """Store jobs of which some have to do with others."""
+        now = self._time()
+        if now is None:
+            ((now,),) = yield self._step("now", verb="small")
+        storing = Storing(self._ns, now, jobs, kinds, lent=True, old=isolation in _SNAPSHOTS)
+        act = storing.run()
+        rows: Any = None
+        try:
+            while True:
+                name, *values = act.send(rows)
+                try:
+                    rows = yield (name, ()) if isinstance(name, str) else self._step(name[1], *values, verb=name[0])
+                except Exception as error:
+                    rows = act.throw(error)
+        except StopIteration as end:
+            return Stored(end.value, storing.transaction)
+
+    def _refuse_if_closed(self) -> Steps[str]:
         ((closed, isolation),) = yield self._step("open", self._ns)
         if closed is None and isolation in _SNAPSHOTS:
             ((closed,),) = yield self._step("hold", self._ns)
         if closed is not None:
             raise refusal(self._shown, self.namespace, closed)
+        return str(isolation)
 
     def _insert(self, jobs: Sequence[NewJob], kinds: dict[str, tuple[int, int]]) -> tuple[str, Sequence[Any]]:
         rows = [_row(place, job, kinds[job.id]) for place, job in enumerate(jobs)]
@@ -135,6 +157,8 @@ class Inside:
         self._known()
         values = (self._time(), self._ns, job, token, result, None if keep is None else micros(keep))
         ((count,),) = yield self._step("complete", *values)
+        if count:
+            yield self._step("aftermath", self._ns, job, verb="ties")
         return bool(count)
 
     # -- fate ---------------------------------------------------------------------------------------------------

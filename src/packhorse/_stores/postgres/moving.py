@@ -12,8 +12,10 @@ from ..._record import AttemptRecord, Parcel
 from ..._store import BATCH
 from ...errors import StoreUnavailable
 from .link import Link
-from .rows import Rows
+from .records import Row
+from .rows import NOTE, Rows
 from .states import NUMBER
+from .ties import entered
 from .words import decoded, encoded
 
 _LOOK_EVERY = 0.02
@@ -106,14 +108,34 @@ class Moving(Rows):
     def _import(self, link: Link, now: int, parcels: Sequence[Parcel]) -> int:
         ids = [parcel.job.id for parcel in parcels]
         known = dict(self._rows(link, "moving", "stored", self._ns, ids))
-        self._locked(link, list(known.values()))
-        self._delete(link, list(known.values()))
+        self._rows(link, "admit", "alone", self._ns)
+        self._delete(link, self._locked(link, list(known.values())))
         rows = [self._placed(link, place, parcel, known.get(parcel.job.id)) for place, parcel in enumerate(parcels)]
         seqs = dict(self._rows(link, "moving", "place", json.dumps(rows), self._ns))
         attempts = [(seqs[parcel.job.id], attempt) for parcel in parcels for attempt in parcel.attempts]
+        self._enter(link, seqs)
         self._put_attempts(link, attempts)
         self._put_logs(link, [(seqs[parcel.job.id], *log) for parcel in parcels for log in parcel.logs])
         return len(parcels) - len(known)
+
+    def _enter(self, link: Link, seqs: dict[str, int]) -> None:
+        """Let jobs stand in the lines, hold and follow as they did elsewhere; what waits is looked at again."""
+        rows = self._whole(link, list(seqs.values()))
+        document: dict[str, list[Any]] = {}
+        for row in rows:
+            for part, entries in entered(row).items():
+                document.setdefault(part, []).extend(entries)
+        if document:
+            self._rows(link, "ties", "relink", json.dumps(document), self._ns)
+        members = [_member(row) for row in rows if row.job.flow is not None]
+        if members:
+            self._rows(link, "ties", "place", json.dumps(members), self._ns)
+        places = [row.job.place for row in rows if row.job.place is not None]
+        if places:
+            self._rows(link, "ties", "reach", self._ns, max(places))
+        flows = sorted({member["flow"] for member in members})
+        self._rows(link, *NOTE, self._ns, list(seqs), flows)
+        self.freed = True
 
     def _placed(self, link: Link, place: int, parcel: Parcel, known: int | None) -> dict[str, Any]:
         job = parcel.job
@@ -131,4 +153,18 @@ class Moving(Rows):
             "cancel_by": encoded(job.cancel_by),
             "cancel_reason": encoded(parcel.cancel_reason),
             "claim_no": parcel.claim_no,
+            "held_key": job.unique_key if job.unique_held else None,
+            "place_in_line": job.place,
+            "waiting": True if job.waits else None,
         }
+
+
+def _member(row: Row) -> dict[str, Any]:
+    job = row.job
+    return {
+        "seq": job.seq,
+        "flow": job.flow,
+        "follows": job.after_flow == job.flow,
+        "created_at": job.created_at,
+        "at": job.finished_at,
+    }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ..._record import FINAL, STATES, WAITING, AttemptRecord, JobRecord, State, rank
 from ..._store import BATCH, Changed, JobFilter
 from ...errors import BadOption
+from .ending import ended, ready_state
 from .link import Link
 from .records import Row
 from .search import Searching
@@ -56,22 +57,69 @@ class Operating(Searching):
         return self._write(self._requeue, which, delay, dry)
 
     def _requeue(self, link: Link, now: int, which: JobFilter, delay: float, dry: bool) -> Changed:
-        rows, refused, more = self._movable(link, which, _REQUEUED, dry)
+        wanted, barred = self._sorted_out(link, which, _REQUEUED, lambda jobs: self._with_keys(link, now, jobs))
+        refused = barred + self._choose(link, which, _in_order(frozenset(STATES) - _REQUEUED), BATCH)
+        rows = [row for row in self._still(link, wanted[:BATCH], which, dry) if row.job.state in _REQUEUED]
         if not dry:
-            self._put_attempts(link, self._first_successes(link, rows))
             due_at = now + micros(delay) if delay > 0 else None
-            self._put(link, [(row, _again(row, now, due_at)) for row in rows])
+            self._run_again(link, now, rows, due_at)
+            again = [row.job.id for row in rows if row.job.state in FINAL]
+            while again:
+                again = self._bring_back(link, now, again)
             if rows:
                 self._news(link)
-        return Changed(done=_ids(row.job for row in rows), refused=refused, more=more)
+        refused.sort(key=lambda job: job.seq)
+        return Changed(_ids(row.job for row in rows), refused=_ids(refused[:BATCH]), more=len(wanted) > BATCH)
 
-    def _movable(
-        self, link: Link, which: JobFilter, states: frozenset[State], dry: bool
-    ) -> tuple[list[Row], tuple[str, ...], bool]:
-        jobs = self._choose(link, which, _in_order(states), BATCH + 1)
-        refused = _ids(self._choose(link, which, _in_order(frozenset(STATES) - states), BATCH))
-        rows = [row for row in self._still(link, jobs[:BATCH], which, dry) if row.job.state in states]
-        return rows, refused, len(jobs) > BATCH
+    def _sorted_out(
+        self,
+        link: Link,
+        which: JobFilter,
+        states: frozenset[State],
+        keep: Callable[[list[JobRecord]], list[JobRecord]],
+    ) -> tuple[list[JobRecord], list[JobRecord]]:
+        """Return the jobs meant that may be changed, and those in whose way another job stands."""
+        wanted: list[JobRecord] = []
+        for room in (BATCH + 1, 10 * BATCH):
+            jobs = self._choose(link, which, _in_order(states), room)
+            wanted = keep(jobs)
+            if len(wanted) == len(jobs) or len(jobs) < room:
+                break
+        kept = {job.id for job in wanted}
+        return wanted, [job for job in jobs if job.id not in kept]
+
+    def _with_keys(self, link: Link, now: int, jobs: Sequence[JobRecord]) -> list[JobRecord]:
+        """Return those whose unique key nobody else holds; of equal ones the first."""
+        keys = {job.unique_key for job in jobs if _wants_key(job)} - {None}
+        if not keys:
+            return list(jobs)
+        owners = self._rows(link, "ties", "owners", self._ns, sorted(key for key in keys if key is not None))
+        taken = {key for key, _, _, end, _ in owners if end is None or end > now}
+        found = []
+        for job in jobs:
+            if _wants_key(job):
+                if job.unique_key in taken:
+                    continue
+                taken.add(job.unique_key)
+            found.append(job)
+        return found
+
+    def _run_again(self, link: Link, now: int, rows: Sequence[Row], due_at: int | None) -> None:
+        keys = [row.job.unique_key for row in rows if _wants_key(row.job)]
+        if keys:
+            owners = self._rows(link, "ties", "owners", self._ns, keys)
+            self._rows(link, "ties", "let_go", self._ns, [seq for *_, seq in owners])
+        self._put_attempts(link, self._first_successes(link, rows))
+        self._put(link, [(row, _again(row, now, due_at)) for row in rows])
+
+    def _bring_back(self, link: Link, now: int, parents: Sequence[str]) -> list[str]:
+        """Make those run again that gave up because of these jobs; return their ids."""
+        seqs = [row[0] for row in self._rows(link, "ties", "gave_up", self._ns, list(parents))]
+        rows = [row for row in self._locked(link, sorted(set(seqs))) if row.job.given_up is not None]
+        wanted = {job.id for job in self._with_keys(link, now, [row.job for row in rows])}
+        back = [row for row in rows if row.job.id in wanted]
+        self._run_again(link, now, back, None)
+        return [row.job.id for row in back]
 
     def _first_successes(self, link: Link, rows: Sequence[Row]) -> list[tuple[int, AttemptRecord]]:
         """Return the attempts of successes that have written no row of their own."""
@@ -89,10 +137,21 @@ class Operating(Searching):
         return self._write(self._delete_some, which, dry)
 
     def _delete_some(self, link: Link, now: int, which: JobFilter, dry: bool) -> Changed:
-        rows, refused, more = self._movable(link, which, _DELETED, dry)
+        wanted, barred = self._sorted_out(link, which, _DELETED, lambda jobs: self._unnamed(link, jobs, dry))
+        refused = barred + self._choose(link, which, _in_order(frozenset(STATES) - _DELETED), BATCH)
+        rows = [row for row in self._still(link, wanted[:BATCH], which, dry) if row.job.state in _DELETED]
         if not dry:
-            self._delete(link, [row.job.seq for row in rows])
-        return Changed(done=_ids(row.job for row in rows), refused=refused, more=more)
+            self._delete(link, rows)
+        refused.sort(key=lambda job: job.seq)
+        return Changed(_ids(row.job for row in rows), refused=_ids(refused[:BATCH]), more=len(wanted) > BATCH)
+
+    def _unnamed(self, link: Link, jobs: Sequence[JobRecord], dry: bool) -> list[JobRecord]:
+        """Return those of some jobs that no other one, which has not ended, names as its parent; nor will one, from now on."""
+        if jobs and not dry:
+            self._rows(link, "rows", "lock_ready", [job.seq for job in jobs])
+            self._rows(link, "rows", "lock_whole", [job.seq for job in jobs])
+        named = {row[0] for row in self._rows(link, "ties", "named", self._ns, [job.id for job in jobs])}
+        return [job for job in jobs if job.id not in named]
 
 
 def first_success(job: JobRecord, host: str | None = None) -> AttemptRecord:
@@ -115,8 +174,7 @@ def first_success(job: JobRecord, host: str | None = None) -> AttemptRecord:
 
 
 def _cancelled(row: Row, now: int, by: str | None, reason: str) -> Row:
-    job = row.job._replace(state="cancelled", finished_at=now, due_at=None, suspect=False, cancel_by=by, reason=reason)
-    return row._replace(job=job)
+    return row._replace(job=ended(row.job._replace(cancel_by=by), "cancelled", now, reason))
 
 
 def _asked(row: Row, now: int, by: str | None, reason: str) -> Row:
@@ -126,7 +184,7 @@ def _asked(row: Row, now: int, by: str | None, reason: str) -> Row:
 def _again(row: Row, now: int, due_at: int | None) -> Row:
     job = _renewed(row.job) if row.job.state in FINAL else row.job
     job = job._replace(
-        state="queued" if due_at is None else "scheduled",
+        state=ready_state(job) if due_at is None else "scheduled",
         due_at=due_at,
         scheduled_at=due_at,
         rank=rank(due_at or now, job.priority),
@@ -147,6 +205,8 @@ _NOTHING: dict[str, Any] = dict.fromkeys(
         "progress",
         "cancel_at",
         "cancel_by",
+        "place",
+        "given_up",
     )
 )
 
@@ -154,7 +214,13 @@ _NOTHING: dict[str, Any] = dict.fromkeys(
 def _renewed(job: JobRecord) -> JobRecord:
     """Return an ended job as if it had just been stored; its id, fence, token and history stay."""
     counters = {"failures": 0, "crashes": 0, "losses": 0, "snoozes": 0, "suspect": False}
-    return job._replace(generation=job.generation + 1, **counters, **_NOTHING)  # type: ignore[arg-type]
+    held = job.unique_held or _wants_key(job)
+    return job._replace(generation=job.generation + 1, unique_held=held, **counters, **_NOTHING)  # type: ignore[arg-type]
+
+
+def _wants_key(job: JobRecord) -> bool:
+    """Tell whether a job takes a unique key when it is requeued."""
+    return job.state in FINAL and job.unique_key is not None and job.unique_until != "time"
 
 
 def _in_order(states: frozenset[State]) -> Sequence[State]:

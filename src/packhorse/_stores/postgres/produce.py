@@ -12,11 +12,13 @@ from psycopg import errors as pg
 
 from ..._closed import refusal
 from ..._record import Enqueued, NewJob
-from ...errors import EnqueueUnknown, IdConflict, StoreUnavailable
+from ...errors import EnqueueUnknown, StoreUnavailable
 from . import failures
 from .connection import Connection
+from .known import answered, known_jobs, new_among
 from .link import Link
 from .states import NAMES, micros
+from .storing import Storing, is_ruled
 
 #: So many jobs are stored by one statement.
 _CHUNK = 1000
@@ -37,7 +39,10 @@ class Producing(Connection):
             return []
         self._sent = False  # for a session that cannot even be begun
         try:
-            answers = self._attempted(lambda link: self._enqueue(link, jobs))
+            if any(map(is_ruled, jobs)):
+                answers = self._write(self._enqueue_ruled, jobs, names=lambda link: self._name(link, jobs))
+            else:
+                answers = self._attempted(lambda link: self._enqueue(link, jobs))
         except pg.UniqueViolation:
             # An id is known already. Rare, so only then is it asked which.
             answers = self._attempted(lambda link: self._enqueue_new(link, jobs))
@@ -64,6 +69,31 @@ class Producing(Connection):
         kinds = [self._names.kind(link, self._ns, job.queue, job.task) for job in jobs]
         self._sent = True
         return self._insert(link, jobs, kinds)
+
+    def _name(self, link: Link, jobs: Sequence[NewJob]) -> None:
+        for job in jobs:
+            self._names.kind(link, self._ns, job.queue, job.task)
+
+    def _enqueue_ruled(self, link: Link, now: int, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        """Store jobs of which some have to do with others, in the transaction under way. Their kinds have numbers already."""
+        closed = self._rows(link, "enqueue", "closed", self._ns)
+        if not closed or closed[0][0] is not None:
+            raise self._refusal(link)
+        kinds = {job.id: self._names.kind(link, self._ns, job.queue, job.task) for job in jobs}
+        self._sent = True
+        act = Storing(self._ns, now, jobs, kinds).run()
+        rows: Any = None
+        try:
+            while True:
+                name, *values = act.send(rows)
+                try:
+                    rows = link.ask(name.encode()) if isinstance(name, str) else self._rows(link, *name, *values)
+                except psycopg.Error as error:
+                    rows = act.throw(error)
+        except StopIteration as end:
+            answers: list[Enqueued] = end.value
+        self.freed = self.freed or any(answer.state == "blocked" or job.flow for answer, job in zip(answers, jobs, strict=True))
+        return answers
 
     def _insert(self, link: Link, jobs: Sequence[NewJob], kinds: Sequence[tuple[int, int]]) -> list[Enqueued]:
         now = self._time()
@@ -209,42 +239,3 @@ def _refuse_separators(columns: Sequence[Any], jobs: int) -> None:
     for column in columns:
         if _SEPARATOR in column and column.count(_SEPARATOR) >= jobs:
             raise ValueError("a text to be stored holds the control character U+001E")
-
-
-def known_jobs(rows: Sequence[Any]) -> dict[str, tuple[Enqueued, tuple[str, str, str]]]:
-    """Return the answer and the content of each stored job by id."""
-    return {
-        id: (Enqueued(id, NAMES[state], created, scheduled, True), (task, queue, payload))
-        for id, state, created, scheduled, task, queue, payload in rows
-    }
-
-
-def new_among(jobs: Sequence[NewJob], known: dict[str, tuple[Enqueued, tuple[str, str, str]]]) -> list[NewJob]:
-    """Return the jobs to be stored, each id once. Raises ``IdConflict``."""
-    first: dict[str, NewJob] = {}
-    for job in jobs:
-        content = known[job.id][1] if job.id in known else _content(first.setdefault(job.id, job))
-        if content != _content(job):
-            raise IdConflict(
-                f"Job {job.id} is stored already with another task, queue or arguments; nothing was stored. "
-                "Enqueue it under an id of its own.",
-                job.id,
-            )
-    return list(first.values())
-
-
-def answered(
-    jobs: Sequence[NewJob], known: dict[str, tuple[Enqueued, tuple[str, str, str]]], new: Sequence[Enqueued]
-) -> list[Enqueued]:
-    """Return the answers in the order of the jobs."""
-    answers = {answer.id: answer for answer in new}
-    found = []
-    for job in jobs:
-        answer = known[job.id][0] if job.id in known else answers[job.id]
-        found.append(answer)
-        answers[job.id] = answer._replace(existing=True)
-    return found
-
-
-def _content(job: NewJob) -> tuple[str, str, str]:
-    return job.task, job.queue, job.payload

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from ..._record import LOG_LIMIT, AttemptRecord
@@ -11,6 +11,7 @@ from .connection import Connection
 from .link import Link
 from .records import Row, whole_row
 from .states import NUMBER
+from .ties import Ties
 from .words import encoded
 
 #: What ``put`` writes of a job as it stands in the record.
@@ -37,9 +38,12 @@ class Rows(Connection):
 
     def _put(self, link: Link, changes: Iterable[tuple[Row, Row]]) -> None:
         """Write jobs, given as they were and as they are to be, with the queue of the ready and the counts."""
-        rows = [_changed(old, new) for old, new in changes]
-        if rows:
-            self._rows(link, "rows", "put", json.dumps(rows))
+        for name, *values in writes(self._ns, list(changes), self._note_freed):
+            rows = self._rows(link, *name, *values)
+            self.freed = self.freed or (name == NOTE and bool(rows))
+
+    def _note_freed(self) -> None:
+        self.freed = True
 
     def _put_attempts(self, link: Link, attempts: Sequence[tuple[int, AttemptRecord]]) -> None:
         """Write ended runs, each with the number of its job."""
@@ -55,10 +59,21 @@ class Rows(Connection):
         if last:
             self._rows(link, "rows", "logs", json.dumps(list(last.values())))
 
-    def _delete(self, link: Link, seqs: Sequence[int]) -> None:
+    def _delete(self, link: Link, rows: Sequence[Row]) -> None:
         """Delete jobs with all that belongs to them."""
-        if seqs:
-            self._rows(link, "rows", "delete", list(seqs))
+        if not rows:
+            return
+        self._rows(link, "rows", "delete", [row.job.seq for row in rows])
+        tied = [row.job for row in rows if row.job.has_rules or row.job.flow is not None]
+        if tied:
+            gone = [{"seq": job.seq, "id": job.id, "flow": job.flow, "at": job.finished_at} for job in tied]
+            freed = self._rows(link, "ties", "forget", json.dumps(gone), self._ns)
+            self.freed = self.freed or bool(freed)
+        flows = sorted({job.flow for job in tied if job.flow is not None})
+        noted = self._rows(link, *NOTE, self._ns, [row.job.id for row in rows], flows)
+        self.freed = self.freed or bool(noted)
+        if flows:
+            self._rows(link, "ties", "end_flows", self._ns, flows)
 
     def _news(self, link: Link) -> None:
         """Let others know that something may have become claimable."""
@@ -66,7 +81,40 @@ class Rows(Connection):
         self._mine += 1
 
 
+NOTE = ("ties", "note")
+
+
+def writes(ns: int, changes: Sequence[tuple[Row, Row]], frees: Callable[[], None]) -> Iterator[tuple[Any, ...]]:
+    """Yield the statements that write jobs, each as ((verb, name), values): the jobs, their lines and edges, and, after that, a
+    note for those who wait for one of them."""
+    if not changes:
+        return
+    yield ("rows", "put"), json.dumps([_changed(old, new) for old, new in changes])
+    ties = Ties(changes)
+    if ties.document is not None:
+        yield ("ties", "relink"), ties.document, ns
+    if ties.frees:
+        frees()
+    if ties.ends:
+        yield NOTE, ns, ties.ends, sorted(ties.flows)
+
+
 def _changed(old: Row, new: Row) -> dict[str, Any]:
+    job = new.job
+    row = _plain(old, new)
+    if job.holds is not None or job.after is not None or job.after_flow is not None or job.unique_key is not None:
+        row |= {
+            "solo": row["solo"] or job.holds is not None,
+            "held_key": job.unique_key if job.unique_held else None,
+            "place": job.place,
+            "given_up": job.given_up,
+            "waiting": True if job.waits else None,
+        }
+    return row
+
+
+def _plain(old: Row, new: Row) -> dict[str, Any]:
+    """Return what is written of every job."""
     job = new.job
     return {
         **{name: getattr(job, name) for name in _SAME},

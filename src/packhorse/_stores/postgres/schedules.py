@@ -8,7 +8,7 @@ from ..._record import NewJob
 from ..._schedule_record import RUNS_KEPT, Book, Fired, RunOutcome, RunRecord, ScheduleRecord
 from ...errors import StoreMoved
 from .link import Link
-from .produce import Producing, known_jobs, new_among
+from .produce import Producing
 
 
 class Scheduling(Producing):
@@ -93,21 +93,13 @@ class Scheduling(Producing):
         number, _, stands = rows[0]
         if stands != schedule.watermark or watermark <= stands:
             return Fired(False, stands)
-        made = self._enqueue_in(link, job) if job is not None else None
+        made = self._enqueue_ruled(link, now, [job])[0].id if job is not None else None
         if job is not None and made != job.id:
             outcome = "overlap"
         self._rows(link, "schedules", "move", number, watermark)
         self._rows(link, "schedules", "run", number, watermark, now, outcome, made, missed)
         self._rows(link, "schedules", "trim", number, RUNS_KEPT)
         return Fired(True, watermark, made)
-
-    def _enqueue_in(self, link: Link, job: NewJob) -> str:
-        """Store a job in the transaction under way; return its id, or that of the one in its place."""
-        known = known_jobs(self._rows(link, "enqueue", "known", self._ns, [job.id]))
-        if not new_among([job], known):
-            return job.id
-        kind = self._names.kind(link, self._ns, job.queue, job.task)
-        return self._insert(link, [job], [kind])[0].id
 
     def runs(self, schedule: str, limit: int = 20) -> list[RunRecord]:
         """Return the last runs, newest first."""

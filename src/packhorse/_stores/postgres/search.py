@@ -74,6 +74,9 @@ class Searching(Rows):
         if which.ids:
             ids = list(dict.fromkeys(which.ids))
             return _from([row[0] for row in self._rows(link, "search", "by_id", self._ns, ids)], first, newest)
+        if which.flow is not None:
+            rows = self._rows(link, "search", "members", self._ns, which.flow)
+            return _from([row[0] for row in rows], first, newest)
         kinds = [row[0] for row in self._rows(link, "search", "kinds", self._ns, which.task, which.queue)]
         if not kinds:
             return iter(())

@@ -21,6 +21,7 @@ from .states import NAMES, RUNNING, micros
 
 #: Plans flip where a statement takes more rows than this.
 _CHUNK = 300
+_VERBS = {"plain": "settle", "aftermath": "ties"}
 _NO_RESULT = "\x1d"
 #: A job that another transaction holds is tried again for so long (seconds): a rescue takes less, a user's own may take any time.
 _PATIENCE, _PAUSE = 0.1, 0.004
@@ -79,10 +80,13 @@ class Settling(Rows, Claiming):
 
         def act(link: Link) -> list[Any]:
             self._require(link)
-            return self._rows(link, "settle", "plain", self._time(), self._ns, *columns)
+            statements = (("plain", (self._time(), self._ns, *columns)), ("aftermath", (self._ns, columns[0])))
+            return self._together(link, *((_VERBS[name], name, values) for name, values in statements))
 
         try:
-            applied = {row[0] for row in self._attempted(act)}
+            rows, freed = self._attempted(act)
+            applied = {row[0] for row in rows}
+            self.freed = self.freed or bool(freed)
         except Exception as error:
             if isinstance(error, (StoreError, OSError)):
                 raise

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from ..._record import FINAL, Orphan, State
 from ..._store import BATCH
+from .ending import ended, ready_state
 from .link import Link
 from .records import Row
 from .rows import Rows
@@ -43,7 +44,7 @@ class Upkeep(Rows):
     def _promote(self, link: Link, now: int, limit: int) -> tuple[int, float | None]:
         seqs = [row[0] for row in self._rows(link, "upkeep", "due", self._ns, now, limit)]
         rows = self._whole(link, seqs)
-        self._put(link, [(row, _with(row, state="queued", due_at=None)) for row in rows])
+        self._put(link, [(row, _with(row, state=ready_state(row.job), due_at=None)) for row in rows])
         if rows:
             self._news(link)
         following = self._rows(link, "upkeep", "next_due", self._ns, now)
@@ -59,8 +60,7 @@ class Upkeep(Rows):
     def _expire(self, link: Link, now: int, limit: int) -> list[str]:
         seqs = [row[0] for row in self._rows(link, "upkeep", "expired", self._ns, now, limit)]
         over = [row for row in self._locked(link, seqs) if _is_over(row, now)]
-        ended = {"state": "cancelled", "due_at": None, "finished_at": now, "suspect": False, "reason": "expired"}
-        self._put(link, [(row, _with(row, **ended)) for row in over])
+        self._put(link, [(row, row._replace(job=ended(row.job, "cancelled", now, "expired"))) for row in over])
         return [row.job.id for row in over]
 
     # -- prune --------------------------------------------------------------------------------------------------
@@ -79,12 +79,17 @@ class Upkeep(Rows):
                 seqs += self._old_successes(link, now, end, room)
             elif room:
                 seqs += [row[0] for row in self._rows(link, "upkeep", "shelved_old", self._ns, state, end, room, now)]
-        held = {row[0] for row in self._rows(link, "rows", "lock_free", seqs)} if seqs else set()
+        held = {row[0] for row in self._rows(link, "rows", "lock_whole_free", seqs)} if seqs else set()
+        held -= self._needed(link, now, held, keys=True)
         rows = [row for row in self._whole(link, sorted(held)) if _is_old(row, before)]
-        self._delete(link, [row.job.seq for row in rows])
+        self._delete(link, rows)
         self._drop_results(link, now, limit)
         self._rows(link, "workers", "forget", self._ns, now - _DAY)
         return len(rows)
+
+    def _needed(self, link: Link, now: int, seqs: Collection[int], *, keys: bool) -> set[int]:
+        """Return those of some jobs that another one waits for, or that hold a key for a time."""
+        return {row[0] for row in self._rows(link, "ties", "needed", self._ns, list(seqs), now, keys)} if seqs else set()
 
     def _old_successes(self, link: Link, now: int, before: int, limit: int) -> list[int]:
         """Walk along the numbers, oldest first, from where the last call stopped: there is no index on the time of the end,
@@ -93,12 +98,14 @@ class Upkeep(Rows):
         place, start = self._pruned_to, self._pruned_to
         for _ in range(_WINDOWS):
             rows = self._rows(link, "upkeep", "window", place, _WINDOW, now)
-            for seq, ns, state, finished, created in rows:
+            old = {row[0] for row in rows if row[1] == self._ns and row[2] == SUCCEEDED and (row[3] or before) < before}
+            old -= self._needed(link, now, old, keys=True)
+            for seq, _, _, _, created in rows:
                 if len(found) == limit:
                     self._pruned_to = place
                     return found
                 place = seq
-                if ns == self._ns and state == SUCCEEDED and finished is not None and finished < before:
+                if seq in old:
                     found.append(seq)
                 if created >= before:
                     rows = []
@@ -112,8 +119,8 @@ class Upkeep(Rows):
     def _drop_results(self, link: Link, now: int, limit: int) -> None:
         seqs = [row[0] for row in self._rows(link, "upkeep", "over", self._ns, now, limit)]
         if seqs:
-            free = [row[0] for row in self._rows(link, "rows", "lock_free", seqs)]
-            self._rows(link, "upkeep", "drop_results", free)
+            free = {row[0] for row in self._rows(link, "rows", "lock_free", seqs)}
+            self._rows(link, "upkeep", "drop_results", sorted(free - self._needed(link, now, free, keys=False)))
 
     # -- rescue -------------------------------------------------------------------------------------------------
     def orphans(self, limit: int = BATCH) -> list[Orphan]:
@@ -138,14 +145,18 @@ class Upkeep(Rows):
         lines = [row[0] for row in self._rows(link, "claim", "lines", self._ns, names)]
         done = 0
         while seqs := [row[0] for row in self._rows(link, "upkeep", "blocked", self._ns, lines)]:
-            rows = [row for row in self._locked(link, seqs) if row.job.state == "blocked" and row.line in lines]
-            self._put(link, [(row, _with(row, state="queued", reason=None)) for row in rows])
+            rows = [row for row in self._locked(link, seqs) if row.job.parked and row.line in lines]
+            self._put(link, [(row, _resolved(row)) for row in rows])
             done += len(rows)
             if not rows:
                 break
         if done:
             self._news(link)
         return done
+
+
+def _resolved(row: Row) -> Row:
+    return _with(row, state=ready_state(row.job), reason=None, parked=False)
 
 
 def _with(row: Row, **changes: object) -> Row:

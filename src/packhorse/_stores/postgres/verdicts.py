@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from ..._record import FINAL, AttemptRecord, JobRecord, Settled, State, Verdict, rank
+from ..._record import FINAL, AttemptRecord, JobRecord, Settled, Verdict, rank
+from .ending import ended
 from .names import Names
 from .records import Row
 from .states import micros
@@ -79,7 +80,7 @@ class Work:
         request = row.cancel_reason
         job = _counted(job._replace(started_at=started_at), verdict)
         if job.cancel_at is not None and verdict.state not in ("succeeded", "cancelled"):
-            job = _ended(job._replace(reason=request), "cancelled", ended_at)
+            job = ended(job, "cancelled", ended_at, request)
         elif verdict.state in FINAL:
             job = self._final(job, verdict, ended_at, request)
         else:
@@ -89,9 +90,9 @@ class Work:
 
     def _final(self, job: JobRecord, verdict: Verdict, ended_at: int, request: str | None) -> JobRecord:
         if verdict.state == "cancelled":
-            return _ended(job._replace(reason=verdict.reason or request), "cancelled", ended_at)
+            return ended(job, "cancelled", ended_at, verdict.reason or request)
         until = None if verdict.keep is None else self._now + micros(verdict.keep)
-        return _ended(job._replace(result=verdict.result, result_until=until), verdict.state, ended_at)
+        return ended(job._replace(result=verdict.result, result_until=until), verdict.state, ended_at, job.reason)
 
     def _back(self, job: JobRecord, verdict: Verdict) -> JobRecord:
         due_at = self._now + micros(verdict.delay) if verdict.state in ("retrying", "scheduled") else None
@@ -102,6 +103,7 @@ class Work:
             scheduled_at=due_at if verdict.state == "scheduled" else job.scheduled_at,
             rank=rank(due_at, job.priority) if snoozed and due_at is not None else job.rank,
             line=verdict.line if verdict.state == "blocked" and verdict.line else job.line,
+            parked=verdict.state == "blocked",
             suspect=verdict.suspect,
             started_at=None if verdict.outcome == "released" else job.started_at,
         )
@@ -134,7 +136,3 @@ def _counted(job: JobRecord, verdict: Verdict) -> JobRecord:
         reason=verdict.reason,
         error=None if verdict.state == "succeeded" else verdict.error or job.error,
     )
-
-
-def _ended(job: JobRecord, state: State, ended_at: int) -> JobRecord:
-    return job._replace(state=state, finished_at=ended_at, due_at=None, suspect=False)

@@ -11,6 +11,7 @@ from psycopg import errors as pg
 
 from ..._record import BeatReply, Report, WorkerRecord
 from ...errors import NameTaken
+from .ending import ended
 from .link import Link
 from .records import Row
 from .rows import Rows
@@ -33,6 +34,7 @@ class Workers(Rows):
         except pg.UniqueViolation:
             self._write(self._refuse_name, worker)
             self._write(self._register, worker)  # who had the name has just left
+        self.freed = True
 
     def _register(self, link: Link, now: int, worker: WorkerRecord) -> None:
         self._rows(
@@ -55,20 +57,24 @@ class Workers(Rows):
     def stopping(self, worker: str) -> None:
         """Say that this worker takes no more work."""
         self._write(lambda link, now: self._rows(link, "workers", "stopping", self._ns, worker))
+        self.freed = True
 
     def leave(self, worker: str) -> None:
         """Forget a worker that has ended cleanly. A dead one stays on record."""
         self._write(self._leave, worker)
+        self.freed = True
 
     def _leave(self, link: Link, now: int, worker: str) -> None:
         self._rows(link, "workers", "leave", self._ns, worker)
         self._rows(link, "upkeep", "sweep", self._ns, [worker])
 
-    def condemn(self, worker: str, beats: int) -> bool:
+    def condemn(self, worker: str, beats: int, proved: bool = False) -> bool:
         """Declare a worker dead iff its beat count is still ``beats``."""
-        return bool(
-            self._write(lambda link, now: self._rows(link, "workers", "condemn", self._ns, worker, beats)[0][0])
+        found = self._write(
+            lambda link, now: self._rows(link, "workers", "condemn", self._ns, worker, beats, proved)[0][0]
         )
+        self.freed = True
+        return bool(found)
 
     def workers(self, dead: bool = False) -> list[WorkerRecord]:
         """Return the live (and stopping) workers, and the dead ones too if asked, oldest first."""
@@ -156,7 +162,7 @@ class Workers(Rows):
 def _unclaimed(row: Row, now: int) -> Row:
     if row.job.cancel_at is None:
         return row._replace(job=row.job._replace(state="queued", started_at=None))
-    job = row.job._replace(state="cancelled", started_at=None, finished_at=now, suspect=False, reason=row.cancel_reason)
+    job = ended(row.job._replace(started_at=None), "cancelled", now, row.cancel_reason)
     return row._replace(job=job, cancel_reason=None)
 
 

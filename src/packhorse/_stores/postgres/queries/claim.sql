@@ -33,7 +33,8 @@ WITH c AS MATERIALIZED (
     DELETE FROM packhorse.ready WHERE ctid = ANY (ARRAY(SELECT row FROM mine))
 ), job AS (
     UPDATE packhorse.jobs j
-       SET state = :RUNNING, token = $7, worker = $4, claim_no = $8, fence = greatest(fence + 1, (SELECT now FROM c)), started_at = NULL
+       SET state = :RUNNING, token = $7, worker = $4, claim_no = $8, fence = greatest(fence + 1, (SELECT now FROM c)), started_at = NULL,
+           held_key = CASE WHEN unique_until <> 'started' THEN held_key END
       FROM mine WHERE j.seq = mine.seq AND j.seq = ANY (ARRAY(SELECT seq FROM mine))
     RETURNING j.*, mine.number
 ), noted AS (
@@ -48,7 +49,7 @@ WITH c AS MATERIALIZED (
      GROUP BY k.queue, s.state, s.sign
 )
 SELECT f.found, f.now, f.closed, job.line, job.rank, job.id, job.kind, payload, options, crash_fails, suspect, failures, crashes,
-       losses, snoozes, generation, fence, priority, created_at, scheduled_at, tags, meta, made_by, parent, error
+       losses, snoozes, generation, fence, priority, created_at, scheduled_at, tags, meta, made_by, parent, error, holds, flow
   FROM (SELECT (SELECT count(*) FROM numbered) AS found, (SELECT now FROM c) AS now,
                (SELECT closed FROM packhorse.namespaces WHERE id = $2) AS closed) AS f
   LEFT JOIN job ON true

@@ -44,13 +44,14 @@ WITH c AS MATERIALIZED (
     SELECT coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now
 ), held AS MATERIALIZED (
     SELECT j.seq FROM packhorse.jobs j
-     WHERE j.ns = $2 AND j.id = $3 AND j.token = $4 AND j.state = :RUNNING AND j.cancel_at IS NULL FOR UPDATE
+     WHERE j.ns = $2 AND j.id = $3 AND j.token = $4 AND j.state = :RUNNING AND j.cancel_at IS NULL FOR NO KEY UPDATE
 ), job AS (
     UPDATE packhorse.jobs j
        SET state = :SUCCEEDED, shelf = NULL, started_at = coalesce(started_at, (SELECT now FROM c)), finished_at = (SELECT now FROM c),
            result = $5, result_until = (SELECT now FROM c) + $6::bigint, suspect = false, waits_until = NULL,
            drop_at = CASE WHEN $5::text IS NOT NULL THEN (SELECT now FROM c) + $6::bigint END,
-           error = NULL, reason = NULL, cancel_reason = NULL
+           error = NULL, reason = NULL, cancel_reason = NULL,
+           held_key = CASE WHEN unique_until = 'time' THEN held_key END
       FROM held WHERE j.seq = held.seq
     RETURNING j.*
 ), a AS (

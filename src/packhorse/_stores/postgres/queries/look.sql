@@ -1,7 +1,9 @@
 -- name: by_id
 SELECT r.id, r.seq, task, queue, state, payload, priority, rank, created_at, scheduled_at, due_at, started_at, finished_at,
        expires_at, options, crash_fails, suspect, failures, crashes, losses, snoozes, generation, fence, token, worker,
-       line, tags, meta, made_by, r.parent, result, result_until, error, reason, progress, cancel_at, cancel_by
+       line, tags, meta, made_by, r.parent, result, result_until, error, reason, progress, cancel_at, cancel_by,
+       holds, after, after_flow, after_failed, flow, unique_key, unique_until,
+       unique_held, unique_end, r.place, parked, given_up
   FROM unnest($2::text[]) WITH ORDINALITY AS e (id, place) JOIN packhorse.records r ON r.ns = $1 AND r.id = e.id
  ORDER BY e.place
 

@@ -29,21 +29,25 @@ WITH v AS MATERIALIZED (
         created_at bigint, scheduled_at bigint, due_at bigint, started_at bigint, finished_at bigint, expires_at bigint, options text,
         crash_fails boolean, suspect boolean, failures int, crashes int, losses int, snoozes int, generation int, fence bigint,
         token text, worker text, tags text, meta text, made_by text, parent text, result text, result_until bigint, error text,
-        reason text, progress text, cancel_at bigint, cancel_by text, cancel_reason text, claim_no bigint)
+        reason text, progress text, cancel_at bigint, cancel_by text, cancel_reason text, claim_no bigint,
+        holds text, after text, after_flow text, after_failed boolean, flow text, unique_key text, unique_until text, unique_end bigint,
+        held_key text, place_in_line bigint, given_up text, waiting boolean)
 ), job AS (
     INSERT INTO packhorse.jobs (
         seq, ns, id, kind, line, state, shelf, payload, priority, rank, created_at, scheduled_at, due_at, started_at, finished_at,
         expires_at, waits_until, options, crash_fails, suspect, failures, crashes, losses, snoozes, generation, fence, token, worker,
         tags, meta, made_by, parent, result, result_until, drop_at, error, reason, progress, cancel_at, cancel_by, cancel_reason,
-        claim_no)
+        claim_no, holds, after, after_flow, after_failed, flow, unique_key, unique_until, unique_end, held_key, place, given_up, waiting)
     SELECT coalesce(known, nextval('packhorse.jobs_seq_seq')), $2, id, kind, line, state,
            CASE WHEN state NOT IN (:QUEUED, :RUNNING, :SUCCEEDED) THEN state END, payload, priority, rank, created_at, scheduled_at,
            due_at, started_at, finished_at, expires_at,
            CASE WHEN state NOT IN (:SUCCEEDED, :FAILED, :CANCELLED) THEN expires_at END, options, crash_fails, suspect, failures,
            crashes, losses, snoozes, generation, fence, token, worker, tags, meta, made_by, parent, result, result_until,
-           CASE WHEN result IS NOT NULL THEN result_until END, error, reason, progress, cancel_at, cancel_by, cancel_reason, claim_no
+           CASE WHEN result IS NOT NULL THEN result_until END, error, reason, progress, cancel_at, cancel_by, cancel_reason, claim_no,
+           holds, after, after_flow, nullif(after_failed, false), flow, unique_key, unique_until, unique_end, held_key, place_in_line, given_up,
+           waiting
       FROM (SELECT * FROM v ORDER BY place) AS v
-    RETURNING id, seq, line, rank, expires_at, priority, crash_fails OR suspect AS solo, state, token, worker
+    RETURNING id, seq, line, rank, expires_at, priority, crash_fails OR suspect OR holds IS NOT NULL AS solo, state, token, worker
 ), r AS (
     INSERT INTO packhorse.ready (rank, seq, expires_at, line, priority, solo)
     SELECT rank, seq, expires_at, line, priority, solo FROM job WHERE state = :QUEUED

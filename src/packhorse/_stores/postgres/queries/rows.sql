@@ -1,5 +1,5 @@
 -- name: lock_ids (in the order of the ids, as everybody who locks several)
-SELECT seq FROM packhorse.jobs WHERE ns = $1 AND id = ANY ($2::text[]) ORDER BY id FOR UPDATE SKIP LOCKED
+SELECT seq FROM packhorse.jobs WHERE ns = $1 AND id = ANY ($2::text[]) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
 
 -- name: lock_ready (before their jobs are locked, since a claim locks in this order)
 SELECT 1 FROM packhorse.ready r
@@ -8,15 +8,23 @@ SELECT 1 FROM packhorse.ready r
  ORDER BY r.seq FOR UPDATE OF r
 
 -- name: lock
+SELECT seq FROM packhorse.jobs WHERE seq = ANY ($1::bigint[]) ORDER BY id FOR NO KEY UPDATE
+
+-- name: lock_whole (also against those who store a job that is to follow one of these)
 SELECT seq FROM packhorse.jobs WHERE seq = ANY ($1::bigint[]) ORDER BY id FOR UPDATE
 
 -- name: lock_free
+SELECT seq FROM packhorse.jobs WHERE seq = ANY ($1::bigint[]) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
+
+-- name: lock_whole_free
 SELECT seq FROM packhorse.jobs WHERE seq = ANY ($1::bigint[]) ORDER BY id FOR UPDATE SKIP LOCKED
 
 -- name: read
 SELECT r.id, r.seq, task, queue, state, payload, priority, rank, created_at, scheduled_at, due_at, started_at, finished_at,
        expires_at, options, crash_fails, suspect, failures, crashes, losses, snoozes, generation, fence, token, worker,
        line, tags, meta, made_by, r.parent, result, result_until, error, reason, progress, cancel_at, cancel_by,
+       holds, after, after_flow, after_failed, flow, unique_key, unique_until,
+       unique_held, unique_end, place, parked, given_up,
        cancel_reason, claim_no, kind, line_id, queue_id
   FROM packhorse.records r WHERE r.seq = ANY ($1::bigint[]) ORDER BY r.seq
 
@@ -27,7 +35,7 @@ WITH v AS MATERIALIZED (
         priority smallint, solo boolean, scheduled_at bigint, due_at bigint, started_at bigint, finished_at bigint,
         expires_at bigint, suspect boolean, failures int, crashes int, losses int, snoozes int, generation int, result text,
         result_until bigint, error text, reason text, progress text, meta text, cancel_at bigint, cancel_by text,
-        cancel_reason text)
+        cancel_reason text, held_key text, place bigint, given_up text, waiting boolean)
 ), gone AS (
     DELETE FROM packhorse.ready r USING v
      WHERE v.old_state = :QUEUED AND r.line = v.old_line AND r.rank = v.old_rank AND r.seq = v.seq
@@ -48,7 +56,8 @@ UPDATE packhorse.jobs j
        suspect = v.suspect, failures = v.failures, crashes = v.crashes, losses = v.losses, snoozes = v.snoozes,
        generation = v.generation, result = v.result, result_until = v.result_until,
        drop_at = CASE WHEN v.result IS NOT NULL THEN v.result_until END, error = v.error, reason = v.reason,
-       progress = v.progress, meta = v.meta, cancel_at = v.cancel_at, cancel_by = v.cancel_by, cancel_reason = v.cancel_reason
+       progress = v.progress, meta = v.meta, cancel_at = v.cancel_at, cancel_by = v.cancel_by, cancel_reason = v.cancel_reason,
+       held_key = v.held_key, place = v.place, given_up = v.given_up, waiting = v.waiting
   FROM v WHERE j.seq = v.seq AND j.seq = ANY (ARRAY(SELECT seq FROM v))
 
 -- name: attempts

@@ -46,3 +46,6 @@ SELECT r.seq FROM packhorse.ready r JOIN packhorse.jobs j ON j.seq = r.seq
 SELECT coalesce(sum(c.jobs), 0)::bigint
   FROM (SELECT queue, jobs FROM packhorse.totals UNION ALL SELECT queue, jobs FROM packhorse.changes) AS c
   JOIN packhorse.lines l ON l.id = c.queue WHERE l.ns = $1
+
+-- name: members
+SELECT seq FROM packhorse.members WHERE ns = $1 AND flow = $2

@@ -12,7 +12,7 @@ WITH c AS MATERIALIZED (
       FROM v CROSS JOIN LATERAL (
         SELECT j.seq FROM packhorse.jobs j
          WHERE j.ns = $2 AND j.id = v.id AND j.token = v.token AND j.state = :RUNNING
-           FOR UPDATE SKIP LOCKED
+           FOR NO KEY UPDATE SKIP LOCKED
       ) j
 ), job AS (
     UPDATE packhorse.jobs j
@@ -20,7 +20,8 @@ WITH c AS MATERIALIZED (
            finished_at = (SELECT now FROM c) - held.ended::bigint, result = held.result, suspect = false, waits_until = NULL,
            result_until = (SELECT now FROM c) + held.keep::bigint,
            drop_at = CASE WHEN held.result IS NOT NULL THEN (SELECT now FROM c) + held.keep::bigint END,
-           error = NULL, reason = NULL, cancel_reason = NULL
+           error = NULL, reason = NULL, cancel_reason = NULL,
+           held_key = CASE WHEN unique_until = 'time' THEN held_key END
       FROM held WHERE j.seq = held.seq AND j.seq = ANY (ARRAY(SELECT seq FROM held))
     RETURNING j.id, j.kind
 ), n AS (

@@ -1,7 +1,7 @@
 -- name: due
 SELECT j.seq FROM packhorse.jobs j
  WHERE j.ns = $1 AND j.due_at <= $2::bigint AND (SELECT closed FROM packhorse.namespaces WHERE id = $1) IS NULL
- ORDER BY j.due_at, j.seq LIMIT $3::bigint FOR UPDATE SKIP LOCKED
+ ORDER BY j.due_at, j.seq LIMIT $3::bigint FOR NO KEY UPDATE SKIP LOCKED
 
 -- name: next_due
 SELECT j.due_at, coalesce($2::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)
@@ -17,7 +17,7 @@ SELECT j.seq FROM packhorse.jobs j
 
 -- name: blocked
 SELECT j.seq FROM packhorse.kinds k
- CROSS JOIN LATERAL (SELECT j.seq FROM packhorse.jobs j WHERE j.kind = k.id AND j.shelf = :BLOCKED AND j.line = ANY ($2::int[])) j
+ CROSS JOIN LATERAL (SELECT j.seq FROM packhorse.jobs j WHERE j.kind = k.id AND j.shelf = :BLOCKED AND j.line = ANY ($2::int[]) AND j.waiting IS NULL) j
  WHERE k.ns = $1 LIMIT 10000
 
 -- name: shelved_old (of one namespace and one state that is on the shelf; oldest number first)
@@ -26,6 +26,9 @@ SELECT j.seq FROM packhorse.kinds k
     SELECT j.seq FROM packhorse.jobs j
      WHERE j.kind = k.id AND j.shelf = $2::smallint AND j.finished_at < $3::bigint
        AND (j.options IS NULL OR j.finished_at < $5::bigint - 1000000 * coalesce(substring(j.options FROM '"kept_for":([0-9]+)')::bigint, 0))
+       AND (j.held_key IS NULL OR j.unique_end <= $5::bigint)
+       AND NOT EXISTS (SELECT FROM packhorse.edges e WHERE e.ns = $1 AND e.kind = 0 AND e.target = j.id)
+       AND (j.flow IS NULL OR NOT EXISTS (SELECT FROM packhorse.edges e WHERE e.ns = $1 AND e.kind = 1 AND e.target = j.flow))
      ORDER BY j.seq LIMIT $4::bigint) j
  WHERE k.ns = $1 ORDER BY j.seq LIMIT $4::bigint
 
@@ -36,7 +39,10 @@ SELECT j.seq, j.ns, j.state,
   FROM packhorse.jobs j WHERE j.seq > $1::bigint ORDER BY j.seq LIMIT $2::bigint
 
 -- name: over
-SELECT j.seq FROM packhorse.jobs j WHERE j.ns = $1 AND j.drop_at <= $2::bigint ORDER BY j.drop_at LIMIT $3::bigint
+SELECT j.seq FROM packhorse.jobs j WHERE j.ns = $1 AND j.drop_at <= $2::bigint
+   AND NOT EXISTS (SELECT FROM packhorse.edges e WHERE e.ns = $1 AND e.kind = 0 AND e.target = j.id)
+       AND (j.flow IS NULL OR NOT EXISTS (SELECT FROM packhorse.edges e WHERE e.ns = $1 AND e.kind = 1 AND e.target = j.flow))
+ ORDER BY j.drop_at LIMIT $3::bigint
 
 -- name: drop_results
 UPDATE packhorse.jobs SET result = NULL, drop_at = NULL WHERE seq = ANY ($1::bigint[])
@@ -59,7 +65,7 @@ DELETE FROM packhorse.claims c
 
 -- name: orphans
 SELECT j.id, j.token, k.task, j.worker, w.host, j.started_at IS NOT NULL, j.crash_fails, j.failures, j.crashes, j.losses,
-       j.generation, j.snoozes
+       j.generation, j.snoozes, coalesce(j.holds LIKE '%["x",%', false), coalesce(w.proved, false)
   FROM packhorse.claims c
   LEFT JOIN packhorse.workers w ON w.id = c.worker AND w.ns = c.ns
  CROSS JOIN LATERAL unnest(c.seqs) AS s (seq)
@@ -74,7 +80,7 @@ SELECT DISTINCT c.worker FROM packhorse.claims c LEFT JOIN packhorse.workers w O
 
 -- name: report
 SELECT j.seq, j.id, j.meta, j.token FROM packhorse.jobs j
- WHERE j.ns = $1 AND j.id = ANY ($2::text[]) AND j.state = :RUNNING ORDER BY j.id FOR UPDATE SKIP LOCKED
+ WHERE j.ns = $1 AND j.id = ANY ($2::text[]) AND j.state = :RUNNING ORDER BY j.id FOR NO KEY UPDATE SKIP LOCKED
 
 -- name: news
 UPDATE packhorse.jobs j

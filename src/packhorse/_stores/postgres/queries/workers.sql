@@ -23,12 +23,13 @@ DELETE FROM packhorse.workers WHERE ns = $1 AND id = $2 AND state <> 'dead'
 WITH found AS MATERIALIZED (
     SELECT id, state FROM packhorse.workers WHERE ns = $1 AND id = $2 AND beats = $3 FOR UPDATE
 ), dead AS (
-    UPDATE packhorse.workers w SET state = 'dead' FROM found WHERE w.id = found.id AND found.state <> 'dead'
+    UPDATE packhorse.workers w SET state = 'dead', proved = w.proved OR $4::boolean FROM found
+     WHERE w.id = found.id AND (found.state <> 'dead' OR $4::boolean AND NOT w.proved)
 )
 SELECT count(*) FROM found
 
 -- name: list
-SELECT id, name, host, pid, boot_id, lock_path, lock_inode, queues, slots, version, catalogue, info, state, beats, started_at, seen_at
+SELECT id, name, host, pid, boot_id, lock_path, lock_inode, queues, slots, version, catalogue, info, state, beats, started_at, seen_at, proved
   FROM packhorse.workers WHERE ns = $1 AND ($2::boolean OR state <> 'dead') ORDER BY started_at, n
 
 -- name: forget

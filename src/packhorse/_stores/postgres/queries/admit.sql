@@ -1,0 +1,279 @@
+-- name: idle (whether there is anything to do)
+SELECT n.closed, EXISTS (SELECT FROM packhorse.waits w WHERE w.ns = n.id), EXISTS (SELECT FROM packhorse.freed f WHERE f.ns = n.id)
+  FROM packhorse.namespaces n WHERE n.id = $1
+
+-- name: alone (one at a time admits in a namespace; to the end of the transaction)
+SELECT pg_advisory_xact_lock(7225467, $1::bigint::int)
+
+-- name: queues (those in which a job waits, and how they were found last)
+SELECT l.id, l.name, l.paused_at IS NULL, g.open
+  FROM packhorse.lines l LEFT JOIN packhorse.gates g ON g.queue = l.id
+ WHERE l.ns = $1 AND l.side_of IS NULL AND EXISTS (SELECT FROM packhorse.waits w WHERE w.ns = $1 AND w.queue = l.id)
+
+-- name: paused
+SELECT name FROM packhorse.lines WHERE ns = $1 AND side_of IS NULL AND paused_at IS NOT NULL
+
+-- name: served
+SELECT DISTINCT queues FROM packhorse.workers WHERE ns = $1 AND state = 'live'
+
+-- name: turn (note how queues were found, and look at their jobs again; those of closed ones leave their lines to others)
+WITH v AS MATERIALIZED (
+    SELECT * FROM unnest($2::int[], $3::boolean[]) AS v (queue, open)
+), g AS (
+    INSERT INTO packhorse.gates AS g (ns, queue, open) SELECT $1, queue, open FROM v
+    ON CONFLICT (queue) DO UPDATE SET open = excluded.open
+), w AS (
+    UPDATE packhorse.waits w SET look = true FROM v WHERE w.ns = $1 AND w.queue = v.queue AND v.open AND NOT w.look
+)
+SELECT DISTINCT w.mode, w.name FROM v
+  JOIN packhorse.waits x ON x.ns = $1 AND x.queue = v.queue JOIN packhorse.wants w ON w.seq = x.seq WHERE NOT v.open
+
+-- name: notes
+DELETE FROM packhorse.freed
+ WHERE ns = $1 AND n = ANY (ARRAY(SELECT n FROM packhorse.freed WHERE ns = $1 ORDER BY n LIMIT $2::bigint)) RETURNING kind, what
+
+-- name: note
+INSERT INTO packhorse.freed (ns, kind, what) SELECT $1::int, v.kind, v.what FROM unnest($2::text[], $3::text[]) AS v (kind, what)
+
+-- name: parents_ended (edges to jobs that have ended, or run again, since they were last looked at)
+WITH p AS MATERIALIZED (
+    SELECT v.id, CASE WHEN j.state IS NULL OR j.state = :SUCCEEDED THEN 1 WHEN j.state IN (:FAILED, :CANCELLED) THEN 2 ELSE 0 END AS code
+      FROM unnest($2::text[]) AS v (id) LEFT JOIN packhorse.jobs j ON j.ns = $1 AND j.id = v.id
+), some AS MATERIALIZED (
+    SELECT e.child, e.target, p.code FROM p
+     CROSS JOIN LATERAL (SELECT e.child, e.target FROM packhorse.edges e
+                          WHERE e.ns = $1 AND e.kind = 0 AND e.target = p.id AND e.state NOT IN (3, p.code) OFFSET 0) e
+     LIMIT $3::bigint
+), e AS (
+    UPDATE packhorse.edges e SET state = some.code FROM some
+     WHERE e.ns = $1 AND e.kind = 0 AND e.target = some.target AND e.child = some.child
+), w AS (
+    UPDATE packhorse.waits w SET look = true WHERE w.seq = ANY (ARRAY(SELECT child FROM some)) AND NOT w.look
+)
+SELECT count(*) FROM some
+
+-- name: unseen (edges of jobs to be looked at that nobody has looked at yet)
+SELECT e.child, e.kind, e.target FROM packhorse.edges e WHERE e.child = ANY ($1::bigint[]) AND e.state = 3 LIMIT $2::bigint
+
+-- name: hold (parents that have not ended, so that they end after this, and then see the edge; who is ending one just now
+-- is not waited for)
+SELECT id FROM packhorse.jobs
+ WHERE ns = $1 AND id = ANY ($2::text[]) AND state NOT IN (:SUCCEEDED, :FAILED, :CANCELLED) ORDER BY id FOR SHARE SKIP LOCKED
+
+-- name: judge
+WITH p AS MATERIALIZED (
+    SELECT v.id, CASE WHEN j.state IS NULL OR j.state = :SUCCEEDED THEN 1 WHEN j.state IN (:FAILED, :CANCELLED) THEN 2
+                      WHEN v.id = ANY ($3::text[]) THEN 0 ELSE 3 END AS code
+      FROM unnest($2::text[]) AS v (id) LEFT JOIN packhorse.jobs j ON j.ns = $1 AND j.id = v.id
+)
+UPDATE packhorse.edges e SET state = p.code FROM p
+ WHERE e.ns = $1 AND e.kind = 0 AND e.target = p.id AND e.state = 3 AND p.code <> 3 AND e.child = ANY ($4::bigint[])
+
+-- name: witness (the first member from a place on that has not ended)
+SELECT m.seq FROM packhorse.members m
+ CROSS JOIN LATERAL (SELECT FROM packhorse.jobs j
+                      WHERE j.seq = m.seq AND j.state NOT IN (:SUCCEEDED, :FAILED, :CANCELLED) OFFSET 0) j
+ WHERE m.ns = $1 AND m.flow = $2 AND NOT m.follows
+   AND m.seq >= CASE WHEN $3::boolean THEN 0 ELSE coalesce((SELECT witness FROM packhorse.flows WHERE ns = $1 AND id = $2), 0) END
+ ORDER BY m.seq LIMIT 1
+
+-- name: stand_by
+UPDATE packhorse.flows SET witness = $3 WHERE ns = $1 AND id = $2 AND witness <> $3
+
+-- name: hold_witness
+SELECT seq FROM packhorse.jobs
+ WHERE seq = $1 AND state NOT IN (:SUCCEEDED, :FAILED, :CANCELLED) FOR SHARE SKIP LOCKED
+
+-- name: bad_member (the oldest)
+SELECT m.seq FROM packhorse.members m
+ CROSS JOIN LATERAL (SELECT FROM packhorse.jobs j WHERE j.seq = m.seq AND j.state IN (:FAILED, :CANCELLED) OFFSET 0) j
+ WHERE m.ns = $1 AND m.flow = $2 AND NOT m.follows ORDER BY m.seq LIMIT 1
+
+-- name: flow_judged ($4: also for those that nobody has looked at yet)
+WITH e AS (
+    UPDATE packhorse.edges e SET state = $3::smallint
+     WHERE e.ns = $1 AND e.kind = 1 AND e.target = $2 AND e.state <> $3::smallint AND (e.state <> 3 OR $4::boolean) RETURNING child
+)
+UPDATE packhorse.waits w SET look = true WHERE w.seq = ANY (ARRAY(SELECT child FROM e)) AND NOT w.look
+
+-- name: looked_at
+SELECT seq FROM packhorse.waits WHERE ns = $1 AND look ORDER BY seq LIMIT $2::bigint
+
+-- name: classify
+SELECT w.seq, w.place, w.queue, w.done, coalesce(j.after_failed, false), j.holds,
+       EXISTS (SELECT FROM packhorse.edges e WHERE e.child = w.seq AND e.state IN (0, 3)),
+       EXISTS (SELECT FROM packhorse.edges e WHERE e.child = w.seq AND e.state = 3),
+       EXISTS (SELECT FROM packhorse.edges e WHERE e.child = w.seq AND e.state = 2)
+  FROM unnest($1::bigint[]) AS v (seq)
+ CROSS JOIN LATERAL (SELECT * FROM packhorse.waits w WHERE w.seq = v.seq OFFSET 0) w
+ CROSS JOIN LATERAL (SELECT j.after_failed, j.holds FROM packhorse.jobs j WHERE j.seq = v.seq OFFSET 0) j
+ ORDER BY w.seq
+
+-- name: free (those that still wait, and that nobody else changes just now)
+SELECT seq FROM packhorse.jobs WHERE seq = ANY ($1::bigint[]) AND waiting ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
+
+-- name: places
+INSERT INTO packhorse.places AS p (ns, last) VALUES ($1, $2) ON CONFLICT (ns) DO UPDATE SET last = p.last + excluded.last RETURNING last
+
+-- name: place (jobs get their places, and stand in their lines)
+WITH v AS MATERIALIZED (
+    SELECT * FROM unnest($2::bigint[], $3::bigint[]) AS v (seq, place)
+), j AS (
+    UPDATE packhorse.jobs j SET place = v.place FROM v WHERE j.seq = v.seq AND j.seq = ANY ($2::bigint[]) RETURNING j.seq, j.holds
+), w AS (
+    UPDATE packhorse.waits w SET place = v.place FROM v WHERE w.seq = v.seq AND w.seq = ANY ($2::bigint[]) RETURNING w.seq, w.queue
+)
+INSERT INTO packhorse.wants (place, seq, ns, queue, done, mode, name)
+SELECT v.place, v.seq, $1, w.queue, false, h.hold->>0, h.hold->>1
+  FROM v JOIN w ON w.seq = v.seq JOIN j ON j.seq = v.seq CROSS JOIN LATERAL json_array_elements(j.holds::json) AS h (hold)
+
+-- name: note_done (what was found of jobs: whether parents or flows are in the way, and whether to look at them again)
+WITH v AS MATERIALIZED (
+    SELECT * FROM unnest($1::bigint[], $2::boolean[], $3::boolean[]) AS v (seq, done, look)
+), s AS (
+    UPDATE packhorse.wants w SET done = v.done FROM v WHERE w.seq = v.seq AND w.seq = ANY ($1::bigint[]) AND w.done <> v.done
+)
+UPDATE packhorse.waits w SET done = v.done, look = v.look FROM v
+ WHERE w.seq = v.seq AND w.seq = ANY ($1::bigint[]) AND (w.done, w.look) <> (v.done, v.look)
+
+-- name: line_up (those who may have a name that has become free: the first one, if it wants it for itself; those who share
+-- it; those who take a place, as many as are free)
+SELECT v.name, c.mode, c.place, c.seq
+  FROM json_to_recordset($2::json) AS v (name text, sharing boolean, taking boolean, places bigint, behind bigint)
+ CROSS JOIN LATERAL (
+    SELECT (SELECT w.place FROM packhorse.wants w WHERE w.ns = $1 AND w.name = v.name AND w.mode = 'x' AND w.done AND w.queue = ANY ($3::int[])
+             ORDER BY w.place LIMIT 1) AS x,
+           (SELECT w.place FROM packhorse.wants w WHERE w.ns = $1 AND w.name = v.name AND w.mode = 's' AND w.done AND w.queue = ANY ($3::int[])
+             ORDER BY w.place LIMIT 1) AS s,
+           (SELECT w.place FROM packhorse.wants w WHERE w.ns = $1 AND w.name = v.name AND w.mode = 'l' AND w.done AND w.queue = ANY ($3::int[])
+             ORDER BY w.place LIMIT 1) AS l,
+           EXISTS (SELECT FROM packhorse.held h WHERE h.ns = $1 AND h.name = v.name) AS held,
+           EXISTS (SELECT FROM packhorse.held h WHERE h.ns = $1 AND h.name = v.name AND h.mode = 'x') AS reserved,
+           CASE WHEN v.taking AND v.places IS NOT NULL THEN
+            v.places - (SELECT count(*) FROM (SELECT FROM packhorse.held h WHERE h.ns = $1 AND h.name = v.name AND h.mode = 'l'
+                                               LIMIT v.places) AS t) END AS room
+ ) f
+ CROSS JOIN LATERAL (
+    (SELECT w.mode, w.place, w.seq FROM packhorse.wants w
+      WHERE w.ns = $1 AND w.name = v.name AND w.mode = 'x' AND w.place = f.x AND NOT f.held AND v.behind = 0
+        AND f.x < coalesce(f.s, f.x + 1) AND f.x < coalesce(f.l, f.x + 1))
+     UNION ALL
+    (SELECT w.mode, w.place, w.seq FROM packhorse.wants w
+      WHERE w.ns = $1 AND w.name = v.name AND w.mode = 's' AND v.sharing AND NOT f.reserved AND w.done AND w.queue = ANY ($3::int[])
+        AND w.place > v.behind AND w.place < coalesce(f.x, 9223372036854775807) ORDER BY w.place LIMIT $4::bigint)
+     UNION ALL
+    (SELECT w.mode, w.place, w.seq FROM packhorse.wants w
+      WHERE w.ns = $1 AND w.name = v.name AND w.mode = 'l' AND v.taking AND NOT f.reserved AND w.done AND w.queue = ANY ($3::int[])
+        AND w.place > v.behind AND w.place < coalesce(f.x, 9223372036854775807) ORDER BY w.place
+      LIMIT greatest(0, CASE WHEN f.room IS NULL THEN $4::bigint ELSE least(f.room, 100000) END))
+ ) c
+
+-- name: wanted
+SELECT w.seq, w.place, w.mode, w.name FROM packhorse.wants w
+ WHERE w.seq = ANY ($1::bigint[]) AND w.done AND w.queue = ANY ($2::int[]) ORDER BY w.place
+
+-- name: kept_out (of those who want names, those who cannot have one of them)
+SELECT DISTINCT v.seq FROM json_to_recordset($2::json) AS v (seq bigint, place bigint, mode text, name text, places bigint)
+ WHERE CASE v.mode WHEN 'x' THEN
+        EXISTS (SELECT FROM packhorse.held h WHERE h.ns = $1 AND h.name = v.name)
+        OR EXISTS (SELECT FROM packhorse.wants w WHERE w.ns = $1 AND w.name = v.name AND w.mode = 'x' AND w.place < v.place
+                      AND w.done AND w.queue = ANY ($3::int[]))
+        OR EXISTS (SELECT FROM packhorse.wants w WHERE w.ns = $1 AND w.name = v.name AND w.mode = 's' AND w.place < v.place
+                      AND w.done AND w.queue = ANY ($3::int[]))
+        OR EXISTS (SELECT FROM packhorse.wants w WHERE w.ns = $1 AND w.name = v.name AND w.mode = 'l' AND w.place < v.place
+                      AND w.done AND w.queue = ANY ($3::int[]))
+       ELSE
+        EXISTS (SELECT FROM packhorse.held h WHERE h.ns = $1 AND h.name = v.name AND h.mode = 'x')
+        OR EXISTS (SELECT FROM packhorse.wants w WHERE w.ns = $1 AND w.name = v.name AND w.mode = 'x' AND w.place < v.place
+                      AND w.done AND w.queue = ANY ($3::int[]))
+        OR (v.mode = 'l' AND v.places IS NOT NULL AND v.places <=
+            (SELECT count(*) FROM (SELECT FROM packhorse.held h WHERE h.ns = $1 AND h.name = v.name AND h.mode = 'l' LIMIT v.places) AS t)
+            + (SELECT count(*) FROM (SELECT FROM packhorse.wants w WHERE w.ns = $1 AND w.name = v.name AND w.mode = 'l'
+                  AND w.place < v.place AND w.done AND w.queue = ANY ($3::int[]) LIMIT v.places) AS t))
+       END
+
+-- name: let_go
+WITH job AS (
+    UPDATE packhorse.jobs SET state = :QUEUED, shelf = NULL, waiting = NULL WHERE seq = ANY ($2::bigint[])
+    RETURNING seq, rank, expires_at, line, priority, kind, crash_fails OR suspect OR holds IS NOT NULL AS solo
+), r AS (
+    INSERT INTO packhorse.ready (rank, seq, expires_at, line, priority, solo) SELECT rank, seq, expires_at, line, priority, solo FROM job
+), w AS (
+    DELETE FROM packhorse.waits WHERE seq = ANY ($2::bigint[])
+), s AS (
+    DELETE FROM packhorse.wants WHERE seq = ANY ($2::bigint[]) RETURNING seq, mode, name
+), h AS (
+    INSERT INTO packhorse.held (seq, ns, mode, name) SELECT seq, $1, mode, name FROM s
+), n AS (
+    INSERT INTO packhorse.changes (queue, state, jobs)
+    SELECT k.queue, m.state, m.sign * count(*)
+      FROM job JOIN packhorse.kinds k ON k.id = job.kind CROSS JOIN (VALUES (:BLOCKED, -1), (:QUEUED, 1)) AS m (state, sign)
+     GROUP BY k.queue, m.state, m.sign
+)
+SELECT count(*) FROM job
+
+-- name: look_again
+UPDATE packhorse.waits SET look = true WHERE seq = ANY ($1::bigint[]) AND NOT look
+
+-- name: left
+SELECT EXISTS (SELECT FROM packhorse.waits WHERE ns = $1), EXISTS (SELECT FROM packhorse.waits WHERE ns = $1 AND look),
+       EXISTS (SELECT FROM packhorse.freed WHERE ns = $1)
+
+-- name: by_ids
+SELECT seq FROM packhorse.jobs WHERE ns = $1 AND id = ANY ($2::text[])
+
+-- name: states
+SELECT v.id, j.state FROM unnest($2::text[]) AS v (id) LEFT JOIN packhorse.jobs j ON j.ns = $1 AND j.id = v.id
+
+-- name: unended
+SELECT count(*) FROM packhorse.members m JOIN packhorse.jobs j ON j.seq = m.seq
+ WHERE m.ns = $1 AND m.flow = $2 AND NOT m.follows AND j.state NOT IN (:SUCCEEDED, :FAILED, :CANCELLED)
+
+-- name: holders
+SELECT h.mode, j.seq, j.id, CASE WHEN j.state = :RUNNING THEN j.started_at END
+  FROM packhorse.held h JOIN packhorse.jobs j ON j.seq = h.seq WHERE h.ns = $1 AND h.name = $2 ORDER BY h.seq
+
+-- name: standing
+SELECT w.mode, w.place, j.id, q.name, j.after, j.after_flow
+  FROM packhorse.wants w JOIN packhorse.jobs j ON j.seq = w.seq JOIN packhorse.lines q ON q.id = w.queue
+ WHERE w.ns = $1 AND w.name = $2 AND w.place < $3::bigint ORDER BY w.place
+
+-- name: flows
+SELECT f.id, f.created_at, f.ended_at, c.state, c.jobs, c.ended
+  FROM (SELECT * FROM packhorse.flows f
+         WHERE f.ns = $1 AND ($2::text[] IS NULL OR f.id = ANY ($2::text[]))
+           AND ($4::text IS NULL OR (f.created_at, f.id) < (SELECT g.created_at, g.id FROM packhorse.flows g WHERE g.ns = $1 AND g.id = $4))
+           AND EXISTS (SELECT FROM packhorse.members m WHERE m.ns = $1 AND m.flow = f.id)
+         ORDER BY f.created_at DESC, f.id DESC LIMIT $3::bigint) AS f
+ CROSS JOIN LATERAL (
+    SELECT j.state, count(*) AS jobs, max(j.finished_at) AS ended
+      FROM packhorse.members m JOIN packhorse.jobs j ON j.seq = m.seq WHERE m.ns = $1 AND m.flow = f.id GROUP BY j.state) AS c
+ ORDER BY f.created_at DESC, f.id DESC, c.state
+
+-- name: limits
+SELECT name, value, by, app, set_at FROM packhorse.limits WHERE ns = $1 ORDER BY name
+
+-- name: set_limit
+INSERT INTO packhorse.limits (ns, name, value, by, app, set_at) VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (ns, name) DO UPDATE SET value = excluded.value, by = excluded.by, app = excluded.app, set_at = excluded.set_at
+
+-- name: drop_limit
+DELETE FROM packhorse.limits WHERE ns = $1 AND name = $2
+
+-- name: forget_rates
+DELETE FROM packhorse.rates WHERE ns = $1 AND (name = $2 OR ($3::text IS NOT NULL AND starts_with(name, $3::text)))
+
+-- name: free_limit (all who wait for a place of such a name may have more of them now)
+INSERT INTO packhorse.freed (ns, kind, what)
+SELECT DISTINCT $1::int, 'l', w.name FROM packhorse.wants w
+ WHERE w.ns = $1 AND w.mode = 'l' AND (w.name = $2 OR ($3::text IS NOT NULL AND starts_with(w.name, $3::text)))
+
+-- name: rates
+SELECT name, tat FROM packhorse.rates WHERE ns = $1 AND ($2::text[] IS NULL OR name = ANY ($2::text[])) ORDER BY name
+
+-- name: use_rates
+INSERT INTO packhorse.rates (ns, name, tat) SELECT $1, v.name, v.tat FROM unnest($2::text[], $3::bigint[]) AS v (name, tat)
+ON CONFLICT (ns, name) DO UPDATE SET tat = excluded.tat
+
+-- name: forget_past_rates
+DELETE FROM packhorse.rates WHERE ns = $1 AND tat < $2::bigint
