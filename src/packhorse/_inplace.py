@@ -134,7 +134,17 @@ class Runner:
             self._store.set_limits(self._limits, app="packhorse.testing")
             self._hook("child_started")
         self._store.expire()
+        self._fire()
         self.admit()
+
+    def _fire(self) -> None:
+        """Make the jobs of the schedules that are due, as a worker does."""
+        if self._store.schedules(0).schedules is not None:  # there are any
+            from ._worker.firing import Firing
+
+            firing = Firing("test")
+            while firing.look(self._store, 0.0):
+                pass
 
     def admit(self) -> None:
         """Let go what is due and what has nothing in its way."""

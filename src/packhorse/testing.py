@@ -74,7 +74,7 @@ class Kit:
     def run(self, job: Job[Any] | None = None) -> list[Job[Any]] | Job[Any]:
         """Run all jobs that can run now, and those they enqueue, in this thread; return them in the order they ran.
 
-        With a job, run this one, waiting or not for its time, and return it. If one ends ``failed``, its own exception
+        Schedules that are due make their jobs first. With a job, run this one, waiting or not for its time, and return it. If one ends ``failed``, its own exception
         is raised, unless ``memory(raises=False)``; what had not run by then still waits. Time limits are not enforced.
         """
         self._followed.look()
