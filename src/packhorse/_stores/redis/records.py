@@ -77,7 +77,7 @@ def rules_text(job: NewJob) -> str:
 
 def rules_again(job: JobRecord) -> str | None:
     """Return the same of a stored one; None: it has none of these."""
-    if not (job.has_rules or job.flow is not None or job.unique_key is not None):
+    if not (job.has_rules or job.after_failed or job.flow is not None or job.unique_key is not None):
         return None
     return _rules_json(
         held_names(job.holds), parents(job.after), job.after_flow, job.after_failed, job.flow, job.unique_key, job.unique_until

@@ -103,16 +103,22 @@ def _as_json(verdict: Verdict, asked: str) -> str:
 
 def _instead(verdict: Verdict) -> str:
     """Return the verdict that stands in for one that cannot be stored: the job fails, saying why."""
-    try:
-        json.dumps(list(verdict), ensure_ascii=False).encode()
-        problem = "unknown"
-    except UnicodeEncodeError as error:
-        problem = str(error)
-    body = json.loads(_as_json(_outcome.unstorable(verdict, problem), verdict.outcome))
+    body = json.loads(_as_json(_outcome.unstorable(verdict, _problem(verdict)), verdict.outcome))
     late = verdict.result if verdict.result is not None else verdict.error
     if late is not None and _can_be_stored(late):
         body["late"] = late
     return json.dumps(body)
+
+
+def _problem(verdict: Verdict) -> str:
+    """Say what is wrong with the first text that cannot be stored."""
+    for value in verdict:
+        if isinstance(value, str):
+            try:
+                value.encode()
+            except UnicodeEncodeError as error:
+                return str(error)
+    return "unknown"
 
 
 def _told_unstorable(verdict: Verdict, answer: Settled | None) -> Settled:

@@ -164,7 +164,7 @@ local function replace(place, by)
   local old = first[place] or load(place)
   leave(old)
   local d = old.d
-  d.s, d.fin, d.due, d.sus, d.reason = 'x', NOW, nil, nil, 'replaced by ' .. by
+  d.s, d.fin, d.due, d.sus, d.uk, d.reason = 'x', NOW, nil, nil, nil, 'replaced by ' .. by
   enter(old)
 end
 for _, place in ipairs(odd) do
