@@ -218,10 +218,10 @@ def test_another_format_is_not_touched(server: Server, store: Store) -> None:
     put(store)
     with server.client() as client:
         (key,) = [key for key in client.keys("*") if client.type(key) == "hash" and client.hexists(key, "is")]
-        client.hset(key, "is", f"{store.instance}:2")
-    with pytest.raises(BadSchema, match=r"format 2.*newer.*E102"):
+        client.hset(key, "is", f"{store.instance}:3")
+    with pytest.raises(BadSchema, match=r"format 3.*newer.*E102"):
         open_store(server.url)
-    with pytest.raises(BadSchema, match="format 2"):
+    with pytest.raises(BadSchema, match="format 3"):
         put(store)
 
 

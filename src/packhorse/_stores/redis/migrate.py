@@ -37,7 +37,13 @@ def identify(link: Link, key: str, shown: str, *, create: bool, known: str) -> s
             "Nothing was stored. Restart the workers once you know that it is as it should be."
         )
     if number in _OLDER:
-        # Nothing stored has another meaning now; but who knows only the older format must not touch jobs with rules.
+        # Nothing stored has another meaning now; but who knows only the older format must not touch jobs with rules. The user
+        # may be one that was made for the older one.
+        from .acl import denied
+
+        problem = denied(link, key, shown)
+        if problem is not None:
+            raise problem
         found = link.ask("EVAL", source_of("create"), 1, key, f"{instance}:{FORMAT}", FIRST, str(found))
         number = str(found).partition(":")[2]
     if number != str(FORMAT):

@@ -71,7 +71,9 @@ while dropped < limit and passed < 5000 do
   if #seqs < 500 then break end
 end
 touched = dropped > 0
-call('ZREMRANGEBYSCORE', NS .. ':rates', '-inf', NOW) -- nothing of them is used up
+if call('EXISTS', NS .. ':rates') == 1 then
+  call('ZREMRANGEBYSCORE', NS .. ':rates', '-inf', NOW) -- nothing of them is used up
+end
 for _, worker in ipairs(call('SMEMBERS', NS .. ':workers')) do
   local key = NS .. ':worker:' .. worker
   local row = call('HMGET', key, 'state', 'seen')
