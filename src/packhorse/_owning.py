@@ -9,6 +9,7 @@ if its files were changed after those of the newest: then somebody went back on 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -17,6 +18,8 @@ from ._schedule_record import Book, ScheduleRecord
 from ._schedule_store import Schedules
 from .errors import BadSchedule, ScheduleNotFound
 
+#: Whose it is what a config file declares: all workers' that read it.
+CONFIG = "packhorse.toml"
 #: So many builds of an application are remembered.
 _REMEMBERED = 500
 
@@ -54,6 +57,18 @@ def apply(store: Schedules, decide: Callable[[Book], Change]) -> Change:
         change = decide(book)
         if change.empty or store.put_schedules(book.version, change.schedules, gone=change.gone, builds=change.builds):
             return change
+
+
+# -- applications -----------------------------------------------------------------------------------------------------
+def owner(specs: Sequence[str]) -> str:
+    """Return the name of an application: what its worker was started with, the same for a file and for its module."""
+    return " ".join(os.path.basename(spec).removesuffix(".py") if spec.endswith(".py") else spec for spec in specs)
+
+
+def outdated(book: Book, declared: Declared) -> bool:
+    """Tell whether a newer build of the same application is known, so that this one should declare nothing."""
+    known = json.loads(book.builds).get(declared.app)
+    return known is not None and _newest(known, declared, force=False) is None
 
 
 # -- code ---------------------------------------------------------------------------------------------------------------

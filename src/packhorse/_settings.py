@@ -17,7 +17,10 @@ from ._url import driver_of, kind_of, mask, password_source, scheme_of
 from .errors import BadName, ConfigError
 
 SCHEMES = ("memory", "postgres", "postgresql", "redis", "rediss", "sqlite", "unix", "valkey", "valkeys")
-_KNOWN_KEYS = ("app", "namespace", "schedules", "store", "worker")
+#: The keys of a config file, and what each must be.
+_WANTED: Mapping[str, type | tuple[type, ...]] = {
+    "app": (str, list), "limits": dict, "namespace": str, "schedules": dict, "store": str, "worker": dict
+}  # fmt: skip
 _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,200}\Z")
 _DEFAULT_NAMESPACE = "default"
 _NAMESPACE = "namespace="
@@ -302,13 +305,13 @@ def _checked(values: Mapping[str, Any], path: str) -> Mapping[str, Any]:
     if not isinstance(values, Mapping):
         raise ConfigError(f"{path}: [tool.packhorse] must be a table.")
     for name in values:
-        if name not in _KNOWN_KEYS:
+        if name not in _WANTED:
             from difflib import get_close_matches
 
-            near = get_close_matches(name, _KNOWN_KEYS, 1)
-            hint = f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(_KNOWN_KEYS)}."
+            near = get_close_matches(name, _WANTED, 1)
+            hint = f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(_WANTED)}."
             raise ConfigError(f"{path}: unknown key '{name}'{hint}")
-    for name, wanted in (("store", str), ("namespace", str), ("app", (str, list)), ("schedules", dict), ("worker", dict)):
+    for name, wanted in _WANTED.items():
         if name in values and not isinstance(values[name], wanted):
             raise ConfigError(f"{path}: '{name}' cannot be {values[name]!r}.")
     return values

@@ -307,7 +307,8 @@ def test_a_packhorse_db_of_somebody_else_is_left_alone(
     [
         ("store = ", "not valid TOML"),
         ("stroe = 'sqlite:///x.db'", "did you mean 'store'"),
-        ("limits = {}", "unknown key 'limits'"),
+        ("limit = {}", "unknown key 'limit'; did you mean 'limits'?"),
+        ("limits = 3", "'limits' cannot be 3"),
         ("store = 5", "'store' cannot be 5"),
         ("worker = 'x'", "'worker' cannot be"),
     ],

@@ -146,9 +146,15 @@ class Site:
 
     def end(self, job: Job[Any] | str, patience: float = PATIENCE) -> JobRecord:
         """Wait for a job's end; return it as it is stored."""
-        state = self.state(job, *FINAL, "blocked", patience=patience)
-        assert state != "blocked", self.job(job).reason
-        return self.job(job)
+
+        def look() -> JobRecord | None:
+            record = self.job(job)
+            assert not record.parked, record.reason
+            return record if record.state in FINAL else None
+
+        found = eventually(look, f"the end of {job}", patience)
+        assert found is not None
+        return found
 
     def state(self, job: Job[Any] | str, *states: str, patience: float = PATIENCE) -> str:
         """Wait until a job is in one of these states."""

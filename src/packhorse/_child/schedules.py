@@ -10,11 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import _declared
+from .._owning import CONFIG, owner
 from .._registry import Registry
 from .._settings import Config, config_files, read_config
-
-#: Whose the schedules of the config file are: all workers' that read it.
-CONFIG = "packhorse.toml"
 
 
 def declared_schedules(specs: Sequence[str], app: Any, registry: Registry) -> list[dict[str, Any]]:
@@ -26,7 +24,7 @@ def declared_schedules(specs: Sequence[str], app: Any, registry: Registry) -> li
     if specs:
         changed = registry.import_declaring()
         said = _declared.collect(app)
-        found.append(_entry(_owner(specs), registry.build(), changed, said))
+        found.append(_entry(owner(specs), registry.build(), changed, said))
     config = read_config(os.getcwd()) if _mentioned(os.getcwd()) else Config()
     tables = config.values.get("schedules")
     if tables is not None and config.path is not None:
@@ -49,8 +47,3 @@ def _mentioned(here: str) -> bool:
 
 def _entry(app: str, build: str, changed: float, schedules: dict[str, str]) -> dict[str, Any]:
     return {"app": app, "build": build, "changed": changed, "schedules": schedules}
-
-
-def _owner(specs: Sequence[str]) -> str:
-    """Return the name of an application: what its worker was started with, the same for a file and for its module."""
-    return " ".join(os.path.basename(spec).removesuffix(".py") if spec.endswith(".py") else spec for spec in specs)

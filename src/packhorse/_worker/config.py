@@ -60,6 +60,7 @@ class WorkerConfig:
     #: workers that take them back, is reckoned from the longest that holds.
     exclusive_patience: float = EXCLUSIVE_PATIENCE
     no_retry: bool = False  #: exit 69 at once if the store cannot be reached at start
+    limits: Mapping[str, str] = field(default_factory=dict)  #: of the config file, by name
     plain: dict[str, object] | None = None  #: the App's plain part, handed over by ``App.main``; None: a child tells it
     sys_path: tuple[str, ...] = field(default_factory=lambda: tuple(sys.path))
 

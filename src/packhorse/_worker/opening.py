@@ -13,6 +13,7 @@ from .access import Access
 from .banner import banner
 from .beat_thread import BeatThread, Pulse
 from .child_process import ChildProcess
+from .limiting import declared_limits
 from .store_thread import StoreThread
 
 if TYPE_CHECKING:
@@ -65,9 +66,10 @@ class Opening:
 
     # -- the store ----------------------------------------------------------------------------------------------------
     def _open(self) -> None:
-        supervisor = self._supervisor
+        supervisor, config = self._supervisor, self._supervisor.config
         assert supervisor.plain is not None
         try:
+            limits = declared_limits(supervisor.plain, config)
             place = supervisor.at = supervisor.connect(supervisor.plain)
             if place.url.startswith("memory:"):
                 raise ConfigError(
@@ -76,11 +78,10 @@ class Opening:
         except Exception as error:
             self.refuse(error, 78)
             return
-        config = supervisor.config
         access = supervisor.access = Access(place)
         supervisor.store = StoreThread(
             access.open, supervisor.identity, config.queues, supervisor.mailbox, supervisor.held,
-            no_retry=config.no_retry, place=place, patience=config.exclusive_patience,
+            no_retry=config.no_retry, place=place, limits=limits, patience=config.exclusive_patience,
         )  # fmt: skip
         supervisor.store.start()
         self._began = monotonic()

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from time import monotonic, monotonic_ns
 
 from .._admission import Admitted
-from .._record import Settled
 from .._rescue import EXCLUSIVE_PATIENCE, Spaced
 from .._store import Store
 from ..errors import PackhorseError, StoreFull, StoreUnavailable
@@ -22,10 +21,12 @@ from .exclusive import boottime
 from .firing import Firing
 from .held import Held
 from .identity import Identity
+from .limiting import Declared, publish_limits
 from .lock import place_for
 from .locked import Locked
 from .moved import Moved
 from .news import Unreported
+from .odd import judge
 from .outage import Outage
 from .recheck import recheck
 from .rescuing import Rescuing
@@ -54,10 +55,11 @@ class StoreThread(threading.Thread):
         *,
         no_retry: bool = False,
         place: Place | None = None,
+        limits: Declared | None = None,
         patience: float = EXCLUSIVE_PATIENCE,
     ) -> None:
-        """Nothing is opened before the thread runs. ``place``: where the store is, for messages. ``patience``: the worker's
-        ``exclusive_patience``."""
+        """Nothing is opened before the thread runs. ``place``: where the store is, for messages. ``limits``: what the application
+        declares. ``patience``: the worker's ``exclusive_patience``."""
         super().__init__(name="store", daemon=True)
         self.inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
         self.armed = threading.Event()  #: a claim found nothing: hints are welcome
@@ -89,6 +91,7 @@ class StoreThread(threading.Thread):
         self._upkeep = Upkeep(Rescuing(identity.host, main, self.beats, patience), self._firing)
         self._admitting = Admitting()
         self._place = place
+        self._limits = limits or {}
         self.outage = Outage(place.described if place else "")
         self._rechecked = 0
         self._moved = Moved()
@@ -134,6 +137,7 @@ class StoreThread(threading.Thread):
         self._identity.take_lock(place_for(self._store))
         sign_on(self._store, self._identity)
         self._firing.publish(self._store, self._identity.catalogue)
+        publish_limits(self._store, self._limits, self._identity.catalogue)
         self._main.put(m.Opened(self._store.instance, self._store.url, self._store.capabilities.promise, began))
 
     def _attempt(self) -> None:
@@ -284,27 +288,16 @@ class StoreThread(threading.Thread):
             now = monotonic_ns()
             odd = store.settle(self._identity.id, verdicts_of(batch, now))
             del self._ended[: len(batch)]
-            settled = self._judge(batch, odd) if odd else batch
+            settled = batch
+            if odd:
+                settled, locked = judge(batch, odd)
+                self._locked.keep(locked)
             self._held.settled(settled)
             tell_elsewhere(settled, odd, self._main)
             self._upkeep.expect(settled)
             self._look = True  # what ended may have enqueued, or be queued again
             if len(self._ended) < SETTLE_AT:
                 break
-
-    def _judge(self, batch: list[m.Done], odd: list[Settled]) -> list[m.Done]:
-        """Say what was not applied as asked; return the runs that are done with."""
-        for each in odd:
-            self._odd(each.how, each.job)
-        locked = {each.job for each in odd if each.how == "locked"}
-        self._locked.keep([run for run in batch if run[0][0] in locked])
-        return [run for run in batch if run[0][0] not in locked] if locked else batch
-
-    def _odd(self, how: str, job: str) -> None:
-        if how == "stale":
-            _log.warning("job %s: a late outcome was refused, the job had been given to another run", job)
-        elif how == "unstorable":
-            _log.error("job %s: its outcome could not be stored; the job is failed", job)
 
     # -- admitting and claiming ---------------------------------------------------------------------------------------
     def _let_go(self, store: Store) -> None:

@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from .._durations import seconds
-from ..errors import BadOption, ConfigError
+from ..errors import BadName, BadOption, ConfigError
 from ._session import Session, app_specs, with_session
 
 if TYPE_CHECKING:
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 _GROUPS: dict[str, tuple[str, ...]] = {
     "What it runs": ("queue", "burst", "name"),
     "How much at a time": ("processes", "threads", "coroutines", "max_jobs", "max_memory"),
-    "How it stops and reports": ("grace", "log_level", "log_format", "log_file"),
+    "How it stops and reports": ("grace", "exclusive_patience", "log_level", "log_format", "log_file"),
     "Where the jobs are": ("store", "namespace", "no_retry", "debug", "help"),
 }
+_LEAST_PATIENCE = 15
 _SIZES = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([bkmgt]?)i?b?")
 
@@ -70,8 +71,17 @@ def grace(text: str) -> float | None:
     return None if text.strip().lower() == "none" else seconds(text, "the grace")
 
 
+def patience(text: str) -> float:
+    """Return seconds, at least 15: an answer to a beat may be late by a beat or two."""
+    found = seconds(text, "the patience")
+    if found < _LEAST_PATIENCE:
+        raise BadOption(f"--exclusive-patience takes {_LEAST_PATIENCE} s or more, not {text!r}.")
+    return found
+
+
 _COUNT = click.IntRange(min=1)
 _GRACE = Checked("duration", grace)
+_PATIENCE = Checked("duration", patience)
 _LEVEL = click.Choice(["debug", "info", "warning", "error", "critical"], case_sensitive=False)
 
 
@@ -90,6 +100,10 @@ _LEVEL = click.Choice(["debug", "info", "warning", "error", "critical"], case_se
 @click.option(
     "--grace", metavar="25s|none", type=_GRACE, default="25s", show_default=True, help="For running jobs to end."
 )
+@click.option(
+    "--exclusive-patience", metavar="100s", type=_PATIENCE, default="100s", show_default=True,
+    help="Without the store, then stop jobs that reserve.",
+)  # fmt: skip
 @click.option("--log-level", metavar="LEVEL", type=_LEVEL, default="info", show_default=True, help="debug … critical.")
 @click.option(
     "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Of each line."
@@ -135,9 +149,21 @@ def configure(session: Session, options: dict[str, Any]) -> WorkerConfig:
         log_level=given["log_level"].lower(),
         log_format=given["log_format"],
         log_file=given["log_file"],
+        exclusive_patience=given["exclusive_patience"],
         no_retry=given["no_retry"],
+        limits=_limits_of(file),
         plain=plain,
     )
+
+
+def _limits_of(file: Any) -> Mapping[str, str]:
+    """Return the limits of the config file, checked."""
+    from .._limits import checked_limits
+
+    try:
+        return checked_limits(file.values.get("limits", {}), f"[limits] ({file.source})")
+    except (BadOption, BadName) as error:
+        raise ConfigError(str(error).removesuffix(f"  [{error.code}]")) from error
 
 
 def queues(given: tuple[str, ...]) -> tuple[tuple[str, ...], ...] | None:
