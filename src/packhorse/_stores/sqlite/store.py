@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from .admit import Admitting
 from .claim import Claiming
 from .hints import Waiting
 from .inside import Lending
+from .limits import Limiting
 from .look import Looking
 from .moving import Moving
+from .obstacles import Explaining
 from .operate import Operating
 from .produce import Producing
 from .schedules import Scheduling
@@ -14,7 +17,21 @@ from .settle import Settling
 from .upkeep import Upkeep
 
 
-class SqliteStore(Scheduling, Producing, Claiming, Settling, Upkeep, Operating, Looking, Moving, Lending, Waiting):
+class SqliteStore(
+    Scheduling,
+    Producing,
+    Claiming,
+    Settling,
+    Admitting,
+    Limiting,
+    Explaining,
+    Upkeep,
+    Operating,
+    Looking,
+    Moving,
+    Lending,
+    Waiting,
+):
     """Jobs in one SQLite file, for one host.
 
     ``sqlite:///relative.db`` or ``sqlite:////absolute.db``; ``?synchronous=normal`` gives up the last moments before a power

@@ -228,6 +228,7 @@ class Upkeep(Connection):
         self._write_counts(db, counts)
         self._drop_results(db, now, limit)
         db.execute(sql("workers", "forget"), {"ns": self._ns, "before": now - _DAY})
+        db.execute(sql("limits", "forget_past"), {"ns": self._ns, "now": now})
         return done
 
     def _drop_results(self, db: sqlite3.Connection, now: int, limit: int) -> None:
