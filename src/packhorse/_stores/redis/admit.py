@@ -14,7 +14,7 @@ from .connection import Connection
 from .states import LETTERS
 
 #: One script examines so many jobs at most: it shall not hold others up.
-_STEP = 200
+_STEP = 100
 #: Why it stopped: it would have taken long; or as many were examined as it was told.
 _FOR_ITS_LENGTH, _FULL = 1, 2
 #: So often ``obstacles`` asks while much has changed that nobody has looked at.
@@ -26,16 +26,16 @@ class Admitting(Connection):
 
     def admit(self, limit: int = BATCH) -> Admitted:
         """Let go what waits and has no obstacle: one round."""
-        admitted, cancelled = 0, 0
+        admitted, cancelled, left = 0, 0, limit
         while True:
-            left = limit - admitted - cancelled
-            queued, ended, more, cut, waits, following = self._run("admit", min(left, _STEP))
+            queued, ended, more, cut, waits, following, examined = self._run("admit", min(left, _STEP))
             changes = 1 if queued or ended else 0
             self._did(changes)
             admitted += queued
             cancelled += ended
             is_part = cut == _FOR_ITS_LENGTH or (cut == _FULL and left > _STEP)
-            if not more or not is_part or admitted + cancelled >= limit:
+            left -= examined
+            if not more or not is_part or left <= 0:
                 break
         self.freed = False
         return Admitted(admitted, cancelled, bool(more), bool(waits), int(following) / 1_000_000 if following else None)
@@ -96,9 +96,7 @@ def _obstacle(words: list[str]) -> Obstacle | None:
     if not words:
         return None
     kind, name, holder, since, place, at = words
-    return Obstacle(
-        cast(ObstacleKind, kind), name, holder or None, _number(since), _number(place), _number(at)
-    )
+    return Obstacle(cast(ObstacleKind, kind), name, holder or None, _number(since), _number(place), _number(at))
 
 
 def _number(text: str) -> int | None:

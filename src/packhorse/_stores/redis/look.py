@@ -142,7 +142,9 @@ def _made_up(job: JobRecord, host: str | None) -> AttemptRecord:
 def _worker(row: list[Any]) -> WorkerRecord:
     state, beats, started, seen, _, text, catalogue, info, proved, id = row
     described = {**json.loads(text), "id": id, "catalogue": catalogue, "info": info}
-    return WorkerRecord(**described, state=state, beats=int(beats), started_at=int(started), seen_at=int(seen), proved=bool(proved))
+    return WorkerRecord(
+        **described, state=state, beats=int(beats), started_at=int(started), seen_at=int(seen), proved=bool(proved)
+    )
 
 
 def _queue(name: str, counts: dict[State, int], switches: dict[str, str] | None, ready: int | None) -> QueueRecord:

@@ -55,9 +55,7 @@ class Operating(Searching):
         movable, answer = self._movable(which, _REQUEUED, self._with_keys)
         if dry or not movable:
             return answer
-        done, stirred, more = self._run(
-            "requeue", micros(max(delay, 0)), letters(_meant(which, _REQUEUED)), *movable
-        )
+        done, stirred, more = self._run("requeue", micros(max(delay, 0)), letters(_meant(which, _REQUEUED)), *movable)
         self._did(1 if done else 0, stirred)
         while more:
             changed, stirred, more = self._run("revive", _PART)
@@ -66,11 +64,14 @@ class Operating(Searching):
 
     def _with_keys(self, jobs: Sequence[JobRecord]) -> tuple[list[JobRecord], list[JobRecord]]:
         """Part jobs into those whose unique key nobody else holds, of equal ones the first, and the others."""
-        wanted = {job.unique_key: job.seq for job in reversed(jobs) if _wants_key(job)}
+        wanted = {job.unique_key or "": job.seq for job in reversed(jobs) if _wants_key(job)}
         if not wanted:
             return list(jobs), []
         held = self._places("keys_held", list(wanted))
-        movable = [job for job in jobs if not _wants_key(job) or (wanted[job.unique_key] == job.seq and job.unique_key not in held)]
+        movable = [
+            job for job in jobs
+            if not _wants_key(job) or (wanted[job.unique_key or ""] == job.seq and job.unique_key not in held)
+        ]  # fmt: skip
         moved = {job.seq for job in movable}
         return movable, [job for job in jobs if job.seq not in moved]
 

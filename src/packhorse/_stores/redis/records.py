@@ -71,7 +71,13 @@ def rest_of(
 def rules_text(job: NewJob) -> str:
     """Return what is kept of a new job's rules, its flow and its unique key."""
     return _rules_json(
-        job.holds, job.after, job.after_flow, job.after_failed, job.flow, job.unique, scope(job.unique, job.unique_until)
+        job.holds,
+        job.after,
+        job.after_flow,
+        job.after_failed,
+        job.flow,
+        job.unique,
+        scope(job.unique, job.unique_until),
     )
 
 
@@ -80,7 +86,13 @@ def rules_again(job: JobRecord) -> str | None:
     if not (job.has_rules or job.after_failed or job.flow is not None or job.unique_key is not None):
         return None
     return _rules_json(
-        held_names(job.holds), parents(job.after), job.after_flow, job.after_failed, job.flow, job.unique_key, job.unique_until
+        held_names(job.holds),
+        parents(job.after),
+        job.after_flow,
+        job.after_failed,
+        job.flow,
+        job.unique_key,
+        job.unique_until,
     )
 
 
@@ -93,17 +105,17 @@ def _rules_json(
     key: str | None,
     until: str | None,
 ) -> str:
+    different = list(dict.fromkeys(after))
     found = {
         "h": list(map(list, holds)) or None,
-        "a": list(dict.fromkeys(after)) or None,
+        "a": different or None,
+        "as": list(after) if len(different) < len(after) else None,
         "af": after_flow,
         "ff": after_failed or None,
         "fl": flow,
         "u": key,
         "uu": until,
     }
-    if len(after) > len(found["a"] or ()):
-        found["as"] = list(after)
     return json.dumps({name: value for name, value in found.items() if value is not None})
 
 
@@ -128,7 +140,13 @@ def rules_of(text: str | None) -> Rules:
         return _NO_RULES
     get = json.loads(text).get
     return Rules(
-        holds_text(get("h", ())), after_text(get("as", get("a", ()))), get("af"), get("ff", False), get("fl"), get("u"), get("uu")
+        holds_text(get("h", ())),
+        after_text(get("as", get("a", ()))),
+        get("af"),
+        get("ff", False),
+        get("fl"),
+        get("u"),
+        get("uu"),
     )
 
 
@@ -158,14 +176,12 @@ def record_of(seq: str, given_text: str, state_text: str, kinds: Kinds) -> JobRe
     given, d = given_of(given_text), state_of(state_text)
     queue, task = kinds[given.kind]
     get = d.get
-    state = NAMES[d["s"]]
-    rules = rules_of(given.rules)
     return JobRecord(
         id=given.id,
         seq=int(seq),
         task=task,
         queue=queue,
-        state=state,
+        state=NAMES[d["s"]],
         payload=given.payload,
         priority=given.priority,
         rank=int(d["rank"]) if "rank" in d else rank(given.created, given.priority),
@@ -198,13 +214,20 @@ def record_of(seq: str, given_text: str, state_text: str, kinds: Kinds) -> JobRe
         progress=get("progress"),
         cancel_at=number(get("ca")),
         cancel_by=get("cb"),
-        **rules._asdict(),
-        unique_held="uk" in d,
-        unique_end=number(get("ue")),
-        place=number(get("pl")),
-        parked=state == "blocked" and "wt" not in d,
-        given_up=get("gu"),
+        **_with_rules(given.rules, d),
     )
+
+
+def _with_rules(text: str | None, d: dict[str, Any]) -> dict[str, Any]:
+    """Return what a record has of a job's rules, as they were given and as it stands with them."""
+    return {
+        **rules_of(text)._asdict(),
+        "unique_held": "uk" in d,
+        "unique_end": number(d.get("ue")),
+        "place": number(d.get("pl")),
+        "parked": d["s"] == "b" and "wt" not in d,
+        "given_up": d.get("gu"),
+    }
 
 
 def number(text: str | int | None) -> int | None:

@@ -140,7 +140,8 @@ class Searching(Looking):
         """Return the numbers of a flow's members: they are kept by how they ended, those that have not ("u") together."""
         classes = dict.fromkeys(LETTERS[state] if state in FINAL else "u" for state in states)
         return heapq.merge(
-            *(stream for each in classes for stream in self._resting([flow], f"flow{each}", start, newest)), reverse=newest
+            *(stream for each in classes for stream in self._resting([flow], f"flow{each}", start, newest)),
+            reverse=newest,
         )
 
     def _resting(self, kinds: list[str], state: str, start: int, newest: bool) -> list[Iterator[int]]:
