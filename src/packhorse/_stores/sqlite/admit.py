@@ -39,14 +39,21 @@ class Admitting(Connection):
 
     def admit(self, limit: int = BATCH) -> Admitted:
         """Make waiting jobs queued that have no obstacle."""
-        idle = self._read(self._is_idle)
-        answer = _RESTS if idle else self._write(self._admit, limit)
+        answer = self._read(self._idle, self.now()) or self._write(self._admit, limit)
         self.freed = False
         return answer
 
-    def _is_idle(self, db: sqlite3.Connection) -> bool:
+    def _idle(self, db: sqlite3.Connection, now: int) -> Admitted | None:
+        """Return the answer if there is nothing to do; so nobody who writes has to wait for those who look in vain."""
         waits, freed = db.execute(sql("admit", "idle"), {"ns": self._ns}).fetchone()
-        return not waits and not freed
+        if (not waits and not freed) or closed.target(db, self._ns) is not None:
+            return _RESTS
+        if freed or Waiting(db, self._ns).has_news() or db.execute(sql("admit", "due"), self._at(now)).fetchone()[0]:
+            return None
+        return Admitted(0, 0, False, True, Turn(db, self._ns, now).next())
+
+    def _at(self, now: int) -> dict[str, int]:
+        return {"ns": self._ns, "now": now}
 
     def _admit(self, db: sqlite3.Connection, now: int, limit: int) -> Admitted:
         if closed.target(db, self._ns) is not None:

@@ -230,7 +230,7 @@ def _odd(job: JobRecord) -> int:
 
 def _has_rules(job: JobRecord) -> bool:
     """Tell whether it has rules, a flow or a key."""
-    return job.has_rules or job.flow is not None or job.unique_key is not None
+    return job.has_rules or job.after_failed or job.flow is not None or job.unique_key is not None
 
 
 def _rules_row(ns: int, seq: int, queue: int, job: JobRecord) -> tuple[Any, ...]:

@@ -71,7 +71,7 @@ class _Columns(NamedTuple):
 def _have_rules(jobs: _Columns) -> bool:
     """Tell whether one of them has rules, a flow or a key."""
     absent = (jobs.after_flow, jobs.flow, jobs.unique)
-    return any(jobs.holds) or any(jobs.after) or any(each.count(None) != len(each) for each in absent)
+    return any(jobs.holds) or any(jobs.after) or any(jobs.after_failed) or any(each.count(None) != len(each) for each in absent)
 
 
 def has_rules(job: NewJob) -> bool:

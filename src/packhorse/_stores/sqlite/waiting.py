@@ -38,6 +38,17 @@ class Waiting:
         self._db, self._ns = db, ns
         self.gates = Gates(db, ns)
 
+    def has_news(self) -> bool:
+        """Tell whether somebody is to be judged, to have a place, or to go where the gate of its queue lets it be."""
+        return self._has_new() or any(self._is_amiss(queue) for queue in self.queues())
+
+    def _has_new(self) -> bool:
+        return bool(self._db.execute(sql("admit", "new"), {"ns": self._ns, "room": 1}).fetchall())
+
+    def _is_amiss(self, queue: int) -> bool:
+        stages = (UNPLACED, SHUT) if self.gates.lets_through(queue) else (STANDS,)
+        return any(self._at(queue, stage, 1) for stage in stages)
+
     # -- parents and flows ----------------------------------------------------------------------------------------
     def judge(self) -> list[Hopeless]:
         """Look at those who are new and at those whose parents or flows have moved; return, by seq, who gives up."""

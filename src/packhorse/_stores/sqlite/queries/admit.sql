@@ -2,6 +2,10 @@
 SELECT EXISTS (SELECT 1 FROM packhorse_rules WHERE ns = :ns AND stage IN (2, 3, 4, 5, 6)),
        EXISTS (SELECT 1 FROM packhorse_freed WHERE ns = :ns)
 
+-- name: due (whether there are any that nobody has looked at, or whom a rate may let go)
+SELECT EXISTS (SELECT 1 FROM packhorse_rules WHERE ns = :ns AND stage = 6 AND behind IS NULL)
+       OR EXISTS (SELECT 1 FROM packhorse_rates WHERE ns = :ns AND wakes IS NOT NULL AND wakes <= :now)
+
 -- name: to_follow
 SELECT kind, what, upto FROM packhorse_freed WHERE ns = :ns AND kind IN (2, 3)
 
