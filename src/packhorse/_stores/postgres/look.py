@@ -144,6 +144,7 @@ class Looking(Rows):
             self._rows(link, "look", "known", line)
             return bool(done)
 
+        self.freed = True
         return self._write(step, names=lambda link: self._names.line(link, self._ns, queue))
 
     def resume(self, queue: str) -> bool:
@@ -154,4 +155,5 @@ class Looking(Rows):
             self._news(link)
             return bool(done)
 
+        self.freed = True
         return self._write(step)

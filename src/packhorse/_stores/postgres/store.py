@@ -11,10 +11,11 @@ from .produce import Producing
 from .schedules import Scheduling
 from .settle import Settling
 from .upkeep import Upkeep
+from .admit import Admitting
 from .workers import Workers
 
 
-class PostgresStore(Scheduling, Producing, Settling, Upkeep, Workers, Operating, Looking, Moving, Waiting):
+class PostgresStore(Scheduling, Admitting, Producing, Settling, Upkeep, Workers, Operating, Looking, Moving, Waiting):
     """Jobs in one schema of a PostgreSQL database, for any number of hosts.
 
     ``postgresql://user@host/database``, with the parameters of libpq as options, and ``?schema=`` (default ``packhorse``),

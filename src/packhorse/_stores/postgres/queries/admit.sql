@@ -39,18 +39,18 @@ INSERT INTO packhorse.freed (ns, kind, what) SELECT $1::int, v.kind, v.what FROM
 WITH p AS MATERIALIZED (
     SELECT v.id, CASE WHEN j.state IS NULL OR j.state = :SUCCEEDED THEN 1 WHEN j.state IN (:FAILED, :CANCELLED) THEN 2 ELSE 0 END AS code
       FROM unnest($2::text[]) AS v (id) LEFT JOIN packhorse.jobs j ON j.ns = $1 AND j.id = v.id
-), some AS MATERIALIZED (
+), stale AS MATERIALIZED (
     SELECT e.child, e.target, p.code FROM p
      CROSS JOIN LATERAL (SELECT e.child, e.target FROM packhorse.edges e
                           WHERE e.ns = $1 AND e.kind = 0 AND e.target = p.id AND e.state NOT IN (3, p.code) OFFSET 0) e
      LIMIT $3::bigint
 ), e AS (
-    UPDATE packhorse.edges e SET state = some.code FROM some
-     WHERE e.ns = $1 AND e.kind = 0 AND e.target = some.target AND e.child = some.child
+    UPDATE packhorse.edges e SET state = stale.code FROM stale
+     WHERE e.ns = $1 AND e.kind = 0 AND e.target = stale.target AND e.child = stale.child
 ), w AS (
-    UPDATE packhorse.waits w SET look = true WHERE w.seq = ANY (ARRAY(SELECT child FROM some)) AND NOT w.look
+    UPDATE packhorse.waits w SET look = true WHERE w.seq = ANY (ARRAY(SELECT child FROM stale)) AND NOT w.look
 )
-SELECT count(*) FROM some
+SELECT count(*) FROM stale
 
 -- name: unseen (edges of jobs to be looked at that nobody has looked at yet)
 SELECT e.child, e.kind, e.target FROM packhorse.edges e WHERE e.child = ANY ($1::bigint[]) AND e.state = 3 LIMIT $2::bigint
@@ -218,62 +218,3 @@ UPDATE packhorse.waits SET look = true WHERE seq = ANY ($1::bigint[]) AND NOT lo
 -- name: left
 SELECT EXISTS (SELECT FROM packhorse.waits WHERE ns = $1), EXISTS (SELECT FROM packhorse.waits WHERE ns = $1 AND look),
        EXISTS (SELECT FROM packhorse.freed WHERE ns = $1)
-
--- name: by_ids
-SELECT seq FROM packhorse.jobs WHERE ns = $1 AND id = ANY ($2::text[])
-
--- name: states
-SELECT v.id, j.state FROM unnest($2::text[]) AS v (id) LEFT JOIN packhorse.jobs j ON j.ns = $1 AND j.id = v.id
-
--- name: unended
-SELECT count(*) FROM packhorse.members m JOIN packhorse.jobs j ON j.seq = m.seq
- WHERE m.ns = $1 AND m.flow = $2 AND NOT m.follows AND j.state NOT IN (:SUCCEEDED, :FAILED, :CANCELLED)
-
--- name: holders
-SELECT h.mode, j.seq, j.id, CASE WHEN j.state = :RUNNING THEN j.started_at END
-  FROM packhorse.held h JOIN packhorse.jobs j ON j.seq = h.seq WHERE h.ns = $1 AND h.name = $2 ORDER BY h.seq
-
--- name: standing
-SELECT w.mode, w.place, j.id, q.name, j.after, j.after_flow
-  FROM packhorse.wants w JOIN packhorse.jobs j ON j.seq = w.seq JOIN packhorse.lines q ON q.id = w.queue
- WHERE w.ns = $1 AND w.name = $2 AND w.place < $3::bigint ORDER BY w.place
-
--- name: flows
-SELECT f.id, f.created_at, f.ended_at, c.state, c.jobs, c.ended
-  FROM (SELECT * FROM packhorse.flows f
-         WHERE f.ns = $1 AND ($2::text[] IS NULL OR f.id = ANY ($2::text[]))
-           AND ($4::text IS NULL OR (f.created_at, f.id) < (SELECT g.created_at, g.id FROM packhorse.flows g WHERE g.ns = $1 AND g.id = $4))
-           AND EXISTS (SELECT FROM packhorse.members m WHERE m.ns = $1 AND m.flow = f.id)
-         ORDER BY f.created_at DESC, f.id DESC LIMIT $3::bigint) AS f
- CROSS JOIN LATERAL (
-    SELECT j.state, count(*) AS jobs, max(j.finished_at) AS ended
-      FROM packhorse.members m JOIN packhorse.jobs j ON j.seq = m.seq WHERE m.ns = $1 AND m.flow = f.id GROUP BY j.state) AS c
- ORDER BY f.created_at DESC, f.id DESC, c.state
-
--- name: limits
-SELECT name, value, by, app, set_at FROM packhorse.limits WHERE ns = $1 ORDER BY name
-
--- name: set_limit
-INSERT INTO packhorse.limits (ns, name, value, by, app, set_at) VALUES ($1, $2, $3, $4, $5, $6)
-ON CONFLICT (ns, name) DO UPDATE SET value = excluded.value, by = excluded.by, app = excluded.app, set_at = excluded.set_at
-
--- name: drop_limit
-DELETE FROM packhorse.limits WHERE ns = $1 AND name = $2
-
--- name: forget_rates
-DELETE FROM packhorse.rates WHERE ns = $1 AND (name = $2 OR ($3::text IS NOT NULL AND starts_with(name, $3::text)))
-
--- name: free_limit (all who wait for a place of such a name may have more of them now)
-INSERT INTO packhorse.freed (ns, kind, what)
-SELECT DISTINCT $1::int, 'l', w.name FROM packhorse.wants w
- WHERE w.ns = $1 AND w.mode = 'l' AND (w.name = $2 OR ($3::text IS NOT NULL AND starts_with(w.name, $3::text)))
-
--- name: rates
-SELECT name, tat FROM packhorse.rates WHERE ns = $1 AND ($2::text[] IS NULL OR name = ANY ($2::text[])) ORDER BY name
-
--- name: use_rates
-INSERT INTO packhorse.rates (ns, name, tat) SELECT $1, v.name, v.tat FROM unnest($2::text[], $3::bigint[]) AS v (name, tat)
-ON CONFLICT (ns, name) DO UPDATE SET tat = excluded.tat
-
--- name: forget_past_rates
-DELETE FROM packhorse.rates WHERE ns = $1 AND tat < $2::bigint
