@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, NamedTuple
 
 from . import _runtime
-from ._draft import Draft, contents
+from ._draft import Draft, content, joined
 from ._job import Job, not_found
 from ._origin import origin
 from ._record import NewJob
@@ -18,6 +19,8 @@ from .errors import BadOption, BatchFailed, PackhorseError
 _LOOK = 0.05
 #: What waits for its first run.
 _UNSTARTED = ("scheduled", "blocked", "queued")
+#: ``NewJob._make`` without counting the values, which are always all of them.
+_NEW_JOB: Callable[[tuple[Any, ...]], NewJob] = partial(tuple.__new__, NewJob)
 _FRESH = frozenset({"queued", "scheduled", "blocked"})
 _SWALLOWED = "middleware swallowed its own error; nothing was stored."
 
@@ -35,8 +38,11 @@ class Batch(NamedTuple):
 
 def put(connection: Connection, drafts: Sequence[Draft[Any]], by: str) -> list[Job[Any]]:
     """Store drafts, all or none, and return their handles."""
-    values = contents(drafts, by, origin())
-    new = list(map(NewJob._make, values))
+    parent, flow = origin()
+    values = [content(draft, by, parent) for draft in drafts]
+    if flow is not None:
+        values = joined(values, drafts, flow)
+    new = list(map(_NEW_JOB, values))
     found: list[Job[Any]] = []
     known: list[Job[Any]] = []
     # This loop runs for every job of a bulk: it makes the handle and nothing else.

@@ -169,7 +169,7 @@ class Draft(Generic[R_co]):
         self._plan = plan
         self._payload = payload
         self._own: Own = plan.own_of(args, kwargs, payload) if plan.per_call else plan.own
-        if MARK in payload:
+        if "$" in payload and MARK in payload:
             self._own = *self._own[:2], also_after(self._own[2], payload)
         self._id: str | None = None  #: given when it is asked for
         self.args = args
@@ -239,18 +239,21 @@ def _tags(tags: Sequence[str]) -> str:
 def contents(drafts: Sequence[Draft[Any]], by: str, origin: tuple[str | None, str | None]) -> list[tuple[Any, ...]]:
     """Return what is stored, the values of a ``NewJob`` each. ``origin``: the job that runs here, and its flow."""
     parent, flow = origin
-    if flow is None:
-        return [_content(draft, by, parent) for draft in drafts]
-    return [_joined(_content(draft, by, parent), flow if draft._plan.joins else None) for draft in drafts]
+    found = [content(draft, by, parent) for draft in drafts]
+    return found if flow is None else joined(found, drafts, flow)
 
 
-def _content(draft: Draft[Any], by: str, parent: str | None) -> tuple[Any, ...]:
-    plan = draft._plan
-    tags, meta, rules = draft._own
+def content(draft: Draft[Any], by: str, parent: str | None) -> tuple[Any, ...]:
+    """Return the values of one ``NewJob``."""
+    plan, (tags, meta, rules) = draft._plan, draft._own
     return (
         draft._id or plan.fixed_id or new_id(), plan.task, plan.queue, draft._payload, *plan.fixed, tags, meta, by, parent, *rules
     )  # fmt: skip
 
 
-def _joined(content: tuple[Any, ...], flow: str | None) -> tuple[Any, ...]:
-    return content if flow is None else (*content[:_FLOW], flow, *content[_FLOW + 1 :])
+def joined(contents: list[tuple[Any, ...]], drafts: Sequence[Draft[Any]], flow: str) -> list[tuple[Any, ...]]:
+    """Return the same as members of the flow of the job that enqueues them, where they were given none, not even None."""
+    return [
+        (*each[:_FLOW], flow, *each[_FLOW + 1 :]) if draft._plan.joins else each
+        for each, draft in zip(contents, drafts, strict=True)
+    ]
