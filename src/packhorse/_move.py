@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from time import monotonic
 from typing import NamedTuple, Protocol
 
-from . import _closed, _rescue, _tally
+from . import _closed, _owning, _rescue, _tally
 from ._closed import Closed
 from ._record import STATES, JobRecord, State, WorkerRecord
 from ._store import BATCH, JobFilter, Store
@@ -136,6 +136,7 @@ class Move:
         self._close()
         self._wait()
         self._switch_queues()
+        _owning.carry(self._source, self._target)
         self._copy()
         blocks = self._compare()
         self._open()

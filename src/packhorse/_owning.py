@@ -225,3 +225,19 @@ def resume(book: Book, name: str) -> Change:
         return Change()
     watermark = max(book.now, old.watermark)
     return Change([old._replace(paused_at=None, paused_by=None, paused_reason=None, watermark=watermark)], updated=1)
+
+
+# -- another store ------------------------------------------------------------------------------------------------------
+def carry(source: Schedules, target: Schedules) -> None:
+    """Put the schedules of one store into another, each with its id and as far as it has come, so that no tick makes a second
+    job there; those of the same names give way. Doing it again does no harm. What became of earlier ticks stays behind."""
+    apply(target, lambda book: _carried(source.schedules(), book))
+
+
+def _carried(here: Book, there: Book) -> Change:
+    moving = here.schedules or ()
+    names, ids = {schedule.name for schedule in moving}, {schedule.id for schedule in moving}
+    gone = [other.id for other in there.schedules or () if other.name in names and other.id not in ids]
+    builds = {**json.loads(there.builds), **json.loads(here.builds)}
+    text = json.dumps(builds, sort_keys=True, separators=(",", ":"))
+    return Change(moving, gone, builds=None if text == there.builds else text)

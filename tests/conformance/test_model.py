@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import uuid
 from pathlib import Path
@@ -18,6 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from packhorse._backoff import Backoff
 from packhorse._outcome import cancelled, crashed, failed, lost, parked, released, snoozed, succeeded
 from packhorse._record import NewJob, State, WorkerRecord
+from packhorse._schedule_record import ScheduleRecord
 from packhorse._store import JobFilter, Store
 from packhorse._stores import open_store
 from packhorse._stores.memory import MemoryStore, SettableClock
@@ -349,6 +351,40 @@ class Story(RuleBasedStateMachine):
     def time_goes_by(self, seconds: float) -> None:
         self.clock.advance(seconds)
         self.pair.check("nothing")
+
+    # -- schedules ------------------------------------------------------------------------------------------------
+    @rule(
+        name=st.sampled_from(("nightly", "hourly")),
+        change=st.sampled_from(({"spec": "1"}, {"spec": "2"}, {"paused_at": 5}, {"watermark": T0 + 90_000_000}, None)),
+        stale=st.booleans(),
+    )
+    def put_schedule(self, name: str, change: dict[str, Any] | None, stale: bool) -> None:
+        """A schedule is made, changed, or deleted; or somebody else was faster."""
+        book = self.pair.model.store.schedules()
+        old = [schedule for schedule in book.schedules or () if schedule.name == name]
+        fresh = ScheduleRecord(next(self.ids), name, "0", created_at=T0, watermark=T0)
+        puts = [(old[0] if old else fresh)._replace(**change)] if change is not None else []
+        gone = [schedule.id for schedule in old] if change is None else []
+        self.pair.same("put_schedules", book.version - stale, puts, gone=gone, builds=json.dumps([name, str(change)]))
+
+    @precondition(lambda self: self.pair.model.store.schedules().schedules)
+    @rule(
+        index=indexes, given=st.none() | rules, step=st.sampled_from((-1, 0, 30, 3600)), stale=st.sampled_from((0, 0, 0, 1)),
+        missed=st.integers(0, 2),
+    )  # fmt: skip
+    def fire(self, index: int, given: dict[str, Any] | None, step: int, stale: int, missed: int) -> None:
+        """A tick is dealt with, by somebody who knows the schedule or knew it."""
+        schedules = self.pair.model.store.schedules().schedules or ()
+        schedule = schedules[index % len(schedules)]
+        job = None
+        if given is not None:
+            wanted = {name: value for name, value in given.items() if name not in ("id", "after", "replace")}
+            job = NewJob(id=next(self.ids), payload="[[], {}]", **wanted)
+            job = job._replace(on_conflict="return")
+            self.pair.ids.append(job.id)
+        outcome = "fired" if job is not None else "missed"
+        known = schedule._replace(watermark=schedule.watermark - stale)
+        self.pair.same("fire", known, schedule.watermark + step * 1_000_000, job, outcome, missed)
 
     # -- looking --------------------------------------------------------------------------------------------------
     @rule(
