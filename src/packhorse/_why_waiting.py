@@ -22,7 +22,9 @@ def waiting(store: Store, record: JobRecord, now: int) -> Why:
     """Return the first obstacle in words, and its facts."""
     (obstacle,) = store.obstacles([record.id])
     if obstacle is None:
-        return Why("nothing is in its way any more: a worker lets it go with its next look.", "admission", {})
+        # A worker that has gone silent is live to the store until somebody declares it dead.
+        free = Why("nothing is in its way any more: a worker lets it go with its next look.", "admission", {})
+        return nobody(store, record, now) or free
     tell = {
         "after": _after,
         "flow": _flow,
@@ -78,6 +80,7 @@ def _held(store: Store, record: JobRecord, obstacle: Obstacle, now: int) -> Why:
     }
     holds = holder is None or holder.state in ("queued", "running")
     since = f" since {clock(obstacle.since, now)} ({_ago(obstacle.since, now)})" if obstacle.since is not None else ""
+    since += _idle(store, holder, now)
     if mode == "l":
         text = _full(store, obstacle, facts)
         text += f"; the oldest of them is job {who}{since}" if holds else f"; before it stands job {who}"
@@ -89,23 +92,32 @@ def _held(store: Store, record: JobRecord, obstacle: Obstacle, now: int) -> Why:
     return Why(f"{text}{place}.", "held", facts)
 
 
+def _idle(store: Store, holder: JobRecord | None, now: int) -> str:
+    """Say why a holder that could run does not: it keeps what it holds meanwhile."""
+    if holder is None or holder.state != "queued":
+        return ""
+    obstacle = paused(store, holder, now) or nobody(store, holder, now)
+    return f", which is queued; but {obstacle.text.rstrip('.')}" if obstacle else ", which is queued and starts soon"
+
+
 _MODES: dict[Mode, str] = {"x": "reserves", "s": "shares", "l": "limit"}
 
 
 def _full(store: Store, obstacle: Obstacle, facts: dict[str, Any]) -> str:
-    facts["limit"] = _declared(store, obstacle.name)
+    facts["limit"] = declared_value(store, obstacle.name)
     return f"limit '{obstacle.name}' is full ({facts['limit']} at once)"
 
 
 def _rate(store: Store, record: JobRecord, obstacle: Obstacle, now: int) -> Why:
-    value = _declared(store, obstacle.name)
+    value = declared_value(store, obstacle.name)
     facts = {"limit": obstacle.name, "rate": value, "next_at": rfc3339(obstacle.at)}
     at = obstacle.at if obstacle.at is not None else now
     when = f"at {clock(at, now)} ({distance(at, now)})" if at > now else "now"
     return Why(f"limit '{obstacle.name}' ({value}) lets the next job go {when}.", "rate", facts)
 
 
-def _declared(store: Store, name: str) -> str | None:
+def declared_value(store: Store, name: str) -> str | None:
+    """Return what is declared of a limit, by its own name or by one that is meant for it."""
     values = {limit.name: limit.value for limit in store.limits()}
     found = declared(values, name)
     return None if found is None else values[found]

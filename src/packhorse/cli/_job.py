@@ -8,6 +8,7 @@ from typing import Any
 
 from .._durations import spoken
 from .._record import AttemptRecord, JobRecord, WorkerRecord
+from .._rules import held_names, parents
 from .._store import Store
 from .._when import clock, distance, rfc3339
 from .._why import attempt_number, bar_text, cause, loads
@@ -19,6 +20,8 @@ SHORT = 8
 LOG_LINES = 20
 #: Frames of one error that are shown, newest first.
 FRAMES = 12
+#: Parents, and names of other rules, that are shown of one job.
+_PARENTS = 10
 
 
 def short(job_id: str) -> str:
@@ -75,6 +78,23 @@ def as_data(record: JobRecord, names: dict[str, str] | None = None) -> dict[str,
         "result": loads(record.result),
         "error": loads(record.error),
         "reason": record.reason,
+        **rules_of(record),
+    }
+
+
+def rules_of(record: JobRecord) -> dict[str, Any]:
+    """Return what a job needs before it may run, and what it belongs to, as JSON data."""
+    holds = held_names(record.holds)
+    return {
+        "reserves": [name for mode, name in holds if mode == "x"],
+        "shares": [name for mode, name in holds if mode == "s"],
+        "limit": [name for mode, name in holds if mode == "l"],
+        "after": parents(record.after),
+        "after_flow": record.after_flow,
+        "after_failure": "run" if record.after_failed else "cancel",
+        "flow": record.flow,
+        "unique": None if record.unique_key is None else record.unique_key.rpartition("\x1f")[2],
+        "unique_held": record.unique_held,
     }
 
 
@@ -206,7 +226,20 @@ def _fact_lines(record: JobRecord, names: dict[str, str], now: int) -> Iterable[
     if record.finished_at is not None:
         yield "finished", clock(record.finished_at, now)
     yield "tags", ", ".join(loads(record.tags) or [])
+    yield from _rule_lines(record)
     yield from _data_lines(record)
+
+
+def _rule_lines(record: JobRecord) -> Iterable[tuple[str, str]]:
+    rules = rules_of(record)
+    for name in ("reserves", "shares", "limit", "after"):
+        shown = rules[name][:_PARENTS]
+        more = f" and {len(rules[name]) - len(shown):,} more" if len(shown) < len(rules[name]) else ""
+        yield name, ", ".join(shown) + more
+    yield "after", f"flow {record.after_flow}" if record.after_flow else ""
+    yield "flow", record.flow or ""
+    free = "" if record.unique_held else "   (not held any more)"
+    yield "unique", f"{rules['unique']}{free}" if rules["unique"] is not None else ""
 
 
 def _data_lines(record: JobRecord) -> Iterable[tuple[str, str]]:

@@ -13,7 +13,8 @@ Run
   relay [APP…]      Bring jobs from an outbox to the store
 Look
   jobs              list | show | logs | cancel | requeue | delete
-  queues            list | pause | resume | purge
+  queues            list | pause | resume | limit | purge | why
+  flows             list | show
   workers           list | show
   scheduled         list | next | run | pause | resume | skip | reschedule
   why JOB           Why a job is where it is, in one sentence

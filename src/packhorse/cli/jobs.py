@@ -35,6 +35,7 @@ _FILTERS = (
     click.option("--task", metavar="TASK", help="Jobs of this task."),
     click.option("-q", "--queue", metavar="QUEUE", help="Jobs of this queue."),
     click.option("--tag", metavar="TAG", help="Jobs with this tag."),
+    click.option("--flow", metavar="FLOW", help="Members of this flow."),
     click.option("--since", metavar="WHEN", help="Enqueued since: 1h, 15:00 or a date."),
     click.option("--text", metavar="TEXT", help="Found in arguments, meta, tags, error or reason."),
 )
@@ -55,6 +56,7 @@ def chosen(store: Store, given: dict[str, Any]) -> JobFilter:
         queue=given.get("queue"),
         task=canonical(store, given["task"]) if given.get("task") else None,
         tag=given.get("tag"),
+        flow=given.get("flow"),
         text=given.get("text"),
         since=moment_since(since, "--since", store.now()) if since else None,
     )

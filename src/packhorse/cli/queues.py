@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from .._durations import spoken
+from .._names import queue_name
 from .._record import WAITING, QueueRecord, State, WorkerRecord
 from .._store import JobFilter, Store
 from .._when import clock, rfc3339
@@ -14,7 +15,9 @@ from .._why import live, serves
 from . import _show
 from ._act import act
 from ._group import LazyGroup
+from ._queue_why import why
 from ._session import Session, json_option, me, with_session
+from .limits import limit
 
 _SHOWN: tuple[State, ...] = (
     "queued",
@@ -30,7 +33,11 @@ _SHOWN: tuple[State, ...] = (
 
 @click.group("queues", cls=LazyGroup)
 def queues() -> None:
-    """Look at queues, pause and resume them."""
+    """Look at queues, pause and resume them, and set limits."""
+
+
+queues.add_command(limit)
+queues.add_command(why)
 
 
 @queues.command("list")
@@ -123,8 +130,6 @@ def _waiting(store: Store, name: str) -> int:
 
 
 def _checked(names: tuple[str, ...]) -> tuple[str, ...]:
-    from .._names import queue_name
-
     return tuple(queue_name(name, "QUEUE") for name in names)
 
 
