@@ -33,7 +33,7 @@ def source_of(verb: str) -> str:
     if verb in _BARE:
         return _text(verb)
     ground = ("base",) if verb in _WITHOUT_JOBS else ("base", "jobs", "rules", *_MORE.get(verb, ()))
-    parts = [*ground, verb]
+    parts = ["base", "settle_plain", *ground[1:], verb] if verb == "settle" else [*ground, verb]
     texts = [_text(part) for part in parts]
     if verb in _WITH:
         texts[-1:-1] = [f"local function {_WITH[verb]}()", _text(_WITH[verb]), "end"]
