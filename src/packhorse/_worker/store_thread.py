@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable
 from time import monotonic, monotonic_ns
 
-from .._admission import Admitted
 from .._rescue import EXCLUSIVE_PATIENCE, Spaced
 from .._store import Store
 from ..errors import PackhorseError, StoreFull, StoreUnavailable
@@ -171,7 +170,7 @@ class StoreThread(threading.Thread):
     def _admit_and_claim(self, store: Store) -> None:
         """Whoever waited for what ended here goes first; else jobs that can be claimed do not wait for a look at those that
         cannot."""
-        if getattr(store, "freed", False) and self._admitting.freed(monotonic()):
+        if store.freed and self._admitting.freed(monotonic()):
             self._let_go(store)
         if self._can_claim():
             self._claim(store)
@@ -305,7 +304,7 @@ class StoreThread(threading.Thread):
         now = monotonic()
         if self._draining or now < self._admitting.due:
             return
-        answer = store.admit() if hasattr(store, "admit") else Admitted(0, 0, False, False, None)
+        answer = store.admit()
         self._admitting.asked(answer, monotonic(), idle=self._want is not None)
         if answer.admitted:
             self._look = True
