@@ -32,6 +32,7 @@ REASONS = ("timeout", "cancelled", "shutdown")
 #: What a claimed job has in these fields when it is an ordinary one at its first attempt; it then travels as text.
 _USUAL = (None, False, False, 0, 0, 0, 0, 0)
 _NONE = (None, None, None)
+_LAST = (None, None, None, None)
 _FIELD, _ROW = "\x1f", "\x1e"
 
 
@@ -44,7 +45,7 @@ def jobs_frame(first: int, jobs: Sequence[Claimed]) -> bytes:
     rows = []
     token = jobs[0][1]
     for job in jobs:
-        if job[5:13] != _USUAL or job[16:19] != _NONE or job[20] is not None or job[21] is not None or job[1] != token:
+        if job[5:13] != _USUAL or job[16:19] != _NONE or job[20:] != _LAST or job[1] != token:
             return frame("jobs", [first, [each._replace(by=None) for each in jobs]])
         rows.append(f"{job[0]}\x1f{job[2]}\x1f{job[3]}\x1f{job[13]}\x1f{job[14]}\x1f{job[15]}\x1f{job[4]}")
     data = f'["usual",[{first},"{token}"]]\x1e{_ROW.join(rows)}'.encode("ascii")
@@ -58,7 +59,7 @@ def usual_jobs(token: str, rows: str) -> list[Claimed]:
         id_, task, queue, fence, priority, created, payload = row.split(_FIELD)
         fields = (
             id_, token, task, queue, payload, None, False, False, 0, 0, 0, 0, 0,
-            int(fence), int(priority), int(created), None, None, None, None, None, None,
+            int(fence), int(priority), int(created), None, None, None, None, *_LAST,
         )  # fmt: skip
         jobs.append(make(Claimed, fields))
     return jobs

@@ -218,7 +218,7 @@ def reserving(store: Kit) -> tuple[Any, Any, Any]:
 
 def test_why_names_the_holder_and_the_place(store: Kit) -> None:
     first, second, third = reserving(store)
-    assert second.why() == f"waits for 'box', held by job {first.id} ({first.task}), place 1 in the line."
+    assert second.why() == f"waits for 'box', held by job {first.id} ({first.task}), which is queued and starts soon, place 1 in the line."
     assert third.why().endswith("place 2 in the line.")
     assert store.run() == [first, second, third]
 

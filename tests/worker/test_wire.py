@@ -4,10 +4,42 @@ from __future__ import annotations
 
 import os
 import threading
+from typing import Any
 
 import pytest
 
-from packhorse._wire import FrameReader, LineBuffer, frame, line, write_all
+from packhorse._record import Claimed
+from packhorse._wire import FrameReader, LineBuffer, frame, jobs_frame, line, write_all
+
+
+USUAL = Claimed(
+    id="0190e6a4-0000-7000-8000-000000000000", token="t" * 32, task="tasks:add", queue="default", payload="[[1],{}]",
+    options=None, crash_fails=False, suspect=False, failures=0, crashes=0, losses=0, snoozes=0, generation=0, fence=7,
+    priority=-3, created_at=5, scheduled_at=None, tags=None, meta=None, by='{"user": "ada"}', parent=None, error=None,
+)  # fmt: skip
+
+
+def sent(jobs: list[Claimed]) -> list[Claimed]:
+    """Return jobs as they arrive at the other end."""
+    reading, writing = os.pipe()
+    write_all(writing, jobs_frame(3, jobs))
+    kind, (first, rows) = FrameReader(reading).read()
+    os.close(writing)
+    os.close(reading)
+    assert (kind, first) == ("jobs", 3)
+    return [Claimed._make(row) for row in rows]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{}, {"options": "{}"}, {"crash_fails": True}, {"suspect": True}, {"failures": 1}, {"crashes": 1}, {"losses": 1},
+     {"snoozes": 1}, {"generation": 1}, {"scheduled_at": 9}, {"tags": "[]"}, {"meta": "{}"}, {"parent": "p"},
+     {"error": "{}"}, {"holds": '[["x","a"]]'}, {"flow": "import 7"}, {"token": "u" * 32}],
+    ids=str,
+)  # fmt: skip
+def test_all_of_a_job_arrives_but_who_enqueued_it(changed: dict[str, Any]) -> None:
+    jobs = [USUAL, USUAL._replace(**changed)]
+    assert sent(jobs) == [each._replace(by=None) for each in jobs]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 64, 100_000])
