@@ -244,7 +244,7 @@ class Admitting(Obstacles):
         passing = {one.seq: (one.place or 0, []) for one in able if one.holds is None}
         candidates = [one.seq for one in able if one.holds is not None]
         passing |= self._passing(link, turn, self._wanted(link, turn, candidates))
-        passing |= self._walk(link, turn, notes, limit, passing)
+        passing |= self._go_along(link, turn, notes, limit, passing)
         self._learn_rates(link, turn, passing.values())
         free = self._free(link, passing)
         turn.again |= passing.keys() - free
@@ -272,7 +272,7 @@ class Admitting(Obstacles):
                 found.setdefault(want.seq, (want.place, []))[1].append(want)
         return found
 
-    def _walk(
+    def _go_along(
         self, link: Link, turn: Round, notes: Notes, limit: int, passing: dict[int, Any]
     ) -> dict[int, tuple[int, list[Want]]]:
         """Go along the lines of names that became free, as far as somebody there may go."""
@@ -353,7 +353,7 @@ class Admitting(Obstacles):
         able = [one.seq for one in seen if self._is_ready(turn, one) and one.place is not None]
         passing = self._passing(link, following, self._wanted(link, following, able))
         passing |= {one.seq: (one.place or 0, []) for one in seen if one.seq in able and one.holds is None}
-        passing |= self._walk(link, following, notes, 0, passing)
+        passing |= self._go_along(link, following, notes, 0, passing)
         self._learn_rates(link, following, passing.values())
         ready = any(
             all(goes_at(following.tats[name], rate) <= turn.now for name, rate in _rates(following, wants))
