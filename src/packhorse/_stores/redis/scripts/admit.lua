@@ -2,9 +2,13 @@
 -- Answers how many were queued and cancelled, whether there is more to do, whether it stopped for its own length (1) or the limit
 -- (2), whether something waits, in how many µs a rate lets the next one go, how many were examined.
 if head[2] then return { 0, 0, 0, 0, 0, '', 0 } end
-if tonumber(call('HGET', NS, 'waits') or 0) == 0 then return { 0, 0, 0, 0, 0, '', 0 } end
-call('ZREM', NS .. ':news', '') -- so that what follows works when memory is full
-local limit, FRESH, FREED, LATE = tonumber(ARGV[4]), NS .. ':fresh', NS .. ':freed', NS .. ':late'
+local limit, FRESH, FREED, LATE, NEWS = tonumber(ARGV[4]), NS .. ':fresh', NS .. ':freed', NS .. ':late', NS .. ':news'
+if tonumber(call('HGET', NS, 'waits') or 0) == 0 then
+  local SHUT, OPEN = NS .. ':shut', NS .. ':open'
+  if call('EXISTS', FREED, LATE, NEWS, SHUT, OPEN) > 0 then call('DEL', FREED, LATE, NEWS, SHUT, OPEN) end
+  return { 0, 0, 0, 0, 0, '', 0 }
+end
+call('ZREM', NEWS, '') -- so that what follows works when memory is full
 local budget, cut = catch_up(1500), false
 
 -- Queues that are open again: those that had no place yet are looked at.
