@@ -11,7 +11,6 @@ import pytest
 from packhorse._record import Claimed
 from packhorse._wire import FrameReader, LineBuffer, frame, jobs_frame, line, write_all
 
-
 USUAL = Claimed(
     id="0190e6a4-0000-7000-8000-000000000000", token="t" * 32, task="tasks:add", queue="default", payload="[[1],{}]",
     options=None, crash_fails=False, suspect=False, failures=0, crashes=0, losses=0, snoozes=0, generation=0, fence=7,
