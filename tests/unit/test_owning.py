@@ -257,3 +257,28 @@ def test_an_unknown_name_has_a_near_one(place: Place) -> None:
     place.save("nightly", says())
     with pytest.raises(ScheduleNotFound, match="did you mean 'nightly'"):
         place.the("nigthly")
+
+
+# -- another store ----------------------------------------------------------------------------------------------------
+def test_a_move_takes_schedules_along_as_far_as_they_have_come(place: Place) -> None:
+    there = Place()
+    place.deploy("1", a=says(60), b=says(60))
+    place.deploy("2", a=says(60))
+    place.save("mine", says(30))
+    assert place.store.fire(place.the("mine"), T0 + HOUR, None, "skipped").moved
+    there.deploy("1", app="early", a=says(5), other=says(5))
+    for _ in range(2):
+        _owning.carry(place.store, there.store)
+    moved = {schedule.name: schedule._replace(revision=0) for schedule in place.store.schedules().schedules or ()}
+    found = {schedule.name: schedule._replace(revision=0) for schedule in there.store.schedules().schedules or ()}
+    assert {name: found[name] for name in moved} == moved
+    assert set(found) == {"a", "b", "mine", "other"}
+    assert there.deploy("1", a=says(1)).empty
+
+
+def test_a_move_of_no_schedules_changes_nothing(place: Place) -> None:
+    there = Place()
+    there.save("mine", says())
+    version = there.version
+    _owning.carry(place.store, there.store)
+    assert there.version == version
