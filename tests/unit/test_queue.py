@@ -55,7 +55,7 @@ def letter(to: str, pages: int = 1) -> int:
     return pages
 
 
-@task(name="billing.charge")
+@task(name="queued.charge")
 def charge(amount: int) -> int:
     return amount
 
@@ -138,7 +138,7 @@ def test_a_coroutine_function_is_a_task(store: Kit) -> None:
 
 def test_a_name_will_do(store: Kit) -> None:
     assert mail.enqueue(f"{__name__}:send", "ada").args == ("ada",)
-    assert mail.enqueue("billing.charge", 5).task == "billing.charge"
+    assert mail.enqueue("queued.charge", 5).task == "queued.charge"
     assert mail.enqueue("elsewhere.tasks:unknown_here", 1, 2).task == "elsewhere.tasks:unknown_here"
     with pytest.raises(NotImportable, match="did you mean 'send'"):
         mail.enqueue(f"{__name__}:sent", "ada")
@@ -353,7 +353,7 @@ def test_jobs_are_filtered(store: Kit) -> None:
     assert mail.jobs() == [charged, second, first]
     assert mail.jobs(state="scheduled") == [second]
     assert mail.jobs(state=["scheduled", "queued"], task=send) == [second, first]
-    assert mail.jobs(task="billing.charge") == mail.jobs(task=charge) == [charged]
+    assert mail.jobs(task="queued.charge") == mail.jobs(task=charge) == [charged]
     assert mail.jobs(tag="vip") == mail.jobs(meta={"order": 7}) == [first]
     assert mail.jobs(text="bob") == [second]
     assert mail.jobs(since=datetime.now(UTC) + timedelta(hours=1)) == []
