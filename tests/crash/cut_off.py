@@ -12,7 +12,7 @@ from typing import Any
 
 from packhorse import _logs, _rescue
 from packhorse._stores import open_store
-from packhorse._worker import beat_thread, exclusive, upkeep
+from packhorse._worker import beat_thread, upkeep
 from packhorse._worker.config import Place, WorkerConfig
 from packhorse._worker.run import run_worker
 from packhorse.errors import StoreUnavailable
@@ -45,7 +45,6 @@ def hurry(scale: float) -> None:
     """Let all that is counted in beats go by faster."""
     _rescue.SPACING /= scale
     _rescue.KILL /= scale
-    exclusive.KILL /= scale
     beat_thread.BEAT_EVERY /= scale
     upkeep._RESCUE_SOON /= scale
 

@@ -11,10 +11,10 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+from .. import _rescue
 from .._durations import spoken
 from .._outcome import STOPPED
 from .._record import Claimed, Verdict
-from .._rescue import KILL
 from .child_process import ChildProcess, Observed
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Exclusive:
             seen = child.observed.setdefault(index, Observed(max(child.last_result, child.last_given)))
             if seen.stop_at is None:
                 self._say()
-                self._supervisor.timers.stop(child, index, seen, CUT_OFF, now, KILL)
+                self._supervisor.timers.stop(child, index, seen, CUT_OFF, now, _rescue.KILL)
 
     def _say(self) -> None:
         if not self._said:
