@@ -9,7 +9,7 @@ if tonumber(call('HGET', NS, 'waits') or 0) == 0 then
   return { 0, 0, 0, 0, 0, '', 0 }
 end
 call('ZREM', NEWS, '') -- so that what follows works when memory is full
-local budget, cut = catch_up(1500), false
+local budget, cut = catch_up(400), false
 
 -- Queues that are open again: those that had no place yet are looked at.
 for _, queue in ipairs(call('SMEMBERS', NS .. ':shut')) do
@@ -36,7 +36,7 @@ for _, queue in ipairs(call('SMEMBERS', NS .. ':lined')) do
     many('SADD', FREED, names)
   end
 end
-if budget <= 0 then return { 0, 0, 1, 1, 1, '', 0 } end
+if budget <= 0 then return { 0, 0, 1, 1, 1, '', limit } end
 
 -- Those that have to be examined, oldest first: they give up, or get a place. Others are left until something becomes of what
 -- they wait for.
@@ -83,7 +83,7 @@ local function give_up(job, parent)
   enter(job)
 end
 
-local examined, long = examine(limit, 600)
+local examined, long = examine(limit, 250)
 cut = cut or long
 local hopeless, newly = {}, {}
 for _, each in ipairs(examined) do
@@ -150,17 +150,18 @@ end
 
 local freed = call('SMEMBERS', FREED)
 table.sort(freed)
-for place = #freed, 301, -1 do
+for place = #freed, 101, -1 do
   freed[place] = nil
   cut = true
 end
 if freed[1] then call('SREM', FREED, unpack(freed)) end
-local due = call('ZRANGEBYSCORE', LATE, '-inf', NOW, 'LIMIT', 0, 100)
+local due = call('ZRANGEBYSCORE', LATE, '-inf', NOW, 'LIMIT', 0, 50)
+cut = cut or #due == 50
 for _, name in ipairs(freed) do gather(name) end
 for _, name in ipairs(due) do gather_rate(name) end
 table.sort(candidates, function(a, b) return a[1] < b[1] end)
 
-local admitted, left = 0, false
+local admitted, left, tries = 0, false, 150
 local function use_rates(rates)
   for _, each in ipairs(rates) do
     local name, rate = each[1], each[2]
@@ -191,6 +192,7 @@ end
 
 -- One that stands in its lines: answers whether it has gone, or stands with another obstacle than before.
 local function try(seq, key)
+  tries = tries - 1
   local job = load(seq)
   local unended, open, because = before_the_lines(job)
   if unended or open > 0 or because then
@@ -212,8 +214,10 @@ local function try(seq, key)
 end
 
 for _, each in ipairs(candidates) do
-  if not try(each[2], each[3]) and left then call('SADD', FREED, each[4]) end
+  local full = tries <= 0 or (left and admitted >= room)
+  if full or (not try(each[2], each[3]) and left) then call('SADD', FREED, each[4]) end
 end
+cut = cut or tries <= 0
 
 for _, job in ipairs(newly) do
   -- Lines that it is the first to stand in were not known before.
@@ -230,7 +234,7 @@ end
 
 -- Of a rate that is not used up, one after the other, until nobody is left who may go.
 local function drain_rate(name)
-  for _ = 1, 200 do
+  while tries > 0 do
     local rate, line = limit_of(name), line_named(name)
     local seq, _, key = first_in(':stuck:', line, name, 'r')
     if not seq then return end
@@ -269,8 +273,10 @@ local function first_of_rate(name)
     stick(job, found)
   end
 end
-for _, name in ipairs(call('ZRANGE', LATE, 0, 99)) do
-  local at = first_of_rate(name)
+local late = call('ZRANGE', LATE, 0, 99, 'WITHSCORES')
+for place = 1, #late, 2 do
+  if following and tonumber(late[place + 1]) >= following then break end
+  local at = first_of_rate(late[place])
   if at and (not following or at < following) then following = at end
 end
 
@@ -280,9 +286,9 @@ if admitted > 0 or hopeless[1] then changed() end
 forget_what_was_seen()
 local more = left or cut
 if not more and (hopeless[1] or examined[limit]) then
-  more = catch_up(500) <= 0
+  more = catch_up(200) <= 0
   if not more then
-    local found, unsure = examine(1, 200)
+    local found, unsure = examine(1, 100)
     more = found[1] ~= nil or unsure
   end
 end

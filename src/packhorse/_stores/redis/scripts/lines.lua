@@ -229,7 +229,7 @@ local function hear_news(budget)
     local one = call('ZRANGE', NEWS, 0, 0, 'WITHSCORES')
     if not one[1] then break end
     local key = NS .. (string.sub(one[1], 1, 1) == 'p' and ':after:' or ':after_flow:') .. string.sub(one[1], 2)
-    local part = math.min(budget, 500)
+    local part = math.min(budget, 200)
     local seqs = call('ZRANGEBYSCORE', key, '(' .. one[2], '+inf', 'LIMIT', 0, part)
     if #seqs < part then call('ZREM', NEWS, one[1]) else call('ZADD', NEWS, seqs[#seqs], one[1]) end
     for place, text in ipairs(fields(STATE, seqs)) do
@@ -245,7 +245,7 @@ end
 local function bring_in_line(budget)
   local BACK = NS .. ':back'
   while budget > 0 do
-    local seqs = call('ZRANGE', BACK, 0, 99)
+    local seqs = call('ZRANGE', BACK, 0, 49)
     if not seqs[1] then break end
     call('ZREM', BACK, unpack(seqs))
     for _, seq in ipairs(seqs) do
@@ -259,7 +259,7 @@ local function bring_in_line(budget)
         ask_again(job)
       end
       if hopeless then call('ZADD', NS .. ':fresh', seq, seq) end
-      budget = budget - 1 - #(rules_of(job).a or {}) / 10
+      budget = budget - 3 - #(rules_of(job).a or {}) / 10
     end
   end
   return budget

@@ -1,7 +1,7 @@
 -- What is in the way of jobs. ARGV: from 4 the ids. Answers for each nothing, or kind, name, holder, since, place, at; first
 -- whether it could not look at all that had changed: ask again.
 call('ZREM', NS .. ':news', '') -- so that what follows works when memory is full
-local left, answer = catch_up(2000), {}
+local left, answer = catch_up(400), {}
 if left <= 0 then return { 1 } end
 
 local function since_of(job) return job.d.s == 'r' and job.d.st or '' end

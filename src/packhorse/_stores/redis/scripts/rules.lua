@@ -57,7 +57,10 @@ local function out_of_lines(job, quiet)
 end
 
 -- Others wait for this one, or did: so much must be known when it ends, is put back or is deleted.
+local marked = {}
 local function mark(id)
+  if marked[id] then return end
+  marked[id] = true
   local stored = call('HGET', IDS, id)
   local parent = stored and load(string.sub(stored, 1, 14))
   if not parent or parent.d.k then return end
