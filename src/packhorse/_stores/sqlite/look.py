@@ -84,7 +84,7 @@ class Looking(Connection):
         """Return the live (and stopping) workers, and the dead ones too if asked, oldest first."""
         values = {"ns": self._ns, "dead": dead}
         rows = self._read(lambda db: db.execute(sql("workers", "list"), values).fetchall())
-        return [WorkerRecord(*row[:-1], proved=bool(row[-1])) for row in rows]
+        return [WorkerRecord(*row)._replace(proved=bool(row[-1])) for row in rows]
 
     # -- queues -------------------------------------------------------------------------------------------------
     def queues(self, names: Sequence[str] | None = None) -> list[QueueRecord]:

@@ -119,7 +119,9 @@ class Moving(Connection):
         all_counted(db)
         return len(parcels) - len(stored)
 
-    def _clear(self, db: sqlite3.Connection, parcels: Sequence[Parcel], counts: Counts) -> tuple[dict[str, _Stored], Flows]:
+    def _clear(
+        self, db: sqlite3.Connection, parcels: Sequence[Parcel], counts: Counts
+    ) -> tuple[dict[str, _Stored], Flows]:
         """Take away what is replaced; return it by id, and the flows that have lost members."""
         ids = json.dumps([parcel.job.id for parcel in parcels])
         rows = db.execute(sql("moving", "stored"), {"ns": self._ns, "ids": ids}).fetchall()

@@ -34,7 +34,7 @@ _JOB, _ALONE = sql("enqueue", "job"), sql("enqueue", "alone")
 
 #: What NewJob says of rules, flow and key, in one piece: and what a plain job says.
 _RULES = slice(NewJob._fields.index("holds"), NewJob._fields.index("unique") + 1)
-_NO_RULES = ((), (), None, False, None, None)
+_NO_RULES: tuple[object, ...] = ((), (), None, False, None, None)
 
 #: ``Enqueued._make`` without its check of the length.
 _ENQUEUED: Callable[[Iterable[Any]], Enqueued] = partial(tuple.__new__, Enqueued)
@@ -71,7 +71,12 @@ class _Columns(NamedTuple):
 def _have_rules(jobs: _Columns) -> bool:
     """Tell whether one of them has rules, a flow or a key."""
     absent = (jobs.after_flow, jobs.flow, jobs.unique)
-    return any(jobs.holds) or any(jobs.after) or any(jobs.after_failed) or any(each.count(None) != len(each) for each in absent)
+    return (
+        any(jobs.holds)
+        or any(jobs.after)
+        or any(jobs.after_failed)
+        or any(each.count(None) != len(each) for each in absent)
+    )
 
 
 def has_rules(job: NewJob) -> bool:

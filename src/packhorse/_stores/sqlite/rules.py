@@ -186,4 +186,3 @@ def mark(db: sqlite3.Connection, ns: int, ids: Iterable[str]) -> None:
 def forget_flows(db: sqlite3.Connection, flows: Iterable[tuple[int, str]]) -> None:
     """Forget flows that have no members left."""
     db.executemany(sql("rules", "forget_flow"), list(flows))
-
