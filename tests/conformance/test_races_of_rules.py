@@ -222,7 +222,7 @@ while store.admit().waits or store.queues()[0].counts.get("queued"):
 def test_processes_that_admit_never_let_two_have_what_one_reserves(url: str, store: Store, tmp_path: Path) -> None:
     if not store.capabilities.processes:
         pytest.skip("this store belongs to one process")
-    join(store)
+    join(store, "always there")
     shapes = (reserving("a"), sharing("a", "b"), reserving("b", "c"), sharing("c"))
     store.enqueue([new_job(**shapes[number % 4]) for number in range(80)])
     processes = [
