@@ -74,8 +74,10 @@ class Kit:
     def run(self, job: Job[Any] | None = None) -> list[Job[Any]] | Job[Any]:
         """Run all jobs that can run now, and those they enqueue, in this thread; return them in the order they ran.
 
-        Schedules that are due make their jobs first. With a job, run this one, waiting or not for its time, and return it. If one ends ``failed``, its own exception
-        is raised, unless ``memory(raises=False)``; what had not run by then still waits. Time limits are not enforced.
+        Schedules that are due make their jobs first. What waits for a parent, a flow, a name or a limit (``app`` declares them)
+        is let go as by a worker. With a job, run this one, whatever its time, and return it; ``BadState`` if something else is
+        in its way. If one ends ``failed``, its own exception is raised, unless ``memory(raises=False)``; what had not run by
+        then still waits. Time limits are not enforced.
         """
         self._followed.look()
         if job is not None:
