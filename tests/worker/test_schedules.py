@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import Any
 
 from packhorse import _owning, _schedule
@@ -139,3 +140,34 @@ def test_pause_and_resume_under_a_worker(site: Site) -> None:
 
 def _like(site: Site, name: str) -> str:
     return schedules(site)[name].spec
+
+
+def test_jobs_that_wait_for_each_other_run_one_after_the_other(site: Site) -> None:
+    site.module(
+        "slow",
+        "import time\nfrom packhorse import every\n"
+        "def tick(): time.sleep(1.6)\n"
+        "every(1, tick, name='ticking', overlap='queue')\n",
+    )
+    site.worker("--processes", "3", app="slow").ready()
+    eventually(lambda: len(runs(site, "ticking")) >= 5, "five ticks")
+    first = [run.job or "" for run in runs(site, "ticking")[:1:-1]][:3]
+    done = [site.end(job, 30) if job else None for job in first]
+    times = [(job.started_at or 0, job.finished_at or 0) for job in done if job is not None]
+    assert all(earlier[1] <= later[0] for earlier, later in pairwise(sorted(times)))
+    assert [run.outcome for run in runs(site, "ticking")] == ["fired"] * len(runs(site, "ticking"))
+
+
+def test_a_tick_makes_no_job_while_the_last_one_runs(site: Site) -> None:
+    site.module(
+        "slow",
+        "import time\nfrom packhorse import every\ndef tick(): time.sleep(2.5)\nevery(1, tick, name='ticking')\n",
+    )
+    site.worker("--processes", "2", app="slow").ready()
+    eventually(lambda: len(runs(site, "ticking")) >= 5, "five ticks")
+    done = runs(site, "ticking")[::-1]
+    assert {run.outcome for run in done} == {"fired", "overlap"}
+    made = [run.job for run in done if run.outcome == "fired"]
+    assert len(set(made)) == len(made)
+    for run, before in zip(done[1:], done, strict=False):
+        assert run.outcome == "fired" or run.job == before.job
