@@ -13,7 +13,7 @@ from ._by import person
 from ._codec import Codec
 from ._durations import Duration, seconds
 from ._rebuild import result_annotation
-from ._record import Enqueued, JobRecord, NewJob
+from ._record import FINAL, Enqueued, JobRecord, NewJob
 from ._reference import Reference
 from ._runtime import Connection
 from ._store import JobFilter
@@ -282,7 +282,9 @@ class Job(Generic[R_co]):
             changed = store.requeue(JobFilter(ids=(self.id,)), delay=wait, by=person())
             self._take(store.get([self.id]))
         if not changed.done:
-            raise BadState(f"job {self.id} ({self.task}) is {self.state}: not to be requeued; nothing was changed.")
+            held = self.state in FINAL  # then only its unique key can be in the way
+            why = f"{self.state}, and another job holds its unique key by now" if held else self.state
+            raise BadState(f"job {self.id} ({self.task}) is {why}: not to be requeued; nothing was changed.")
         return self
 
     # -- the twins --------------------------------------------------------------------------------------------------

@@ -151,6 +151,14 @@ def test_a_second_one_may_be_refused_or_replace_the_first(store: Kit) -> None:
     assert (first.refresh().state, first.reason) == ("cancelled", f"replaced by {second.id}")
 
 
+def test_an_ended_job_does_not_take_its_key_from_another(store: Kit) -> None:
+    first = jobs.using(unique="k").enqueue(note, 1)
+    store.run()
+    jobs.using(unique="k").enqueue(note, 2)
+    with pytest.raises(BadState, match="is succeeded, and another job holds its unique key by now"):
+        first.requeue()
+
+
 # -- running them in a test ---------------------------------------------------------------------------------------------
 def test_one_runs_after_another_and_not_without_it(store: Kit) -> None:
     first = jobs.enqueue(note, "first")
@@ -218,7 +226,10 @@ def reserving(store: Kit) -> tuple[Any, Any, Any]:
 
 def test_why_names_the_holder_and_the_place(store: Kit) -> None:
     first, second, third = reserving(store)
-    assert second.why() == f"waits for 'box', held by job {first.id} ({first.task}), which is queued and starts soon, place 1 in the line."
+    assert (
+        second.why()
+        == f"waits for 'box', held by job {first.id} ({first.task}), which is queued and starts soon, place 1 in the line."
+    )
     assert third.why().endswith("place 2 in the line.")
     assert store.run() == [first, second, third]
 
