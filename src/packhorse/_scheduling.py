@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from . import _owning, _runtime, _schedule
+from . import _runtime
 from ._by import person
 from ._draft import Draft
 from ._durations import Duration
 from ._names import queue_name
-from ._recurring import job_of, rule_of
 from ._runtime import Connection
-from ._schedule import Missed, Overlap
 from .errors import BadOption
+
+if TYPE_CHECKING:  # whoever only enqueues does not load what schedules need
+    from ._schedule import Missed, Overlap
 
 
 class Scheduling:
@@ -52,6 +53,8 @@ class Scheduling:
 
         Raises ``BadSchedule`` with what is wrong, and then nothing is stored; ``StoreUnavailable``.
         """
+        from . import _owning
+
         name, text = self._said(name, what, every, cron, timezone, missed=missed, overlap=overlap, jitter=jitter)
         with self._connection as store:
             _owning.apply(store, lambda book: _owning.save(book, name, text, person()))
@@ -61,6 +64,8 @@ class Scheduling:
 
         Raises ``BadSchedule`` for one that code declares: it would come back with the next worker.
         """
+        from . import _owning
+
         with self._connection as store:
             return not _owning.apply(store, lambda book: _owning.drop(book, name)).empty
 
@@ -76,6 +81,9 @@ class Scheduling:
         self, name: str, what: Any, every: Duration | None, cron: str | None, timezone: str, **how: Any
     ) -> tuple[str, str]:
         """Return name and content of a schedule, checked."""
+        from . import _schedule
+        from ._recurring import job_of, rule_of
+
         if self._transaction is not None:
             raise BadOption("schedule() is no part of a transaction: leave within() out.")
         where = "schedule()"

@@ -56,7 +56,7 @@ class Firing:
             done, left = self._fire_all(store, id, book.now, left)
             fired = fired or done
         ahead = (min(self._ticks.values(), default=book.now + 10_000_000) - book.now) / 1e6
-        self.due = now if self._version < 0 or left <= 0 else now + min(_LOOK_EVERY, max(0.001, ahead))
+        self.due = now if left <= 0 else now + min(_LOOK_EVERY, max(0.001, ahead))
         return fired
 
     def _learn(self, version: int, schedules: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
-from ..._record import NewJob
+from ..._record import Enqueued, NewJob
 from ..._schedule_record import RUNS_KEPT, Book, Fired, RunOutcome, RunRecord, ScheduleRecord
 from . import _enqueue, _moving
 from ._tables import Tables
@@ -39,8 +39,7 @@ class Scheduling:
                 shelf.schedules.pop(id, None)
                 shelf.runs.pop(id, None)
             for new in schedules:
-                old = shelf.schedules.get(new.id, new)
-                watermark = max(old.watermark, new.watermark)
+                watermark = furthest(shelf.schedules.get(new.id, new), new)
                 shelf.schedules[new.id] = new._replace(watermark=watermark, revision=shelf.version)
             tables.version += 1
             return True
@@ -57,12 +56,12 @@ class Scheduling:
         with self._call() as (tables, now):
             shelf = tables.shelf
             stored = shelf.schedules.get(schedule.id)
-            if stored is None or stored.revision != schedule.revision or _moving.rests(tables):
+            if stored is None or not is_known(stored, schedule) or _moving.rests(tables):
                 return Fired(False, None)
-            if stored.watermark != schedule.watermark or watermark <= stored.watermark:
+            if is_dealt_with(stored, schedule, watermark):
                 return Fired(False, stored.watermark)
             made = _enqueue.enqueue(tables, now, [job])[0] if job is not None else None
-            if made is not None and job is not None and made.id != job.id:
+            if made is not None and job is not None and is_another(made, job):
                 outcome = "overlap"
             shelf.schedules[stored.id] = stored._replace(watermark=watermark)
             runs = shelf.runs.setdefault(stored.id, [])
@@ -74,3 +73,23 @@ class Scheduling:
         """Return the last runs, newest first."""
         with self._call() as (tables, _):
             return tables.shelf.runs.get(schedule, [])[::-1][:limit]
+
+
+def furthest(old: ScheduleRecord, new: ScheduleRecord) -> int:
+    """Return how far a schedule has come that is put: never less far than it was."""
+    return max(old.watermark, new.watermark)
+
+
+def is_known(stored: ScheduleRecord, read: ScheduleRecord) -> bool:
+    """Tell whether whoever fires has read the schedule as it is."""
+    return stored.revision == read.revision
+
+
+def is_dealt_with(stored: ScheduleRecord, read: ScheduleRecord, watermark: int) -> bool:
+    """Tell whether somebody else has come further meanwhile, or as far."""
+    return stored.watermark != read.watermark or watermark <= stored.watermark
+
+
+def is_another(made: Enqueued, job: NewJob) -> bool:
+    """Tell whether another job was in the way of this one."""
+    return made.id != job.id
