@@ -26,19 +26,26 @@ LONG = os.environ.get("PACKHORSE_PROOF") == "long"
 POINTS = [
     ("register", 1), ("promote", 1), ("expire", 1), ("orphans", 1), ("claim", 1), ("claim", 2), ("claim", 3), ("settle", 1),
     ("settle", 2), ("settle", 3), ("report", 1), ("beat", 1), ("workers", 1), ("stopping", 1), ("leave", 1), ("get", 1),
+    ("admit", 1), ("admit", 2), ("admit", 3), ("limits", 1), ("schedules", 1),
 ]  # fmt: skip
 #: Where a death or a lost answer costs most; the others are tried in the long profile.
 SAMPLE = [
     ("register", 1, "killed-after"), ("claim", 1, "killed-before"), ("claim", 1, "killed-after"), ("claim", 2, "answer-lost"),
     ("settle", 1, "killed-before"), ("settle", 1, "killed-after"), ("settle", 1, "answer-lost"), ("settle", 2, "away"),
     ("report", 1, "killed-after"), ("beat", 1, "answer-lost"), ("leave", 1, "killed-before"), ("orphans", 1, "away"),
+    ("admit", 1, "killed-after"), ("admit", 2, "answer-lost"), ("admit", 2, "killed-after"), ("admit", 3, "away"),
 ]  # fmt: skip
 CHOSEN = [(*point, how) for point in POINTS for how in HOWS] if LONG else SAMPLE
 
 
 def scenario(site: Site) -> dict[str, Job[str]]:
-    """Store one job of every kind of ending."""
+    """Store one job of every kind of ending, and some that wait for others."""
+    first = site.enqueue(tasks.count, "first", reserves="box")
     return {
+        "first": first,
+        "second": site.enqueue(tasks.count, "second", reserves="box"),
+        "shared": site.enqueue(tasks.count, "shared", shares="box"),
+        "child": site.enqueue(tasks.count, "child", after=first),
         "nothing": site.enqueue(tasks.nothing),
         "count": site.enqueue(tasks.count, "count"),
         "nap": site.enqueue(tasks.nap, 0.15),
