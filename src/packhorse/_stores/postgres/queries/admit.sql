@@ -40,13 +40,16 @@ WITH p AS MATERIALIZED (
     SELECT v.id, CASE WHEN j.state IS NULL OR j.state = :SUCCEEDED THEN 1 WHEN j.state IN (:FAILED, :CANCELLED) THEN 2 ELSE 0 END AS code
       FROM unnest($2::text[]) AS v (id) LEFT JOIN packhorse.jobs j ON j.ns = $1 AND j.id = v.id
 ), stale AS MATERIALIZED (
-    SELECT e.child, e.target, p.code FROM p
-     CROSS JOIN LATERAL (SELECT e.child, e.target FROM packhorse.edges e
+    SELECT e.row, e.child, p.code FROM p
+     CROSS JOIN LATERAL (SELECT e.ctid AS row, e.child FROM packhorse.edges e
                           WHERE e.ns = $1 AND e.kind = 0 AND e.target = p.id AND e.state NOT IN (3, p.code) OFFSET 0) e
      LIMIT $3::bigint
-), e AS (
-    UPDATE packhorse.edges e SET state = stale.code FROM stale
-     WHERE e.ns = $1 AND e.kind = 0 AND e.target = stale.target AND e.child = stale.child
+), back AS (
+    UPDATE packhorse.edges SET state = 0 WHERE ctid = ANY (ARRAY(SELECT row FROM stale WHERE code = 0))
+), well AS (
+    UPDATE packhorse.edges SET state = 1 WHERE ctid = ANY (ARRAY(SELECT row FROM stale WHERE code = 1))
+), badly AS (
+    UPDATE packhorse.edges SET state = 2 WHERE ctid = ANY (ARRAY(SELECT row FROM stale WHERE code = 2))
 ), w AS (
     UPDATE packhorse.waits w SET look = true WHERE w.seq = ANY (ARRAY(SELECT child FROM stale)) AND NOT w.look
 )
