@@ -71,9 +71,10 @@ class Admitting(Connection):
         let_go = turn.let_go(limit - len(give_up))
         self._let_go(db, let_go, counts)
         self._write_counts(db, counts)
-        more = bool(waiting.judge()) or any(True for _ in waiting.unplaced(1)) or turn.leaves_some()
-        waits = db.execute(sql("admit", "idle"), {"ns": self._ns}).fetchone()[0]
-        return Admitted(len(let_go), len(give_up), more, bool(waits), turn.next())
+        waiting.judge()
+        waits, freed = db.execute(sql("admit", "idle"), {"ns": self._ns}).fetchone()
+        more = freed or waiting.has_new() or any(True for _ in waiting.unplaced(1)) or turn.leaves_some()
+        return Admitted(len(let_go), len(give_up), bool(more), bool(waits), turn.next())
 
     def _give_up(self, db: sqlite3.Connection, now: int, hopeless: Sequence[Hopeless], counts: Counts) -> None:
         found = records.by_id(db, self._ns, as_text({one.parent for one in hopeless}))

@@ -149,7 +149,8 @@ class Claiming(Connection):
         if len(heads) == 1 and not any(odd):
             jobs = self._plain_jobs(db, call, rows, seqs, kinds, names, heads[0][1])
         else:
-            jobs = _detailed_jobs(db, seqs, call.counts)
+            jobs, first_runs = _detailed_jobs(db, seqs, call.counts)
+            self._plain.add(call.token, Taken(no, names[kinds[0]][2], first_runs, ruled=True))
         known: Iterable[tuple[str, int]] = zip(map(_ID, jobs), seqs, strict=True)
         if rows.oddest > ODD_STILL:  # only of the others may a success leave the details alone
             known = compress(known, map(ODD_STILL.__ge__, odd))
@@ -272,12 +273,15 @@ def _texts(db: sqlite3.Connection, rows: _Rows, seqs: list[int]) -> tuple[list[s
     return [row[0] for row in found], [row[1] for row in found], [row[2] for row in found]
 
 
-def _detailed_jobs(db: sqlite3.Connection, seqs: list[int], counts: Counts) -> list[Claimed]:
+def _detailed_jobs(db: sqlite3.Connection, seqs: list[int], counts: Counts) -> tuple[list[Claimed], dict[str, int]]:
+    """Return jobs with their details; and by id those with rules whose success at this run changes none of these."""
     found = db.execute(sql("claim", "details"), {"seqs": json.dumps(seqs)}).fetchall()
-    jobs = []
-    for row in found:
-        if row[-1]:
-            counts.touch(row[0])
-        job = Claimed._make(row[1:-1])
+    jobs, first_runs = [], {}
+    for seq, *row, follows, first_run in found:
+        if follows:
+            counts.touch(seq)
+        job = Claimed._make(row)
+        if first_run:
+            first_runs[job.id] = seq
         jobs.append(job._replace(crash_fails=bool(job.crash_fails), suspect=bool(job.suspect)))
-    return jobs
+    return jobs, first_runs

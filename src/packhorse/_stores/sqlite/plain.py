@@ -20,6 +20,8 @@ _STRAYS = sql("settle", "strays")
 _PARTS = itemgetter(*map(Verdict._fields.index, ("job", "token", "started", "ended", "plain", "result", "log", "keep")))
 #: Values a job in ``settle.plain``.
 _WIDTH = 4
+#: What ``odd`` of a job must be below: one that has rules, or that others wait for, says 2 or more.
+_UNRULED, _ALL = 2, 9
 #: What a job's row says of a result; 1 is any that is kept beside it.
 RESULTS: dict[str | None, int | None] = {None: None, "null": 0}
 
@@ -34,30 +36,34 @@ class Taken(NamedTuple):
     claim: int
     queue: int
     seqs: dict[str, int]  #: by id
+    ruled: bool = False  #: they have rules, a flow or a key
 
 
 class _Short(NamedTuple):
     """Verdicts of one call: by claim, the queue and the values to write; results beside; and what is not short."""
 
-    queues: dict[int, int]
-    values: dict[int, list[Any]]
+    queues: dict[tuple[int, bool], int]
+    values: dict[tuple[int, bool], list[Any]]
     results: list[Any]
     others: list[Verdict]
 
     def of(self, taken: Taken) -> list[Any]:
         """Return where the values for jobs of a claim belong."""
-        self.queues[taken.claim] = taken.queue
-        return self.values.setdefault(taken.claim, [])
+        key = taken.claim, taken.ruled
+        self.queues[key] = taken.queue
+        return self.values.setdefault(key, [])
 
     def write(self, db: sqlite3.Connection, counts: Counts) -> None:
         """Write it down, if all is as it was remembered."""
-        for claim, values in self.values.items():
-            changed, _ = batches.write(db, "settle", "plain", (claim,), values, _WIDTH)
+        for (claim, ruled), values in self.values.items():
+            changed, _ = batches.write(db, "settle", "plain", (claim, _ALL if ruled else _UNRULED), values, _WIDTH)
             jobs = len(values) // _WIDTH
             if changed != jobs:
                 raise NotAll
             counts.end(claim, jobs)
-            counts.move(self.queues[claim], RUNNING, SUCCEEDED, jobs)
+            counts.move(self.queues[claim, ruled], RUNNING, SUCCEEDED, jobs)
+            for seq in values[::_WIDTH] if ruled else ():
+                counts.touch(seq)
         if self.values and db.execute(_STRAYS).fetchone()[0]:
             raise NotAll
         batches.write(db, "settle", "results", (), self.results, 2)

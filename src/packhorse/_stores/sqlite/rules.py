@@ -93,11 +93,10 @@ class Changes:
             if job.lives and not job.lived:
                 self._enter(job)
         self._write_stages([(job, job.next_stage()) for job in jobs])
+        self._free_those_after([job for job in jobs if job.lives != job.lived or job.was is None])
         for job in jobs:
             if job.lived and not job.lives:
-                self._leave(job.seq)
-            if job.lives != job.lived or job.was is None:
-                self._free_those_after(job)
+                self._leave(job)
             if job.flow is not None and job.state != job.was:
                 self._count(job, job.was, job.state)
         self._write_flows()
@@ -106,10 +105,11 @@ class Changes:
         """Take away what stands beside jobs that are deleted; return their flows, which may be gone with them."""
         rows = self._db.execute(_TOUCHED, {"seqs": json.dumps(list(seqs))}).fetchall()
         flows: Flows = set()
-        for job in map(Job._make, rows):
+        jobs = list(map(Job._make, rows))
+        self._free_those_after(jobs)
+        for job in jobs:
             self._free_names(job, None)
-            self._leave(job.seq)
-            self._free_those_after(job)
+            self._leave(job)
             self._db.execute(sql("rules", "drop"), (job.seq,))
             if job.flow is not None:
                 self._count(job, job.was, None)
@@ -128,9 +128,11 @@ class Changes:
             self._db.executemany(sql("rules", "add_edge"), edges)
             mark(self._db, job.ns, after)
 
-    def _leave(self, seq: int) -> None:
-        self._db.execute(sql("rules", "drop_holds"), (seq,))
-        self._db.execute(sql("rules", "drop_edges"), (seq,))
+    def _leave(self, job: Job) -> None:
+        if job.holds is not None:
+            self._db.execute(sql("rules", "drop_holds"), (job.seq,))
+        if job.after is not None:
+            self._db.execute(sql("rules", "drop_edges"), (job.seq,))
 
     def _write_stages(self, jobs: Sequence[tuple[Job, int]]) -> None:
         still = [(job.state, job.held and job.keeps_key, job.seq) for job, stage in jobs if stage == job.stage]
@@ -148,11 +150,15 @@ class Changes:
             self._db.execute(sql("rules", "free_names"), (job.seq,))
             self.stirred = True
 
-    def _free_those_after(self, job: Job) -> None:
-        if self._db.execute(sql("rules", "free_children"), (job.ns, job.id)).rowcount:
+    def _free_those_after(self, jobs: Sequence[Job]) -> None:
+        """Have those looked at that wait for one of these jobs, which has ended, begun anew, come or gone, or for its flow."""
+        if not jobs:
+            return
+        ids = json.dumps([job.id for job in jobs])
+        for parent in self._db.execute(sql("rules", "named"), {"ns": jobs[0].ns, "ids": ids}).fetchall():
+            self._db.execute(sql("rules", "free_children"), (jobs[0].ns, *parent))
             self.stirred = True
-        if job.flow is not None:
-            self._joined.add((job.ns, job.flow))
+        self._joined.update((job.ns, job.flow) for job in jobs if job.flow is not None)
 
     # -- flows ----------------------------------------------------------------------------------------------------
     def _count(self, job: Job, old: int | None, new: int | None) -> None:

@@ -7,13 +7,14 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from ..._record import BATCH
 from .gates import Gates
 from .queries import sql
 from .rules import ASLEEP, NEW, SHUT, STANDS, UNPLACED
 
 _OF_JOBS, _OF_FLOWS = 2, 3
 #: So many are woken and judged in one round.
-ROOM = 10_000
+ROOM = 2 * BATCH
 
 
 class Hopeless(NamedTuple):
@@ -40,9 +41,10 @@ class Waiting:
 
     def has_news(self) -> bool:
         """Tell whether somebody is to be judged, to have a place, or to go where the gate of its queue lets it be."""
-        return self._has_new() or any(self._is_amiss(queue) for queue in self.queues())
+        return self.has_new() or any(self._is_amiss(queue) for queue in self.queues())
 
-    def _has_new(self) -> bool:
+    def has_new(self) -> bool:
+        """Tell whether somebody is to be judged."""
         return bool(self._db.execute(sql("admit", "new"), {"ns": self._ns, "room": 1}).fetchall())
 
     def _is_amiss(self, queue: int) -> bool:

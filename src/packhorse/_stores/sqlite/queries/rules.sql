@@ -77,7 +77,7 @@ DELETE FROM packhorse_flows
    AND n_queued + n_running + n_scheduled + n_retrying + n_blocked + n_succeeded + n_failed + n_cancelled = 0
 
 -- name: named (jobs that one which has not ended names as its parent)
-SELECT parent FROM packhorse_edges WHERE ns = :ns AND parent IN (SELECT value FROM json_each(:ids))
+SELECT DISTINCT parent FROM packhorse_edges WHERE ns = :ns AND parent IN (SELECT value FROM json_each(:ids))
 
 -- name: those_behind (who gave up because of a job)
 SELECT seq FROM packhorse_rules WHERE ns = ? AND given_up = ?

@@ -1,13 +1,14 @@
 -- name: plain (successes of which nothing but the job's own row has to be touched. As an insert that meets the job's row: so
--- SQLite finds the row once, where UPDATE ... FROM finds it twice. A job that is not there leaves a row in namespace 0.)
+-- SQLite finds the row once, where UPDATE ... FROM finds it twice. A job that is not there leaves a row in namespace 0.
+-- A job of which more has become known since it was claimed, that others wait for it say, is passed over.)
 INSERT INTO packhorse_jobs (claim, ns, seq, started_at, finished_at, result, id, kind, line, state, odd, priority, rank,
                             created_at, payload)
-SELECT ?1, 0, v.column1, v.column2, v.column3, v.column4, '', 0, 0, 0, 0, 0, 0, 0, ''
+SELECT ?1, 0, v.column1, v.column2, v.column3, v.column4, '', 0, 0, 0, ?2, 0, 0, 0, ''
   FROM (VALUES (?, ?, ?, ?)) AS v WHERE true
 ON CONFLICT (seq) DO UPDATE
    SET state = 7, finished_at = excluded.finished_at, result = excluded.result,
        started_at = iif(excluded.started_at = -1152921504606846976, started_at, excluded.started_at)
- WHERE state = 3 AND claim = ?1 AND odd < 2
+ WHERE state = 3 AND claim = ?1 AND odd < excluded.odd
 
 -- name: strays
 SELECT EXISTS (SELECT 1 FROM packhorse_jobs WHERE ns = 0)
