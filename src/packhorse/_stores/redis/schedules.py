@@ -66,7 +66,7 @@ class Scheduling(Producing):
     def _took_in(self, job: NewJob | None, made: str, answer: list[Any]) -> str | None:
         """Note what an enqueue has changed; return the job that was made, or stands in its place."""
         if job is not None:
-            self._did(answer[0])
+            self._did(answer[0], answer[4])
         return made or None
 
     def runs(self, schedule: str, limit: int = 20) -> list[RunRecord]:
