@@ -1,7 +1,7 @@
 """Letting go what waits: one round of admit.
 
-Whoever takes something out of a job's way leaves a note in ``freed``. A round reads the notes, marks the jobs they mean (``look``),
-finds out what stands before the lines for each of these, gives places, and goes along the lines of the names that became free
+Whoever takes something out of a job's way leaves a note in ``freed``. A round reads the notes, marks the jobs they mean
+(``look``), finds out what stands before the lines for each of these, gives places, and goes along the lines of the names that became free
 as far as somebody there may go. Nobody else admits in this namespace meanwhile.
 """
 
@@ -144,8 +144,8 @@ class Admitting(Obstacles):
         return {note for note in notes if note[0] in "xsl"}
 
     def _judge_flow(self, link: Link, flow: str, *, fresh: bool) -> None:
-        """Find out whether the members of a flow have ended. With ``fresh``, for followers nobody has looked at yet: of these, who
-        ends a member just now may know nothing, so one that has not ended is held, to end after this."""
+        """Find out whether the members of a flow have ended. With ``fresh``, for followers nobody has looked at yet: who ends a
+        member just now may know nothing of these, so one that has not ended is held, to end after this."""
         for whole in (False, True):
             rows = self._rows(link, "admit", "witness", self._ns, flow, whole)
             if rows:
@@ -241,14 +241,18 @@ class Admitting(Obstacles):
     # -- lines --------------------------------------------------------------------------------------------------
     def _let_go(self, link: Link, turn: Round, able: Sequence[Seen], notes: Notes, limit: int) -> int:
         """Make queued what has no obstacle, by place; return how many."""
-        passing = {one.seq: (one.place or 0, []) for one in able if one.holds is None}
+        passing: dict[int, tuple[int, list[Want]]] = {
+            one.seq: (one.place or 0, []) for one in able if one.holds is None
+        }
         candidates = [one.seq for one in able if one.holds is not None]
         passing |= self._passing(link, turn, self._wanted(link, turn, candidates))
         passing |= self._go_along(link, turn, notes, limit, passing)
         self._learn_rates(link, turn, passing.values())
         free = self._free(link, passing)
         turn.again |= passing.keys() - free
-        gone, late = self._in_turn(turn, sorted((wants[0], seq) for seq, wants in passing.items() if seq in free), passing, limit)
+        gone, late = self._in_turn(
+            turn, sorted((wants[0], seq) for seq, wants in passing.items() if seq in free), passing, limit
+        )
         if gone:
             self._rows(link, "admit", "let_go", self._ns, gone)
             self._use_rates(link, turn.tats)
@@ -302,7 +306,9 @@ class Admitting(Obstacles):
         return {name for name, rate in rates.items() if waiting[name] > _allowed(tats.get(name, 0), turn.now, rate)}
 
     def _learn_rates(self, link: Link, turn: Round, passing: Iterable[tuple[int, list[Want]]]) -> None:
-        names = {want.name for _, wants in passing for want in wants if turn.limits.rate(want.mode, want.name) is not None}
+        names = {
+            want.name for _, wants in passing for want in wants if turn.limits.rate(want.mode, want.name) is not None
+        }
         if names:
             turn.tats = dict.fromkeys(names, 0) | dict(self._rows(link, "limits", "rates", self._ns, sorted(names)))
 
@@ -310,7 +316,8 @@ class Admitting(Obstacles):
         self, turn: Round, order: Sequence[tuple[int, int]], passing: dict[int, tuple[int, list[Want]]], limit: int
     ) -> tuple[list[int], list[int]]:
         """Use the rates, by place; return those who go, and those who do not."""
-        gone, late = [], []
+        gone: list[int] = []
+        late: list[int] = []
         for _, seq in order:
             rates = _rates(turn, passing[seq][1])
             if len(gone) >= limit or any(goes_at(turn.tats[name], rate) > turn.now for name, rate in rates):

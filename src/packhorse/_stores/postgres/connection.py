@@ -196,7 +196,9 @@ class Connection:
         with link.pipeline():
             for part in (b"BEGIN", server.set_local(self.patience)) if pooler else ():
                 link.ask(part, prepare=False)
-            cursors = [link.ask(sql(self._schema, verb, name), values, prepare=prepare) for verb, name, values in statements]
+            cursors = [
+                link.ask(sql(self._schema, verb, name), values, prepare=prepare) for verb, name, values in statements
+            ]
             if pooler:
                 link.ask(b"COMMIT", prepare=False)
         return [cursor.fetchall() if cursor.description else [] for cursor in cursors]

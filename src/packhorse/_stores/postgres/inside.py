@@ -20,8 +20,8 @@ from ..._record import Enqueued, NewJob
 from ..._store import Clock
 from ...errors import WrongDatabase
 from .connection import Connection
-from .link import Link
 from .known import answered, known_jobs, new_among
+from .link import Link
 from .queries import sql
 from .states import NAMES, micros
 from .storing import Storing, is_ruled

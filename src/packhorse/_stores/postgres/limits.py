@@ -36,14 +36,18 @@ class Limiting(Rows):
                 limit(value)
         return self._write(self._set_limits, values, by, app)
 
-    def _set_limits(self, link: Link, now: int, values: Mapping[str, str | None], by: str, app: str | None) -> list[str]:
+    def _set_limits(
+        self, link: Link, now: int, values: Mapping[str, str | None], by: str, app: str | None
+    ) -> list[str]:
         # Not while somebody admits: it would go by the old ones, and write down what it used of them.
         self._rows(link, "admit", "alone", self._ns)
         stored = {record.name: record for record in self._limits(link)}
         changed = sorted(name for name, value in values.items() if _changes(stored.get(name), value, app))
         for name in changed:
             value = values[name]
-            self._set_one(link, name, stored.get(name), None if value is None else LimitRecord(name, value, by, app, now))
+            self._set_one(
+                link, name, stored.get(name), None if value is None else LimitRecord(name, value, by, app, now)
+            )
         return changed
 
     def _set_one(self, link: Link, name: str, old: LimitRecord | None, new: LimitRecord | None) -> None:
@@ -96,7 +100,7 @@ class Limiting(Rows):
             )  # fmt: skip
 
         rows = self._attempted(act)
-        return [_flow(*about, list(parts)) for about, parts in groupby(rows, key=lambda row: tuple(row[:3]))]
+        return [_flow(list(parts)) for _, parts in groupby(rows, key=lambda row: row[0])]
 
 
 def _changes(old: LimitRecord | None, value: str | None, app: str | None) -> bool:
@@ -108,7 +112,8 @@ def _changes(old: LimitRecord | None, value: str | None, app: str | None) -> boo
     return (old.value, old.app) != (value, app)
 
 
-def _flow(id: str, created_at: int, ended_at: int | None, parts: Sequence[Any]) -> FlowRecord:
+def _flow(parts: Sequence[Any]) -> FlowRecord:
+    id, created_at, ended_at = parts[0][:3]
     counts = {NAMES[state]: jobs for *_, state, jobs, _ in parts}
     ends = [end for *_, end in parts if end is not None]
     if ended_at is not None:

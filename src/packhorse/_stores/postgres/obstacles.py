@@ -57,7 +57,7 @@ class View:
 
     def __init__(self, store: Obstacles, link: Link, now: int) -> None:
         self._now = now
-        self._ask = lambda name, *values: store._rows(link, "obstacles", name, store._ns, *values)
+        self._store, self._link = store, link
         self._limits = Declared(store._limits(link))
         self._paused = {row[0] for row in store._rows(link, "admit", "paused", store._ns)}
         self._served = is_served([row[0] for row in store._rows(link, "admit", "served", store._ns)])
@@ -66,6 +66,9 @@ class View:
         self._flows: dict[str, int] = {}
         self._holders: dict[str, list[Holder]] = {}
         self._lines: dict[str, list[Stander]] = {}
+
+    def _ask(self, name: str, *values: Any) -> list[Any]:
+        return self._store._rows(self._link, "obstacles", name, self._store._ns, *values)
 
     def obstacle(self, job: JobRecord) -> Obstacle | None:
         """Return what is in the way of one job."""
@@ -110,9 +113,9 @@ class View:
     def _held(self, job: JobRecord, mode: Mode, name: str, places: int | None) -> Obstacle | None:
         holders, before = self._have(name), self._stand_before(job, name)
         against: tuple[Mode, ...] = _ALL if mode == "x" else ("x",)
-        if not any(one.mode in against for one in (*holders, *before)):
-            full = places is not None and sum(one.mode == "l" for one in (*holders, *before)) >= places
-            if not full:
+        modes = [one.mode for one in holders] + [one.mode for one in before]
+        if not any(other in against for other in modes):
+            if places is None or modes.count("l") < places:
                 return None
             against = ("l",)
         holders = [one for one in holders if one.mode in against]

@@ -92,7 +92,9 @@ class Producing(Connection):
                     rows = act.throw(error)
         except StopIteration as end:
             answers: list[Enqueued] = end.value
-        self.freed = self.freed or any(answer.state == "blocked" or job.flow for answer, job in zip(answers, jobs, strict=True))
+        self.freed = self.freed or any(
+            answer.state == "blocked" or job.flow for answer, job in zip(answers, jobs, strict=True)
+        )
         return answers
 
     def _insert(self, link: Link, jobs: Sequence[NewJob], kinds: Sequence[tuple[int, int]]) -> list[Enqueued]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .admit import Admitting
 from .hints import Waiting
 from .inside import Inside
 from .look import Looking
@@ -11,7 +12,6 @@ from .produce import Producing
 from .schedules import Scheduling
 from .settle import Settling
 from .upkeep import Upkeep
-from .admit import Admitting
 from .workers import Workers
 
 

@@ -185,7 +185,9 @@ class Storing:
             mine = {job.id for job in self._jobs}
             by = {job.unique: job.id for job in jobs}
             rows = yield ("ties", "owners"), self._ns, keys
-            yield from self._cancel([(seq, by[key]) for key, id, _, end, seq in rows if id in mine and self._holds(end)])
+            yield from self._cancel(
+                [(seq, by[key]) for key, id, _, end, seq in rows if id in mine and self._holds(end)]
+            )
 
     def _join(self, flows: list[str]) -> Asked:
         if flows:
@@ -204,7 +206,8 @@ class Storing:
         if any(row.job.state not in WAITING or not row.job.unique_held for row in rows) or len(rows) < len(seqs):
             return False
         changes = [
-            (row, row._replace(job=ended(row.job, "cancelled", self._now, _rules.replaced(by[row.job.seq])))) for row in rows
+            (row, row._replace(job=ended(row.job, "cancelled", self._now, _rules.replaced(by[row.job.seq]))))
+            for row in rows
         ]
         for name, *values in writes(self._ns, changes, lambda: None):
             yield name, *values
@@ -227,8 +230,8 @@ class Storing:
         if not self._old:
             return error
         return UniqueConflict(
-            f"The unique key '{spoken}' is held by a job that was stored since this transaction began, which cannot see it; nothing "
-            "was stored. Do the transaction again, or use READ COMMITTED."
+            f"The unique key '{spoken}' is held by a job that was stored since this transaction began, which cannot see it; "
+            "nothing was stored. Do the transaction again, or use READ COMMITTED."
         )
 
 

@@ -89,7 +89,9 @@ class Upkeep(Rows):
 
     def _needed(self, link: Link, now: int, seqs: Collection[int], *, keys: bool) -> set[int]:
         """Return those of some jobs that another one waits for, or that hold a key for a time."""
-        return {row[0] for row in self._rows(link, "ties", "needed", self._ns, list(seqs), now, keys)} if seqs else set()
+        return (
+            {row[0] for row in self._rows(link, "ties", "needed", self._ns, list(seqs), now, keys)} if seqs else set()
+        )
 
     def _old_successes(self, link: Link, now: int, before: int, limit: int) -> list[int]:
         """Walk along the numbers, oldest first, from where the last call stopped: there is no index on the time of the end,

@@ -38,7 +38,8 @@ INSERT INTO packhorse.freed (ns, kind, what) SELECT $1::int, v.kind, v.what FROM
 -- name: parents_ended (edges to jobs that have ended, or run again, since they were last looked at)
 WITH p AS MATERIALIZED (
     SELECT v.id, CASE WHEN j.state IS NULL OR j.state = :SUCCEEDED THEN 1 WHEN j.state IN (:FAILED, :CANCELLED) THEN 2 ELSE 0 END AS code
-      FROM unnest($2::text[]) AS v (id) LEFT JOIN packhorse.jobs j ON j.ns = $1 AND j.id = v.id
+      FROM unnest($2::text[]) AS v (id)
+      LEFT JOIN LATERAL (SELECT j.state FROM packhorse.jobs j WHERE j.ns = $1 AND j.id = v.id OFFSET 0) j ON true
 ), stale AS MATERIALIZED (
     SELECT e.row, e.child, p.code FROM p
      CROSS JOIN LATERAL (SELECT e.ctid AS row, e.child FROM packhorse.edges e
@@ -60,14 +61,17 @@ SELECT e.child, e.kind, e.target FROM packhorse.edges e WHERE e.child = ANY ($1:
 
 -- name: hold (parents that have not ended, so that they end after this, and then see the edge; who is ending one just now
 -- is not waited for)
-SELECT id FROM packhorse.jobs
- WHERE ns = $1 AND id = ANY ($2::text[]) AND state NOT IN (:SUCCEEDED, :FAILED, :CANCELLED) ORDER BY id FOR SHARE SKIP LOCKED
+SELECT j.id FROM unnest($2::text[]) AS v (id)
+ CROSS JOIN LATERAL (SELECT j.id FROM packhorse.jobs j
+                      WHERE j.ns = $1 AND j.id = v.id AND j.state NOT IN (:SUCCEEDED, :FAILED, :CANCELLED)
+                        FOR SHARE SKIP LOCKED) j
 
 -- name: judge
 WITH p AS MATERIALIZED (
     SELECT v.id, CASE WHEN j.state IS NULL OR j.state = :SUCCEEDED THEN 1 WHEN j.state IN (:FAILED, :CANCELLED) THEN 2
                       WHEN v.id = ANY ($3::text[]) THEN 0 ELSE 3 END AS code
-      FROM unnest($2::text[]) AS v (id) LEFT JOIN packhorse.jobs j ON j.ns = $1 AND j.id = v.id
+      FROM unnest($2::text[]) AS v (id)
+      LEFT JOIN LATERAL (SELECT j.state FROM packhorse.jobs j WHERE j.ns = $1 AND j.id = v.id OFFSET 0) j ON true
 )
 UPDATE packhorse.edges e SET state = p.code FROM p
  WHERE e.ns = $1 AND e.kind = 0 AND e.target = p.id AND e.state = 3 AND p.code <> 3 AND e.child = ANY ($4::bigint[])
@@ -113,7 +117,8 @@ SELECT w.seq, w.place, w.queue, w.done, coalesce(j.after_failed, false), j.holds
  ORDER BY w.seq
 
 -- name: free (those that still wait, and that nobody else changes just now)
-SELECT seq FROM packhorse.jobs WHERE seq = ANY ($1::bigint[]) AND waiting ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
+SELECT j.seq FROM unnest($1::bigint[]) AS v (seq)
+ CROSS JOIN LATERAL (SELECT j.seq FROM packhorse.jobs j WHERE j.seq = v.seq AND j.waiting FOR NO KEY UPDATE SKIP LOCKED) j
 
 -- name: places
 INSERT INTO packhorse.places AS p (ns, last) VALUES ($1, $2) ON CONFLICT (ns) DO UPDATE SET last = p.last + excluded.last RETURNING last

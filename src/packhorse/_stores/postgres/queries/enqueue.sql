@@ -79,10 +79,10 @@ SELECT count(*), min(created_at) FROM job
 
 -- name: known
 SELECT j.id, j.state, j.created_at, j.scheduled_at, k.task, q.name, j.payload
-  FROM packhorse.jobs j
+  FROM unnest($2::text[]) AS v (id)
+ CROSS JOIN LATERAL (SELECT * FROM packhorse.jobs j WHERE j.ns = $1 AND j.id = v.id OFFSET 0) j
   JOIN packhorse.kinds k ON k.id = j.kind
   JOIN packhorse.lines q ON q.id = k.queue
- WHERE j.ns = $1 AND j.id = ANY($2::text[])
 
 -- name: closed
 SELECT closed FROM packhorse.namespaces WHERE id = $1

@@ -48,4 +48,4 @@ SELECT coalesce(sum(c.jobs), 0)::bigint
   JOIN packhorse.lines l ON l.id = c.queue WHERE l.ns = $1
 
 -- name: members
-SELECT seq FROM packhorse.members WHERE ns = $1 AND flow = $2
+SELECT seq FROM packhorse.members WHERE ns = $1 AND flow = $2 ORDER BY seq

@@ -1,11 +1,14 @@
 -- name: owners (of keys)
-SELECT held_key, id, state, unique_end, seq FROM packhorse.jobs WHERE ns = $1 AND held_key = ANY ($2::text[])
+SELECT j.held_key, j.id, j.state, j.unique_end, j.seq FROM unnest($2::text[]) AS v (key)
+ CROSS JOIN LATERAL (SELECT * FROM packhorse.jobs j WHERE j.ns = $1 AND j.held_key = v.key OFFSET 0) j
 
 -- name: parents (held so that they are not deleted before this commits; neither a claim nor a settle is in the way)
-SELECT id FROM packhorse.jobs WHERE ns = $1 AND id = ANY ($2::text[]) ORDER BY id FOR KEY SHARE
+SELECT j.id FROM unnest($2::text[]) AS v (id)
+ CROSS JOIN LATERAL (SELECT j.id FROM packhorse.jobs j WHERE j.ns = $1 AND j.id = v.id FOR KEY SHARE) j
 
 -- name: seen_parents (in a transaction that sees an old state of the database)
-SELECT id FROM packhorse.jobs WHERE ns = $1 AND id = ANY ($2::text[])
+SELECT j.id FROM unnest($2::text[]) AS v (id)
+ CROSS JOIN LATERAL (SELECT j.id FROM packhorse.jobs j WHERE j.ns = $1 AND j.id = v.id OFFSET 0) j
 
 -- name: let_go (keys of jobs whose time is over)
 UPDATE packhorse.jobs SET held_key = NULL WHERE ns = $1 AND seq = ANY ($2::bigint[]) AND held_key IS NOT NULL
