@@ -41,7 +41,8 @@ RULES = {
                 OR d.result_until IS NOT NULL)) OR (j.odd < 3 AND (d.crash_fails OR d.suspect)))""",
     "odd jobs without a reason to be": """
         SELECT seq FROM packhorse_jobs j WHERE state BETWEEN 2 AND 6 AND odd = 3
-           AND NOT EXISTS (SELECT 1 FROM packhorse_details d WHERE d.seq = j.seq AND (d.crash_fails OR d.suspect))""",
+           AND NOT EXISTS (SELECT 1 FROM packhorse_details d WHERE d.seq = j.seq AND (d.crash_fails OR d.suspect))
+           AND NOT EXISTS (SELECT 1 FROM packhorse_rules u WHERE u.seq = j.seq AND u.holds IS NOT NULL)""",
     "what belongs to no job": """
         SELECT 'details', seq FROM packhorse_details WHERE seq NOT IN (SELECT seq FROM packhorse_jobs)
         UNION ALL SELECT 'results', seq FROM packhorse_results WHERE seq NOT IN (SELECT seq FROM packhorse_jobs WHERE result = 1)
@@ -61,6 +62,44 @@ RULES = {
         SELECT seq FROM packhorse_jobs WHERE (state >= 7) <> (finished_at > -1152921504606846976)""",
     "side lines that count": f"""
         SELECT id FROM packhorse_lines WHERE side_of IS NOT NULL AND ({" OR ".join(f"n_{state} <> 0" for state in STATES)})""",
+    "jobs whose rules nobody would look for": """
+        SELECT u.seq FROM packhorse_rules u LEFT JOIN packhorse_jobs j ON j.seq = u.seq
+         WHERE j.seq IS NULL OR j.ns <> u.ns OR j.odd < 2 OR (u.holds IS NOT NULL AND j.state < 7 AND j.odd < 3)""",
+    "rules that were not brought up to their jobs": """
+        SELECT u.seq, u.state, j.state FROM packhorse_rules u JOIN packhorse_jobs j ON j.seq = u.seq
+         WHERE u.state IS NULL OR (u.state <> j.state AND NOT (u.flow IS NULL AND u.state IN (2, 3) AND j.state IN (2, 3)))""",
+    "jobs at a stage where they cannot be": """
+        SELECT u.seq, u.stage, j.state FROM packhorse_rules u JOIN packhorse_jobs j ON j.seq = u.seq
+         WHERE CASE WHEN j.state >= 7 THEN u.stage <> 0
+                    WHEN coalesce(u.holds, u.after, u.after_flow) IS NULL THEN u.stage <> 1
+                    WHEN j.state IN (2, 3) THEN u.stage <> 7
+                    WHEN j.state = 6 AND NOT u.parked THEN u.stage NOT IN (2, 3, 4, 5, 6)
+                    ELSE u.stage <> 1 END
+            OR (u.parked AND j.state <> 6) OR (u.place IS NULL AND u.stage IN (5, 6)) OR (u.place IS NOT NULL AND u.stage = 4)
+            OR (u.behind IS NOT NULL AND u.stage <> 6)""",
+    "names that are not those of the job": """
+        SELECT seq, name, mode, stage, place FROM packhorse_holds
+        EXCEPT SELECT u.seq, e.value ->> 1, e.value ->> 0, u.stage, u.place FROM packhorse_rules u, json_each(u.holds) e
+                WHERE u.stage > 0""",
+    "names that are not there": """
+        SELECT u.seq, e.value ->> 1 FROM packhorse_rules u, json_each(u.holds) e WHERE u.stage > 0
+        EXCEPT SELECT seq, name FROM packhorse_holds""",
+    "parents that are not those of the job": """
+        SELECT child, n, parent FROM packhorse_edges
+        EXCEPT SELECT u.seq, e.key, e.value FROM packhorse_rules u, json_each(u.after) e WHERE u.stage > 0""",
+    "parents that are not there": """
+        SELECT u.seq, e.key, e.value FROM packhorse_rules u, json_each(u.after) e WHERE u.stage > 0
+        EXCEPT SELECT child, n, parent FROM packhorse_edges""",
+    "parents whose end would be passed over": """
+        SELECT j.seq FROM packhorse_edges e JOIN packhorse_jobs j ON j.ns = e.ns AND j.id = e.parent
+         WHERE j.odd < 2 OR NOT EXISTS (SELECT 1 FROM packhorse_rules u WHERE u.seq = j.seq)""",
+    "keys of jobs that have ended": """
+        SELECT seq FROM packhorse_rules WHERE unique_held AND stage = 0 AND unique_until <> 'time'""",
+    "two who have what one reserves": """
+        SELECT h.name FROM packhorse_holds h JOIN packhorse_holds o ON o.ns = h.ns AND o.name = h.name AND o.seq <> h.seq
+         WHERE h.mode = 'x' AND h.stage = 7 AND o.stage = 7""",
+    "places that will be given again": """
+        SELECT u.seq FROM packhorse_rules u JOIN packhorse_namespaces n ON n.id = u.ns WHERE u.place > n.last_place""",
     "more jobs counted than there are": f"""
         SELECT value FROM packhorse_meta
          WHERE key = 'counted' AND (value > (SELECT coalesce(max(seq), 0) FROM packhorse_jobs)
@@ -75,6 +114,10 @@ SELECT l.id, l.name, n_queued + (SELECT count(*) FROM packhorse_jobs j JOIN pack
 _THERE = f"""
 SELECT k.queue, {", ".join(f"count(*) FILTER (WHERE j.state = {number})" for number in range(2, 2 + len(STATES)))}
   FROM packhorse_jobs j JOIN packhorse_kinds k ON k.id = j.kind GROUP BY k.queue"""
+_FLOWS = f"SELECT ns, name, {', '.join(f'n_{state}' for state in STATES)} FROM packhorse_flows"
+_MEMBERS = f"""
+SELECT j.ns, u.flow, {", ".join(f"count(*) FILTER (WHERE j.state = {number})" for number in range(2, 2 + len(STATES)))}
+  FROM packhorse_rules u JOIN packhorse_jobs j ON j.seq = u.seq WHERE u.flow IS NOT NULL GROUP BY j.ns, u.flow"""
 
 
 def problems(db: sqlite3.Connection, *, whole: bool = True) -> list[str]:
@@ -98,3 +141,6 @@ def _problems(db: sqlite3.Connection, whole: bool) -> Iterator[str]:
         actual = there.get(id, (0,) * len(STATES))
         if tuple(counts) != actual:
             yield f"queue {name} ({id}) counts {counts}, has {actual}"
+    differences = set(db.execute(_FLOWS).fetchall()) ^ set(db.execute(_MEMBERS).fetchall())
+    if differences:
+        yield f"flows that do not count their members right: {differences}"

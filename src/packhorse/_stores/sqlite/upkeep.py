@@ -193,9 +193,9 @@ class Upkeep(Connection):
             line = self._names.known_line(db, self._ns, name)
             rows = db.execute(sql("upkeep", "blocked"), {"line": line}).fetchall()
             for seq, queue, waits in rows:
+                counts.touch(seq)
                 if waits:
                     db.execute(sql("rules", "park"), (False, seq))
-                    counts.touch(seq)
                 else:
                     counts.move(queue, BLOCKED, QUEUED)
             db.execute(sql("upkeep", "resolve"), {"seqs": _as_json(row[0] for row in rows if not row[2])})

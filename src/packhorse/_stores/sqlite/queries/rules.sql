@@ -17,7 +17,7 @@ SELECT j.seq, j.ns, k.queue, j.state, iif(j.state < 7, 1, 0)
 UPDATE packhorse_jobs SET odd = 2 WHERE ns = ? AND id = ? AND odd < 2
 
 -- name: states (of those that stay where they are)
-UPDATE packhorse_rules SET state = ?, unique_held = ? WHERE seq = ?
+UPDATE packhorse_rules SET state = ?1, unique_held = ?2, parked = iif(?1 = 6, parked, 0) WHERE seq = ?3
 
 -- name: stages
 UPDATE packhorse_rules SET state = ?1, unique_held = ?2, stage = ?3, behind = NULL, parked = iif(?1 = 6, parked, 0) WHERE seq = ?4
