@@ -1,82 +1,31 @@
 """Letting go what waits: one round of admit.
 
 Whoever takes something out of a job's way leaves a note in ``freed``. A round reads the notes, marks the jobs they mean
-(``look``), finds out what stands before the lines for each of these, gives places, and goes along the lines of the names that became free
-as far as somebody there may go. Nobody else admits in this namespace meanwhile.
+(``look``), finds out what stands before the lines for each of these, gives places, and goes along the lines of the names that
+became free as far as somebody there may go. Nobody else admits in this namespace meanwhile.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..._admission import Admitted
 from ..._record import BATCH, JobRecord
-from ..._rules import Limit, gave_up, goes_at, held_names, parents, used
+from ..._rules import gave_up, goes_at, held_names, parents, used
 from .ending import ended
 from .gates import is_served
 from .limits import Declared
 from .link import Link
 from .obstacles import Obstacles
 from .records import Row
+from .rounds import PAGE, Notes, Round, Seen, Want, allowed, further, lines_of, rates_of
 from .ties import AFTER
 
 #: One round reads so many notes, follows so many edges, and looks at so many jobs, at most.
 _NOTES, _EDGES, _LOOKS = 5000, 2000, 1000
-#: So many of a line are looked at together.
-_PAGE = 300
 _NOTHING = Admitted(0, 0, False, False, None)
-
-#: Kind of note, and what it is about.
-Notes = set[tuple[str, str]]
-
-
-class Seen(NamedTuple):
-    """A waiting job, and what stands before the lines."""
-
-    seq: int
-    place: int | None
-    queue: int
-    was_done: bool
-    after_failed: bool
-    holds: str | None
-    open: bool  #: a parent or a flow has not ended
-    unsure: bool  #: of one of them it could not be found out
-    bad: bool  #: one of them has ended badly
-
-    @property
-    def hopeless(self) -> bool:
-        """Tell whether it gives up."""
-        return self.bad and not self.after_failed
-
-    @property
-    def done(self) -> bool:
-        """Tell whether neither a parent nor a flow is in its way."""
-        return not self.open and not self.hopeless
-
-
-class Want(NamedTuple):
-    """One name of one able waiter."""
-
-    seq: int
-    place: int
-    mode: str
-    name: str
-
-
-class Round:
-    """What one round goes by."""
-
-    def __init__(self, now: int, limits: Declared, open_queues: list[int]) -> None:
-        self.now = now
-        self.limits = limits
-        self.open = open_queues
-        self.tats: dict[str, int] = {}
-        self.late: list[int] = []  #: when those may go for whom a rate is in the way
-        self.more = False
-        self.again: set[int] = set()  #: jobs to be looked at in the next round
-        self.names: Notes = set()  #: names to be looked at in the next round
 
 
 class Admitting(Obstacles):
@@ -281,12 +230,12 @@ class Admitting(Obstacles):
     ) -> dict[int, tuple[int, list[Want]]]:
         """Go along the lines of names that became free, as far as somebody there may go."""
         found: dict[int, tuple[int, list[Want]]] = {}
-        lines = _lines(notes, turn.limits)
+        lines = lines_of(notes, turn.limits)
         while lines and len(found) + len(passing) <= limit:
-            rows = self._rows(link, "admit", "line_up", self._ns, json.dumps(lines), turn.open, _PAGE)
+            rows = self._rows(link, "admit", "line_up", self._ns, json.dumps(lines), turn.open, PAGE)
             seqs = {row[3] for row in rows} - passing.keys() - found.keys()
             found |= self._passing(link, turn, self._wanted(link, turn, sorted(seqs)))
-            lines = _further(lines, rows, self._used_up(link, turn, lines, found))
+            lines = further(lines, rows, self._used_up(link, turn, lines, found))
         if lines:
             turn.names |= {(kind, line["name"]) for line in lines for kind in "xsl"}
             turn.more = True
@@ -303,7 +252,7 @@ class Admitting(Obstacles):
             for want in wants:
                 if want.name in waiting:
                     waiting[want.name] += 1
-        return {name for name, rate in rates.items() if waiting[name] > _allowed(tats.get(name, 0), turn.now, rate)}
+        return {name for name, rate in rates.items() if waiting[name] > allowed(tats.get(name, 0), turn.now, rate)}
 
     def _learn_rates(self, link: Link, turn: Round, passing: Iterable[tuple[int, list[Want]]]) -> None:
         names = {
@@ -319,7 +268,7 @@ class Admitting(Obstacles):
         gone: list[int] = []
         late: list[int] = []
         for _, seq in order:
-            rates = _rates(turn, passing[seq][1])
+            rates = rates_of(turn, passing[seq][1])
             if len(gone) >= limit or any(goes_at(turn.tats[name], rate) > turn.now for name, rate in rates):
                 late.append(seq)
                 continue
@@ -331,7 +280,7 @@ class Admitting(Obstacles):
     def _leave_late(self, turn: Round, late: Sequence[int], passing: dict[int, tuple[int, list[Want]]]) -> None:
         """See to those for whom a rate is in the way, or who would have been too many."""
         for seq in late:
-            rates = _rates(turn, passing[seq][1])
+            rates = rates_of(turn, passing[seq][1])
             at = max((goes_at(turn.tats[name], rate) for name, rate in rates), default=0)
             if at > turn.now:
                 turn.late.append(at)
@@ -363,7 +312,7 @@ class Admitting(Obstacles):
         passing |= self._go_along(link, following, notes, 0, passing)
         self._learn_rates(link, following, passing.values())
         ready = any(
-            all(goes_at(following.tats[name], rate) <= turn.now for name, rate in _rates(following, wants))
+            all(goes_at(following.tats[name], rate) <= turn.now for name, rate in rates_of(following, wants))
             for _, wants in passing.values()
         )
         following.names |= notes
@@ -374,49 +323,3 @@ class Admitting(Obstacles):
 def _given_up(row: Row, now: int, parent: JobRecord) -> Row:
     job = ended(row.job, "cancelled", now, gave_up(parent))
     return row._replace(job=job._replace(given_up=parent.id))
-
-
-def _lines(notes: Notes, limits: Declared) -> list[dict[str, Any]]:
-    """Return how far each line is to be looked at: what was free of one who shared is free for one alone."""
-    kinds: dict[str, set[str]] = {}
-    for kind, name in notes:
-        kinds.setdefault(name, set()).add(kind)
-    return [
-        {
-            "name": name,
-            "sharing": "x" in found,
-            "taking": bool(found & {"x", "l"}),
-            "places": limits.places("l", name),
-            "behind": 0,
-        }
-        for name, found in sorted(kinds.items())
-    ]
-
-
-def _further(lines: Sequence[dict[str, Any]], rows: Sequence[Any], used_up: set[str]) -> list[dict[str, Any]]:
-    """Return the lines of which more is to be looked at: those of which a whole page was seen."""
-    further = []
-    for line in lines:
-        places: dict[str, list[int]] = {"s": [], "l": []}
-        for name, mode, place, _ in rows:
-            if name == line["name"] and mode in places:
-                places[mode].append(place)
-        counted = line["places"] is not None
-        sharing = len(places["s"]) >= _PAGE
-        taking = not counted and len(places["l"]) >= _PAGE and line["name"] not in used_up
-        if sharing or taking:
-            full = [places[mode][-1] for mode, goes_on in (("s", sharing), ("l", taking)) if goes_on]
-            further.append({**line, "sharing": sharing, "taking": taking, "behind": min(full)})
-    return further
-
-
-def _allowed(tat: int, now: int, rate: Limit) -> int:
-    """Return how many may start now."""
-    if tat <= now:
-        return rate.burst
-    return max(0, (now - goes_at(tat, rate)) // rate.interval + 1)
-
-
-def _rates(turn: Round, wants: Sequence[Want]) -> list[tuple[str, Limit]]:
-    named = ((want.name, turn.limits.rate(want.mode, want.name)) for want in wants)
-    return [(name, rate) for name, rate in named if rate is not None]
