@@ -10,6 +10,7 @@ import pytest
 
 from packhorse import Queue, _runtime
 from packhorse._stores import open_store
+from packhorse._stores.postgres.migrate import STEPS
 from tests.outage.outpost import Ran
 from tests.servers import postgres, redis
 
@@ -28,7 +29,7 @@ def test_what_db_sql_prints_makes_a_whole_store(run: Callable[..., Ran], schema:
     assert found == (schema == "packhorse")
     assert Queue("work", store=url).enqueue("x.y").state == "queued"
     _runtime.forget()
-    assert run("-m", "packhorse", "db", "migrate", PACKHORSE_URL=url) == Ran(0, f"{url} is at schema 1, current\n")
+    assert run("-m", "packhorse", "db", "migrate", PACKHORSE_URL=url) == Ran(0, f"{url} is at schema {len(STEPS)}, current\n")
 
 
 def test_db_migrate_and_status_on_postgresql(run: Callable[..., Ran]) -> None:
@@ -37,10 +38,11 @@ def test_db_migrate_and_status_on_postgresql(run: Callable[..., Ran]) -> None:
     assert before.code == 78
     assert "packhorse db migrate" in before.text
     made = run("-m", "packhorse", "db", "migrate", PACKHORSE_URL=url)
-    assert made.text == f"✓ 0001_initial\n{url} is at schema 1, current\n"
+    taken = "".join(f"✓ {step}\n" for step in STEPS)
+    assert made.text == f"{taken}{url} is at schema {len(STEPS)}, current\n"
     about = json.loads(run("-m", "packhorse", "db", "status", "--json", PACKHORSE_URL=url).text)
     store = open_store(url)
-    assert (about["kind"], about["schema"], about["instance"]) == ("PostgreSQL", 1, store.instance)
+    assert (about["kind"], about["schema"], about["instance"]) == ("PostgreSQL", len(STEPS), store.instance)
     assert about.get("promise", "") == store.capabilities.promise
     store.close()
 
