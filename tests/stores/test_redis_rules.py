@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,7 @@ def store(server: Server) -> Iterator[Store]:
     opened.close()
 
 
-def many(store: Store, number: int, **changes: object) -> list[str]:
+def many(store: Store, number: int, **changes: Any) -> list[str]:
     """Enqueue many alike."""
     jobs = [new_job(**changes) for _ in range(number)]
     for start in range(0, number, 1000):

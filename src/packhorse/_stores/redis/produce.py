@@ -43,10 +43,6 @@ class Producing(Connection):
         """Store jobs of any kind."""
         answer = self._send(jobs, "enqueue", self._arguments(jobs))
         self._refuse(answer)
-        if answer[0] == "parent":
-            raise unknown_parent(answer[1], answer[2])
-        if answer[0] == "held":
-            raise key_held(answer[1], answer[2])
         fresh, now, odd, kinds, stirred = answer
         self._did(fresh, stirred)
         for queue, task, priority, kind in kinds:
@@ -63,6 +59,10 @@ class Producing(Connection):
                 "Enqueue it under an id of its own.",
                 answer[1],
             )
+        if answer[0] == "parent":
+            raise unknown_parent(answer[1], answer[2])
+        if answer[0] == "held":
+            raise key_held(answer[1], answer[2])
 
     def _arguments(self, jobs: Sequence[NewJob]) -> list[str]:
         arguments: list[str] = []

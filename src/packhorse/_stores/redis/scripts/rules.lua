@@ -19,7 +19,7 @@ local function holds_of(job) return rules_of(job).h or NOTHING end
 local function tail_of(job, hold) return hold[1] .. ':' .. job.queue .. SEP .. hold[2] end
 
 local function free(name)
-  call('SADD', NS .. ':freed', name)
+  if call('EXISTS', NS .. ':lines:' .. name) == 1 then call('SADD', NS .. ':freed', name) end
   stirred = 1
 end
 
