@@ -35,7 +35,7 @@ _NOT_FOR_MANY = {
 
 def every(
     interval: Duration | None,
-    what: Callable[..., Any] | Draft[Any],
+    what: Callable[[], Any] | Draft[Any],
     /,
     *,
     name: str | None = None,
@@ -62,7 +62,7 @@ def every(
 
 def cron(
     rule: str | None,
-    what: Callable[..., Any] | Draft[Any],
+    what: Callable[[], Any] | Draft[Any],
     /,
     *,
     name: str | None = None,

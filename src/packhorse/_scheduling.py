@@ -32,7 +32,7 @@ class Scheduling:
     def schedule(
         self,
         name: str,
-        what: Callable[..., Any] | Draft[Any],
+        what: Callable[[], Any] | Draft[Any],
         /,
         *,
         every: Duration | None = None,
@@ -69,7 +69,7 @@ class Scheduling:
         with self._connection as store:
             return not _owning.apply(store, lambda book: _owning.drop(book, name)).empty
 
-    def aschedule(self, name: str, what: Callable[..., Any] | Draft[Any], /, **how: Any) -> Coroutine[Any, Any, None]:
+    def aschedule(self, name: str, what: Callable[[], Any] | Draft[Any], /, **how: Any) -> Coroutine[Any, Any, None]:
         """Do what ``schedule`` does, to be awaited."""
         return _runtime.aside(lambda: self.schedule(name, what, **how))
 

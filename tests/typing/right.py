@@ -7,7 +7,7 @@ import functools
 from datetime import UTC, datetime
 from typing import Any, assert_type
 
-from packhorse import App, Backoff, Cancel, Job, Queue, Retry, Snooze, current_job, task
+from packhorse import App, Backoff, Cancel, Job, Queue, Retry, Snooze, cron, current_job, every, task
 from packhorse._draft import Draft
 from packhorse.flows import Flow, achain, agroup, chain, group
 
@@ -118,13 +118,35 @@ assert_type(stored.as_argument, bytes)
 assert_type(stored.flow, str | None)
 assert_type(jobs.enqueue(add, first.as_argument, b=jobs.enqueue(maybe, 1).as_argument), Job[int])
 assert_type(limited.enqueue("ada"), Job[bool])
-jobs.using(after=stored).using(after=[stored, "id", Flow("f")]).using(after="flow:f", flow="f", unique="k").enqueue(add, 1)
+jobs.using(after=stored).using(after=[stored, "id", Flow("f")]).using(after="flow:f", flow="f", unique="k").enqueue(
+    add, 1
+)
 assert_type(chain(first, jobs.draft(fetch, "u"), within=object(), priority=3), Job[Any])
 assert_type(group([first, jobs.draft(add, 2)], then=jobs.draft(picky, 1), tags="x"), Job[str])
 assert_type(group(jobs.draft(add, n) for n in range(3)), Flow)
 assert_type(Flow("f").id, str)
 assert_type(App().cancel(flow="f", dry=True), int)
 assert_type([outcome for job, outcome, result in current_job().parents()], list[str])
+
+
+def tidy() -> None: ...
+
+
+@task(retry=3)
+async def sweep(deep: bool = False) -> int:
+    return int(deep)
+
+
+every("5m", tidy)
+every(None, sweep, name="off", queue=jobs, missed="all", overlap="queue", jitter="10s")
+cron("0 7 * * *", jobs.draft(send, "ada", subject="x"), timezone="Europe/Berlin")
+cron(None, tidy, queue="mail", name="never")
+
+
+def schedules() -> None:
+    jobs.schedule("tidy", tidy, every="1h")
+    jobs.schedule("digest", jobs.draft(send, "ada"), cron="0 7 * * *", timezone="Europe/Berlin", missed="skip")
+    assert_type(jobs.unschedule("tidy"), bool)
 
 
 async def flows() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from packhorse import App, Backoff, Job, Queue, current_job, task
+from packhorse import App, Backoff, Job, Queue, cron, current_job, every, task
 from packhorse.flows import Flow, chain, group
 
 jobs = Queue("mail")
@@ -89,6 +89,11 @@ plain.enqueue(1, delay=5)  # wrong
 plain.using(name="x", unknown=1)  # wrong
 crawl.enqueue(5)  # wrong
 crawl.draft()  # wrong
+every(30, send)  # wrong: it needs an argument
+every(30, "tasks:tidy")  # wrong
+cron(30, plain)  # wrong
+jobs.schedule("tidy", send, every=30)  # wrong
+jobs.schedule("tidy", jobs.draft(add, 1), evry=30)  # wrong
 number: Job[str] = jobs.enqueue(add, 1)  # wrong: the result is an int
 text: Job[str] = plain.enqueue(1)  # wrong
 page: Job[int] = crawl.enqueue("u")  # wrong

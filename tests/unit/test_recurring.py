@@ -139,7 +139,7 @@ def test_names_are_checked() -> None:
 
 
 def test_a_call_that_no_worker_could_make_is_told_when_the_worker_starts() -> None:
-    every(30, greet)
+    every(30, greet)  # type: ignore[arg-type]
     with pytest.raises(BadArguments):
         collected()
 
