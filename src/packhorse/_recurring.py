@@ -183,7 +183,7 @@ def _from_table(table: Any, where: str, source: str, app: Any) -> str:
     if not isinstance(args, list) or not isinstance(kwargs, Mapping):
         raise BadSchedule(f"{where}: args is a list, kwargs a table.")
     draft = queue.draft(table["task"], *args, **kwargs)
-    off = table.get("every") == 0 and "cron" not in table
+    off = "cron" not in table and "every" in table and _is_zero(table["every"])
     rule = None if off else rule_of(table.get("every"), table.get("cron"), table.get("timezone", "UTC"), where)
     how = {key: table[key] for key in ("missed", "overlap", "jitter") if key in table}
     return _schedule.encode(_schedule.spec(rule, job_of(draft, where), **how, place=source, where=where))

@@ -233,7 +233,7 @@ def test_tables_of_the_config_file() -> None:
             "kwargs": {"name": "ada"},
         },
         "report": {"task": f"{__name__}:report", "every": 60, "priority": -7, "tags": ["x"]},
-        "off": {"task": f"{__name__}:clean", "every": 0},
+        "off": {"task": f"{__name__}:clean", "every": "0s"},
         "far": {"task": "elsewhere:f", "every": 60, "queue": "far", "args": [1, "two"]},
     }
     found = {name: _schedule.decode(text) for name, text in _recurring.from_config(tables, "of x.toml", None).items()}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import sys
+import zoneinfo
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -10,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from packhorse import _rule
+from packhorse import _cron, _rule
 from packhorse.errors import BadSchedule
 
 SECOND = 1_000_000
@@ -151,9 +153,7 @@ def test_seconds_come_first() -> None:
     assert ticks(rule, at(2026, 3, 29, 0), at(2026, 3, 29, 5)) == [at(2026, 3, 29, 3)]
 
 
-@pytest.mark.parametrize(
-    "short, long", [("@daily", "0 0 * * *"), ("@Hourly", "0 * * * *"), ("@yearly", "0 0 1 1 *")]
-)
+@pytest.mark.parametrize("short, long", [("@daily", "0 0 * * *"), ("@Hourly", "0 * * * *"), ("@yearly", "0 0 1 1 *")])
 def test_short_names(short: str, long: str) -> None:
     assert _rule.cron(short).next(START) == _rule.cron(long).next(START)
 
@@ -233,6 +233,19 @@ def test_an_unknown_zone_is_told_at_once(name: str, hint: str) -> None:
 def test_a_zone_that_is_no_name(name: str) -> None:
     with pytest.raises(BadSchedule):
         _rule.cron("0 0 * * *", name)
+
+
+def test_a_host_without_time_zones_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tzdata", None)
+    zoneinfo.reset_tzpath(to=[])
+    ZoneInfo.clear_cache()
+    _cron.zone.cache_clear()
+    try:
+        with pytest.raises(BadSchedule, match="pip install tzdata"):
+            _rule.cron("0 0 * * *", "Europe/Berlin")
+        assert _rule.cron("0 0 * * *").next(START) is not None
+    finally:
+        zoneinfo.reset_tzpath()
 
 
 # -- looking back -----------------------------------------------------------------------------------------------------
