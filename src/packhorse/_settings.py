@@ -57,6 +57,7 @@ class Settings(NamedTuple):
     app: tuple[str, ...] = ()  #: APP of the worker, from PACKHORSE_APP or the config file
     app_source: str = "not set"
     worker: Mapping[str, Any] = _NOTHING  #: table ``[worker]`` of the config file
+    limits: Mapping[str, Any] = _NOTHING  #: table ``[limits]``
     candidates: tuple[Candidate, ...] = ()  #: all that might have been meant, when this one is a guess
 
     def __repr__(self) -> str:
@@ -73,6 +74,7 @@ class Settings(NamedTuple):
             Setting("app", " ".join(self.app) or "-", self.app_source),
         ]
         found.extend(Setting(f"worker.{k}", str(v), f"from {self.config_file}") for k, v in self.worker.items())
+        found.extend(Setting(f"limits.{k}", str(v), f"from {self.config_file}") for k, v in self.limits.items())
         return found
 
 
@@ -126,6 +128,7 @@ def resolve(
         app=app,
         app_source=app_source,
         worker=config.values.get("worker", {}),
+        limits=config.values.get("limits", {}),
     )
     return settings if named else _guess(settings, env, here, probe)
 

@@ -11,6 +11,7 @@ from typing import Any
 from . import _closed
 from ._durations import seconds, spoken
 from ._record import FINAL, JobRecord, QueueRecord, WorkerRecord
+from ._rules import held_names
 from ._store import JobFilter, Store
 from ._when import clock, distance, rfc3339
 from .errors import BadOption
@@ -155,6 +156,8 @@ def _running(store: Store, record: JobRecord, now: int) -> Why:
 def _orphaned(record: JobRecord, worker: WorkerRecord | None) -> str:
     name = worker.name if worker else "that had it"
     again = f"the next live worker takes it back and runs it again (attempt {record.attempt})"
+    if any(mode == "x" for mode, _ in held_names(record.holds)) and not (worker and worker.proved):
+        again = f"it reserves something, so once that worker must have stopped it (about two minutes) {again}"
     return f"its worker {name} is gone; {again}."
 
 

@@ -264,6 +264,21 @@ def test_worker_is_gone(world):
     )
 
 
+def test_worker_is_gone_and_may_still_have_what_the_job_reserves(world):
+    worker = world.worker()
+    jobs = [world.job(holds=((mode, name),)) for mode, name in (("x", "disk"), ("s", "box"))]
+    world.store.admit()
+    world.claim(worker, 2)
+    world.store.condemn(worker.id, 0)
+    reserving, sharing = (why(world, job).text for job in jobs)
+    assert (
+        "it reserves something, so once that worker must have stopped it (about two minutes) the next live" in reserving
+    )
+    assert "reserves" not in sharing
+    world.store.condemn(worker.id, 0, True)
+    assert "reserves" not in why(world, jobs[0]).text
+
+
 # -- ended ------------------------------------------------------------------------------------------------------------
 def test_succeeded(world):
     job = world.job()

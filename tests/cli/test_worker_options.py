@@ -36,6 +36,18 @@ def test_defaults(started):
     )
     assert (config.name, config.log_level, config.log_format, config.log_file) == ("%H:%p", "info", "text", None)
     assert config.plain is None
+    assert (config.exclusive_patience, dict(config.limits)) == (100.0, {})
+
+
+def test_limits_of_the_config_file_are_checked(started, cli, place):
+    (place / "packhorse.toml").write_text('[limits]\nsmtp = 4\napi = "10/1s"\n[worker]\nexclusive-patience = "2m"\n')
+    config, _ = started()
+    assert (dict(config.limits), config.exclusive_patience) == ({"smtp": "4", "api": "10/1s"}, 120.0)
+    (place / "packhorse.toml").write_text("[limits]\nsmtp = 0\n")
+    ran = cli("worker")
+    assert ran.code == 78
+    assert "[limits] (from " in ran.err
+    assert "'smtp'" in ran.err
 
 
 def test_command_line(started, place):
@@ -102,6 +114,7 @@ def test_wrong_setting_in_the_file_names_the_file(cli, place, table, message):
         (["--max-memory", "lots"], 2, "a size is a number with a unit K M G T, like 300M or 1.5G; not 'lots'."),
         (["--max-memory", "0"], 2, "a size is a number"),
         (["--grace", "soon"], 2, "the grace takes a duration"),
+        (["--exclusive-patience", "10s"], 2, "--exclusive-patience takes 15 s or more"),
         (["-q", "my queue"], 2, "BadName: -q: 'my queue' is not a name."),
         (["--log-level", "loud"], 2, "'loud' is not one of"),
         (["--detach"], 2, "--detach"),
