@@ -13,7 +13,7 @@ import pytest
 
 from packhorse._outcome import succeeded
 from packhorse._record import NewJob
-from packhorse._store import Store
+from packhorse._store import JobFilter, Store
 from packhorse._stores import open_store
 from packhorse.errors import BadSchema, EnqueueUnknown, SchemaGone, StoreRefused, StoreUnavailable
 from tests.conformance.making import beat, join, new_job, put, settle, state, take, the
@@ -274,6 +274,14 @@ def test_a_role_without_ddl_does_everything_but_migrate(tmp_path: Path) -> None:
     assert store.resume("mail")
     assert the(store, job).result == "1"
     assert store.prune({"succeeded": 3600}) == 0
+    store.set_limits({"smtp": "10/1s"})
+    child = put(store, after=(job,), holds=(("l", "smtp"), ("x", "disk")), flow="f", unique="k")
+    assert store.admit().admitted == 1
+    assert [flow.id for flow in store.flows()] == ["f"]
+    assert store.obstacles([child]) == [None]
+    store.import_settings(store.export_settings())
+    assert store.cancel(JobFilter(ids=(child,))).done == (child,)
+    assert store.delete(JobFilter(flow="f")).done == (child,)
     store.leave(worker)
     another = open_store(url.replace("postgres@", f"{role}@") + "?schema=another")
     with pytest.raises(StoreRefused, match="GRANT"):
