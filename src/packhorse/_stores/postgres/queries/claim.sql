@@ -43,9 +43,9 @@ WITH c AS MATERIALIZED (
     DELETE FROM packhorse.claims WHERE ns = $2 AND token = ANY ($9::text[])
 ), n AS (
     INSERT INTO packhorse.changes (queue, state, jobs)
-    SELECT k.queue, s.state, s.sign * count(*)
-      FROM job JOIN packhorse.kinds k ON k.id = job.kind CROSS JOIN (VALUES (:QUEUED, -1), (:RUNNING, 1)) AS s (state, sign)
-     GROUP BY k.queue, s.state, s.sign
+    SELECT k.queue, s.state, s.sign * job.jobs
+      FROM (SELECT kind, count(*) AS jobs FROM job GROUP BY kind) AS job
+      JOIN packhorse.kinds k ON k.id = job.kind CROSS JOIN (VALUES (:QUEUED, -1), (:RUNNING, 1)) AS s (state, sign)
 )
 SELECT f.found, f.now, f.closed, job.line, job.rank, job.id, job.kind, payload, options, crash_fails, suspect, failures, crashes,
        losses, snoozes, generation, fence, priority, created_at, scheduled_at, tags, meta, made_by, parent, error
