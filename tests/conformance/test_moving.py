@@ -454,6 +454,14 @@ def test_importing_twice_changes_nothing(store: Store, elsewhere: Store, clock: 
     assert counted(elsewhere) == recount(elsewhere)
 
 
+def test_a_running_job_that_is_imported_twice_is_one_orphan(store: Store, elsewhere: Store) -> None:
+    running(store)
+    parcels = store.export(0)
+    for _ in range(2):
+        elsewhere.import_jobs(parcels)
+    assert [orphan.id for orphan in elsewhere.orphans()] == [parcels[0].job.id]
+
+
 def test_a_changed_job_replaces_the_one_that_is_stored(store: Store, elsewhere: Store) -> None:
     job, other = running(store, queue="mail"), put(store)
     settle(store, failed(job, Backoff(3, base=5, jitter=False), ERROR)._replace(started=1.0, log="first\n"))

@@ -18,6 +18,7 @@ from packhorse._store import JobFilter, Store
 from packhorse._stores import open_store
 from packhorse._stores.postgres.floors import LOWEST, Floors
 from packhorse._stores.postgres.queries import sql
+from packhorse._stores.postgres.server import OPTIONS
 from tests.conformance.making import ERROR, join, new_job, put, settle, state, take
 from tests.servers.postgres import database_of, fresh_schema_url
 
@@ -83,6 +84,63 @@ def test_a_claim_reads_no_history(url: str, store: Store) -> None:
     found = plan(url, "claim", "take", values)
     assert scanned(found) <= SMALL
     assert found["Plan"]["Shared Hit Blocks"] + found["Plan"]["Shared Read Blocks"] < 60 * 50
+
+
+BACKLOG, TAKEN = 3_000, 200
+
+
+@pytest.fixture
+def grown() -> str:
+    """A store of its own with a backlog of which the server has no statistics."""
+    url = fresh_schema_url()
+    schema = url.partition("schema=")[2]
+    with closing(open_store(url)) as store:
+        store.migrate()
+        with psycopg.connect(database_of(url), autocommit=True) as database:
+            for table in ("jobs", "ready"):
+                database.execute(f"ALTER TABLE {schema}.{table} SET (autovacuum_enabled = false)".encode())
+        for start in range(0, BACKLOG, 1000):
+            store.enqueue([new_job(id=f"{number:036}") for number in range(start, start + 1000)])
+    return url
+
+
+def touched(found: object, table: str) -> int:
+    """Return how many rows a plan took from the scans of one table, the same row as often as it came."""
+    if isinstance(found, list):
+        return sum(touched(part, table) for part in found)
+    if not isinstance(found, dict):
+        return 0
+    mine = 0
+    if found.get("Relation Name") == table and "Scan" in found["Node Type"]:
+        mine = (found["Actual Rows"] + found.get("Rows Removed by Filter", 0)) * found["Actual Loops"]
+    return mine + sum(touched(part, table) for part in found.values())
+
+
+@pytest.mark.parametrize("analyzed", [(), ("jobs",), ("jobs", "ready")], ids=["nothing", "jobs", "jobs and ready"])
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+def test_a_claim_looks_at_what_it_takes_whatever_the_server_reckons(
+    grown: str, analyzed: tuple[str, ...], mode: str
+) -> None:
+    """Once it sorted the whole line, and once it looked at all jobs for each of them: where the server had seen a table empty."""
+    schema = grown.partition("schema=")[2]
+    with (
+        closing(open_store(grown)) as store,
+        psycopg.connect(database_of(grown), autocommit=True, options=OPTIONS) as database,
+    ):
+        for table in analyzed:
+            database.execute(f"ANALYZE {schema}.{table}".encode())
+        (line,) = (row[0] for row in store._read("claim", "lines", store._ns, ["mail"]))  # type: ignore[attr-defined]
+        types = "bigint, bigint, int[], text, bigint, bigint, text, bigint, text[], bigint[]"
+        database.execute(f"SET plan_cache_mode = {mode}".encode())
+        database.execute(f"PREPARE take ({types}) AS ".encode() + sql(schema, "claim", "take"))
+        row = database.execute(
+            f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE take (NULL, {store._ns}, '{{{line}}}', '{join(store, 'grown')}', "  # type: ignore[attr-defined]
+            f"{TAKEN}, {TAKEN}, '{'t' * 32}', 1, '{{}}', '{{{LOWEST}}}')".encode()
+        ).fetchone()
+    assert row is not None
+    (found,) = row[0]
+    assert touched(found, "ready") <= 3 * TAKEN
+    assert TAKEN <= touched(found, "jobs") <= 3 * TAKEN
 
 
 def test_a_settle_finds_each_job_by_its_id(url: str, store: Store) -> None:

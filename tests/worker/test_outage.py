@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from packhorse._worker.outage import COMPLAIN_EVERY, LONGEST_PAUSE, REFUSED_PAUSE, Outage
-from packhorse.errors import BadSchema, StoreRefused, StoreUnavailable
+from packhorse.errors import BadSchema, SchemaGone, StoreRefused, StoreUnavailable
 
 GONE = StoreUnavailable("connection refused")
 
@@ -61,6 +61,13 @@ def test_a_start_that_waits_says_how_not_to_wait(caplog: pytest.LogCaptureFixtur
     Outage("redis://h").failed(GONE, 0.0, at_start=True)
     assert caplog.messages[0].endswith("  retrying … (quiet until it changes; exits 69 with --no-retry)")
     assert "nothing is served yet" in caplog.messages[0]
+
+
+def test_data_that_are_gone_are_no_server_that_cannot_be_reached(caplog: pytest.LogCaptureFixture) -> None:
+    Outage("redis://h").failed(SchemaGone("The tables are gone: was a dump restored?"), 0.0)
+    assert caplog.messages[0].startswith(
+        "unhealthy for 0 s: the data of the job store are not those this worker began with"
+    )
 
 
 @pytest.mark.parametrize("error", [StoreRefused("password authentication failed"), BadSchema("schema 3 is newer")])

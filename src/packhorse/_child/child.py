@@ -83,9 +83,10 @@ def main(fds: list[int]) -> int:
     try:
         return child.serve(socket.socket(fileno=permits), control)
     except OSError as error:
-        if error.errno != errno.EBADF:
+        if error.errno not in (errno.EBADF, errno.EPIPE):
             raise
-        # The job closed descriptors that are not its own; the supervisor sees a child that died under it.
+        # The job closed descriptors that are not its own: the supervisor sees a child that died under it. Or the supervisor was
+        # killed a moment ago, and we are about to be.
         os._exit(CLOSED)
 
 

@@ -110,7 +110,7 @@ class Threads:
             self._serve_slot(permits, results)
         except BaseException as error:
             # A slot that is gone would make the child look slow for ever; a dead child is noticed at once.
-            if not (isinstance(error, OSError) and error.errno == errno.EBADF):
+            if not (isinstance(error, OSError) and error.errno in (errno.EBADF, errno.EPIPE)):
                 traceback.print_exc()
             os._exit(CLOSED)
 

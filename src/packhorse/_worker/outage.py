@@ -12,14 +12,15 @@ import logging
 import random
 
 from .._enqueuing import reason
-from ..errors import BadSchema, PackhorseError, StoreRefused
+from ..errors import BadSchema, PackhorseError, SchemaGone, StoreRefused
 
 _log = logging.getLogger("packhorse.store")
 
 COMPLAIN_EVERY = 30.0
 LONGEST_PAUSE = 2.0
-#: A store that refuses us (password, permission, schema) waits for somebody to change something.
+#: A store that refuses us (password, permission, schema, data that are gone) waits for somebody to change something.
 REFUSED_PAUSE = 10.0
+_GONE = "the data of the job store are not those this worker began with"
 
 
 def pause_after(failures: int) -> float:
@@ -46,7 +47,7 @@ class Outage:
 
     def failed(self, error: PackhorseError, now: float, *, at_start: bool = False) -> None:
         """Note a failure."""
-        refused = isinstance(error, (StoreRefused, BadSchema))
+        refused = isinstance(error, (StoreRefused, BadSchema, SchemaGone))
         self._failures += 1
         self.not_before = now + (random.uniform(0.9, 1.0) * REFUSED_PAUSE if refused else pause_after(self._failures))
         first, changed = self._since is None, refused != self._refused
@@ -59,9 +60,15 @@ class Outage:
     def _tell(self, error: PackhorseError, away: float, first: bool, at_start: bool) -> None:
         if self._refused:
             _log.error(
-                "unhealthy for %.0f s: the job store refuses this worker; its running jobs go on.\n  %s  →  %s\n"
-                "  trying again every %.0f s  [%s]",
-                *(away, self._where, reason(error), REFUSED_PAUSE, error.code),
+                "unhealthy for %.0f s: %s; the running jobs go on.\n  %s  →  %s\n  trying again every %.0f s  [%s]",
+                *(
+                    away,
+                    _GONE if isinstance(error, SchemaGone) else "the job store refuses this worker",
+                    self._where,
+                    reason(error),
+                    REFUSED_PAUSE,
+                    error.code,
+                ),
             )
         elif first:
             goes_on = "nothing is served yet" if at_start else "the running jobs go on"

@@ -1,6 +1,7 @@
 -- name: take
 -- The lines are asked in the order of their places: the nested loop over them stops when there are enough. A worker's row is
--- locked only once there is something to take, so that a claim that finds nothing writes nothing.
+-- locked only once there is something to take, so that a claim that finds nothing writes nothing. The jobs are found by an array and
+-- joined with nothing: a planner that reckons with one of them would look at all for each.
 WITH c AS MATERIALIZED (
     SELECT coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now
 ), open AS MATERIALIZED (
@@ -22,21 +23,21 @@ WITH c AS MATERIALIZED (
          ORDER BY r.rank, r.seq LIMIT $6::int FOR UPDATE SKIP LOCKED
      ) r LIMIT $6::int
 ), counted AS MATERIALIZED (
-    SELECT *, row_number() OVER w AS number, bool_or(solo) OVER w AS after_solo FROM found WINDOW w AS (ORDER BY place, rank, seq)
+    SELECT *, row_number() OVER (ORDER BY place, rank, seq) AS number FROM found
 ), numbered AS MATERIALIZED (
     SELECT *, bool_or(solo AND number > $5::bigint) OVER (ORDER BY number) AS stop FROM counted
 ), me AS MATERIALIZED (
     SELECT 1 FROM packhorse.workers WHERE id = $4 AND ns = $2 AND state = 'live' AND (SELECT count(*) FROM numbered) > 0 FOR SHARE
 ), mine AS MATERIALIZED (
-    SELECT row, seq, number FROM numbered WHERE NOT stop AND EXISTS (SELECT FROM me)
+    SELECT row, seq FROM numbered WHERE NOT stop AND EXISTS (SELECT FROM me)
 ), gone AS (
     DELETE FROM packhorse.ready WHERE ctid = ANY (ARRAY(SELECT row FROM mine))
 ), job AS (
     UPDATE packhorse.jobs j
        SET state = :RUNNING, token = $7, worker = $4, claim_no = $8, fence = greatest(fence + 1, (SELECT now FROM c)), started_at = NULL,
            held_key = CASE WHEN unique_until <> 'started' THEN held_key END
-      FROM mine WHERE j.seq = mine.seq AND j.seq = ANY (ARRAY(SELECT seq FROM mine))
-    RETURNING j.*, mine.number
+     WHERE j.seq = ANY (ARRAY(SELECT seq FROM mine))
+    RETURNING j.*
 ), noted AS (
     INSERT INTO packhorse.claims (token, ns, worker, seqs) SELECT $7, $2, $4, array_agg(seq) FROM mine HAVING count(*) > 0
     ON CONFLICT (token, ns) DO UPDATE SET seqs = claims.seqs || excluded.seqs
@@ -44,16 +45,16 @@ WITH c AS MATERIALIZED (
     DELETE FROM packhorse.claims WHERE ns = $2 AND token = ANY ($9::text[])
 ), n AS (
     INSERT INTO packhorse.changes (queue, state, jobs)
-    SELECT k.queue, s.state, s.sign * count(*)
-      FROM job JOIN packhorse.kinds k ON k.id = job.kind CROSS JOIN (VALUES (:QUEUED, -1), (:RUNNING, 1)) AS s (state, sign)
-     GROUP BY k.queue, s.state, s.sign
+    SELECT k.queue, s.state, s.sign * job.jobs
+      FROM (SELECT kind, count(*) AS jobs FROM job GROUP BY kind) AS job
+      JOIN packhorse.kinds k ON k.id = job.kind CROSS JOIN (VALUES (:QUEUED, -1), (:RUNNING, 1)) AS s (state, sign)
 )
 SELECT f.found, f.now, f.closed, job.line, job.rank, job.id, job.kind, payload, options, crash_fails, suspect, failures, crashes,
        losses, snoozes, generation, fence, priority, created_at, scheduled_at, tags, meta, made_by, parent, error, holds, flow
   FROM (SELECT (SELECT count(*) FROM numbered) AS found, (SELECT now FROM c) AS now,
                (SELECT closed FROM packhorse.namespaces WHERE id = $2) AS closed) AS f
   LEFT JOIN job ON true
- ORDER BY number
+ ORDER BY array_position($3, job.line), job.rank, job.seq
 
 -- name: every (queues in which something is queued, and their side lines that have something)
 SELECT l.id, l.name

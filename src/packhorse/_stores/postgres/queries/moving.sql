@@ -54,7 +54,7 @@ WITH v AS MATERIALIZED (
 ), c AS (
     INSERT INTO packhorse.claims AS old (token, ns, worker, seqs)
     SELECT token, $2, worker, array_agg(seq) FROM job WHERE state = :RUNNING AND token IS NOT NULL GROUP BY token, worker
-    ON CONFLICT (token, ns) DO UPDATE SET seqs = old.seqs || excluded.seqs
+    ON CONFLICT (token, ns) DO UPDATE SET seqs = ARRAY(SELECT DISTINCT unnest(old.seqs || excluded.seqs))
 ), n AS (
     INSERT INTO packhorse.changes (queue, state, jobs) SELECT queue, state, count(*) FROM v GROUP BY queue, state
 )

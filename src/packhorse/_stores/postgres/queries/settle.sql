@@ -8,9 +8,9 @@ WITH c AS MATERIALIZED (
         string_to_table($7, E'\x1e', E'\x1d'), string_to_table($8, ',', '')
     ) AS v (id, token, started, ended, result, keep)
 ), held AS MATERIALIZED (
-    SELECT j.seq, v.*
+    SELECT j.row, j.seq, v.*
       FROM v CROSS JOIN LATERAL (
-        SELECT j.seq FROM packhorse.jobs j
+        SELECT j.ctid AS row, j.seq FROM packhorse.jobs j
          WHERE j.ns = $2 AND j.id = v.id AND j.token = v.token AND j.state = :RUNNING
            FOR NO KEY UPDATE SKIP LOCKED
       ) j
@@ -22,13 +22,13 @@ WITH c AS MATERIALIZED (
            drop_at = CASE WHEN held.result IS NOT NULL THEN (SELECT now FROM c) + held.keep::bigint END,
            error = NULL, reason = NULL, cancel_reason = NULL,
            held_key = CASE WHEN unique_until = 'time' THEN held_key END
-      FROM held WHERE j.seq = held.seq AND j.seq = ANY (ARRAY(SELECT seq FROM held))
+      FROM held WHERE j.seq = held.seq AND j.ctid = ANY (ARRAY(SELECT row FROM held))
     RETURNING j.id, j.kind
 ), n AS (
     INSERT INTO packhorse.changes (queue, state, jobs)
-    SELECT k.queue, s.state, s.sign * count(*)
-      FROM job JOIN packhorse.kinds k ON k.id = job.kind CROSS JOIN (VALUES (:RUNNING, -1), (:SUCCEEDED, 1)) AS s (state, sign)
-     GROUP BY k.queue, s.state, s.sign
+    SELECT k.queue, s.state, s.sign * job.jobs
+      FROM (SELECT kind, count(*) AS jobs FROM job GROUP BY kind) AS job
+      JOIN packhorse.kinds k ON k.id = job.kind CROSS JOIN (VALUES (:RUNNING, -1), (:SUCCEEDED, 1)) AS s (state, sign)
 )
 SELECT id FROM job
 
