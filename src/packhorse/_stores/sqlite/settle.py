@@ -76,7 +76,9 @@ class Settling(Connection):
         counts = Counts()
         answer = self._settle_one(db, now, _outcome.unstorable(verdict, problem), counts)
         self._write_counts(db, counts)
-        return [answer or Settled(verdict.job, verdict.token, "unstorable", "failed")]
+        if answer is not None and answer.how != "cancelled":
+            return [answer]
+        return [Settled(verdict.job, verdict.token, "unstorable", answer.state if answer is not None else "failed")]
 
     def _settle(self, db: sqlite3.Connection, now: int, verdicts: Sequence[Verdict]) -> list[Settled]:
         counts, answers = Counts(), []
