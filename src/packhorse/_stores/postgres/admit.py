@@ -53,7 +53,7 @@ class Admitting(Obstacles):
         notes, opened = self._turn(link)
         turn = Round(now, Declared(self._limits(link)), opened)
         notes |= self._read_notes(link, turn)
-        seen = self._marked(link)
+        seen = self._marked(link, turn)
         cancelled, able = self._examine(link, turn, seen, limit)
         notes |= {hold for one in seen if one.was_done and not one.done for hold in held_names(one.holds)}
         admitted = self._let_go(link, turn, able, notes, limit - cancelled)
@@ -107,16 +107,16 @@ class Admitting(Obstacles):
         self._rows(link, "admit", "flow_judged", self._ns, flow, state, True)
 
     # -- before the lines ---------------------------------------------------------------------------------------
-    def _marked(self, link: Link) -> list[Seen]:
+    def _marked(self, link: Link, turn: Round) -> list[Seen]:
         """Return the jobs that are to be looked at, oldest first."""
         seqs = [row[0] for row in self._rows(link, "admit", "looked_at", self._ns, _LOOKS)]
         if not seqs:
             return []
-        self._look_at_edges(link, seqs)
+        turn.more = self._look_at_edges(link, seqs) or turn.more
         return [Seen(*row) for row in self._rows(link, "admit", "classify", seqs)]
 
-    def _look_at_edges(self, link: Link, seqs: list[int]) -> None:
-        """Find out about parents and flows that nobody has looked at yet."""
+    def _look_at_edges(self, link: Link, seqs: list[int]) -> bool:
+        """Find out about parents and flows that nobody has looked at yet; tell whether there are more than one round follows."""
         unseen = self._rows(link, "admit", "unseen", seqs, _EDGES)
         ids = sorted({target for _, kind, target in unseen if kind == AFTER})
         if ids:
@@ -124,6 +124,7 @@ class Admitting(Obstacles):
             self._rows(link, "admit", "judge", self._ns, ids, held, seqs)
         for flow in sorted({target for _, kind, target in unseen if kind != AFTER}):
             self._judge_flow(link, flow, fresh=True)
+        return len(unseen) == _EDGES
 
     def _examine(self, link: Link, turn: Round, seen: Sequence[Seen], limit: int) -> tuple[int, list[Seen]]:
         """Cancel what gives up and give places; return how many were cancelled, and who may stand in lines."""
@@ -302,7 +303,7 @@ class Admitting(Obstacles):
         """Tell whether what became of some jobs lets others go, or give up."""
         following = Round(turn.now, turn.limits, turn.open)
         notes = self._read_notes(link, following)
-        seen = self._marked(link)
+        seen = self._marked(link, following)
         due = any(self._is_due(turn, one) for one in seen)
         following.again = {one.seq for one in seen}
         self._note_done(link, following, seen)

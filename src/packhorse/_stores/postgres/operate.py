@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from psycopg import errors as pg
+
 from ..._record import FINAL, STATES, WAITING, AttemptRecord, JobRecord, State, rank
 from ..._store import BATCH, Changed, JobFilter
 from ...errors import BadOption
@@ -54,7 +56,11 @@ class Operating(Searching):
     def requeue(self, which: JobFilter, *, delay: float = 0.0, by: str = "", dry: bool = False) -> Changed:
         """Make ended jobs run again, and scheduled or retrying ones run now (or after ``delay``)."""
         _refuse_empty(which, "requeue")
-        return self._write(self._requeue, which, delay, dry)
+        while True:
+            try:
+                return self._write(self._requeue, which, delay, dry)
+            except pg.UniqueViolation:  # somebody has just taken a key that one of these was to hold again
+                continue
 
     def _requeue(self, link: Link, now: int, which: JobFilter, delay: float, dry: bool) -> Changed:
         wanted, barred = self._sorted_out(link, which, _REQUEUED, lambda jobs: self._with_keys(link, now, jobs))

@@ -48,7 +48,7 @@ class Producing(Connection):
             answers = self._attempted(lambda link: self._enqueue_new(link, jobs))
         except StoreUnavailable as error:
             raise self._unknown(error, jobs[0].id) from error.__cause__
-        self._mine += len(jobs)
+        self._mine += sum(not answer.existing for answer in answers)
         self._tell()
         return answers
 
