@@ -55,8 +55,8 @@ class Side:
             "workers": sorted((row._asdict() for row in self.store.workers(dead=True)), key=lambda row: row["id"]),
             "ahead": {job.id: self.store.ahead(job.id) for job in look.jobs if job.state == "queued"},
             "frozen": self.store.frozen(),
-            "schedules": self.store.schedules(),
-            "runs": {schedule.id: self.store.runs(schedule.id) for schedule in self.store.schedules().schedules or ()},
+            "schedules": (book := self.store.schedules()),
+            "runs": {schedule.id: self.store.runs(schedule.id) for schedule in book.schedules or ()},
         }
 
     def attempt(self, row: AttemptRecord) -> dict[str, Any]:
