@@ -79,6 +79,6 @@ DELETE FROM packhorse_claims WHERE jobs = 0 AND no < (SELECT max(no) FROM packho
 SELECT r.seq, r.id, token, task, queue, payload, options, crash_fails, suspect, failures, crashes, losses, snoozes,
        generation, fence, priority, created_at, scheduled_at, tags, meta, made_by, r.parent, error,
        holds, flow, flow IS NOT NULL OR (unique_held AND unique_until = 'started'),
-       ruled AND failures + crashes + losses + snoozes + generation = 0
+       ruled AND failures + crashes + losses + snoozes + generation + suspect = 0
        AND coalesce(expires_at, reason, error, cancel_at) IS NULL
   FROM json_each(:seqs) AS e CROSS JOIN packhorse_records r ON r.seq = e.value
