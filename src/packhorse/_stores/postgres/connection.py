@@ -194,7 +194,7 @@ class Connection:
         pooler = self._location.pooler
         prepare = False if pooler else self._prepare
         with link.pipeline():
-            for part in (b"BEGIN", server.set_local(self.patience)) if pooler else ():
+            for part in (b"BEGIN", *server.set_local(self.patience).split(b"; ")) if pooler else ():
                 link.ask(part, prepare=False)
             cursors = [
                 link.ask(sql(self._schema, verb, name), values, prepare=prepare) for verb, name, values in statements
