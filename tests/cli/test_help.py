@@ -54,7 +54,14 @@ def test_every_command_has_a_page_and_takes_the_store_after_its_name(cli, words)
     page = cli(*words.split(), "--help")
     assert page.code == 0
     assert page.out.startswith("Usage: packhorse")
-    if words.split()[0] not in ("completion",) and words not in ("jobs", "queues", "flows", "workers", "scheduled", "db"):
+    if words.split()[0] not in ("completion",) and words not in (
+        "jobs",
+        "queues",
+        "flows",
+        "workers",
+        "scheduled",
+        "db",
+    ):
         assert "--store URL" in page.out
 
 

@@ -14,6 +14,7 @@ BEGIN, END = "<!-- transitions: begin -->\n", "<!-- transitions: end -->\n"
 #: Whose work each verb is, in words. A verb that is not here is a mistake of this page.
 VERBS = {
     "enqueue": "`enqueue`, of itself or of one that replaces it",
+    "fire": "a schedule is due",
     "promote": "its time has come",
     "admit": "what it waits for: out of the way, or failed",
     "resolve": "a worker knows the task",

@@ -29,7 +29,9 @@ def test_what_db_sql_prints_makes_a_whole_store(run: Callable[..., Ran], schema:
     assert found == (schema == "packhorse")
     assert Queue("work", store=url).enqueue("x.y").state == "queued"
     _runtime.forget()
-    assert run("-m", "packhorse", "db", "migrate", PACKHORSE_URL=url) == Ran(0, f"{url} is at schema {len(STEPS)}, current\n")
+    assert run("-m", "packhorse", "db", "migrate", PACKHORSE_URL=url) == Ran(
+        0, f"{url} is at schema {len(STEPS)}, current\n"
+    )
 
 
 def test_db_migrate_and_status_on_postgresql(run: Callable[..., Ran]) -> None:

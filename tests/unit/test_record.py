@@ -54,9 +54,7 @@ def test_all_that_waits_can_be_cancelled_and_expire(verb: str) -> None:
 
 def test_a_new_job_is_queued_scheduled_or_blocked() -> None:
     assert {(verb, target) for source, verb, target in TRANSITIONS if source is None} == {
-        ("enqueue", "queued"),
-        ("enqueue", "scheduled"),
-        ("enqueue", "blocked"),
+        (verb, state) for verb in ("enqueue", "fire") for state in ("queued", "scheduled", "blocked")
     }
 
 
