@@ -15,7 +15,7 @@ from ..._record import WAITING, Enqueued, NewJob
 from ...errors import KeyBusy, UniqueConflict
 from .ending import ended
 from .known import known_jobs, new_among
-from .records import whole_row
+from .records import Row, whole_row
 from .rows import writes
 from .states import NAMES, micros
 
@@ -205,13 +205,15 @@ class Storing:
         rows = [whole_row(row) for row in (yield ("rows", "read"), seqs)]
         if any(row.job.state not in WAITING or not row.job.unique_held for row in rows) or len(rows) < len(seqs):
             return False
-        changes = [
-            (row, row._replace(job=ended(row.job, "cancelled", self._now, _rules.replaced(by[row.job.seq]))))
-            for row in rows
-        ]
+        changes = [(row, self._replaced(row, by[row.job.seq])) for row in rows]
         for name, *values in writes(self._ns, changes, lambda: None):
             yield name, *values
         return True
+
+    def _replaced(self, row: Row, by: str) -> Row:
+        """Return a job that gave its key to another, even one it would have held for a time."""
+        job = ended(row.job, "cancelled", self._now, _rules.replaced(by))
+        return row._replace(job=job._replace(unique_held=False))
 
     def _explained(self, error: Exception, plan: Plan) -> Exception:
         """Return what an error of the driver means."""
