@@ -23,7 +23,19 @@ from packhorse._worker.run import run_worker
 from packhorse.errors import StoreUnavailable
 
 #: Calls that change nothing and tell nothing of importance.
-PASSED = {"close", "now", "lock_dir", "wait", "wake", "changed", "url", "namespace", "instance", "capabilities", "freed"}
+PASSED = {
+    "close",
+    "now",
+    "lock_dir",
+    "wait",
+    "wake",
+    "changed",
+    "url",
+    "namespace",
+    "instance",
+    "capabilities",
+    "freed",
+}
 
 
 class Trap:
