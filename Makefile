@@ -53,7 +53,7 @@ demo: $(STAMP) ## see a real worker at work (DIR=â€¦ packages of your own, URL=â
 
 test: $(STAMP) lint ## everything, in under 15 minutes on two cores
 	@set -e; for store in $(STORES); do \
-	  $(PY) -m tests.proof.kill_run --store $$store --jobs 600 --kills 12 --server-kills 2 --quiet; \
+	  $(PY) -m tests.proof.kill_run --store $$store --jobs 600 --kills 12 --server-kills 2 --quiet --again 2; \
 	done
 	$(PY) -m pytest -n 2 --dist loadgroup
 

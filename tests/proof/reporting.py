@@ -15,6 +15,8 @@ from .worker_logs import Told
 
 #: Jobs are claimed again so long after the server's return, at the latest (seconds).
 BACK_WITHIN = 5.0
+#: Exit status of a run that proved too little.
+VOID = 2
 
 
 @dataclass(slots=True)
@@ -66,7 +68,7 @@ def report(options: argparse.Namespace, run: Run) -> int:
         return 1
     if void:
         print(f"void: {void}; seed {run.seed}")
-        return 2
+        return VOID
     print(f"{options.store}: no job lost, none stuck, every extra run explained; seed {run.seed}")
     return 0
 
