@@ -58,6 +58,9 @@ TRANSITIONS: frozenset[tuple[State | None, str, State]] = frozenset(
         ("running", "settle", "blocked"),
         ("running", "beat", "queued"),
         ("running", "beat", "cancelled"),
+        *((state, "edit", "scheduled") for state in ("queued", "blocked")),
+        *((state, "edit", "queued") for state in ("blocked", "scheduled", "retrying")),
+        *((state, "edit", "blocked") for state in ("scheduled", "retrying")),
         *((state, "cancel", "cancelled") for state in ("scheduled", "blocked", "queued", "retrying")),
         *((state, "expire", "cancelled") for state in ("scheduled", "blocked", "queued", "retrying")),
         *(
@@ -386,4 +389,5 @@ class QueueRecord(NamedTuple):
     paused_at: int | None = None
     paused_by: str | None = None
     paused_reason: str | None = None
-    step: int = DEFAULT_STEP
+    paused_until: int | None = None  #: the pause ends by itself then; None: when somebody resumes it
+    step: int = DEFAULT_STEP  #: of waiting, µs, outweighs one step of priority

@@ -34,6 +34,7 @@ from ._record import (
     WorkerRecord,
 )
 from ._schedule_store import Schedules
+from ._steering import Steering
 
 Clock = Callable[[], int]
 
@@ -121,9 +122,9 @@ class Changed(NamedTuple):
     more: bool = False  #: more jobs match than one call touches
 
 
-class Store(Admission, Schedules, Protocol):
+class Store(Admission, Schedules, Steering, Protocol):
     """The contract. Ids that are not stored are simply absent from every answer. The verbs of the waiting rules are in
-    ``_admission``."""
+    ``_admission``, those that change waiting jobs and queues in ``_steering``."""
 
     url: str  #: secrets masked
     #: A call that has not been answered after so many seconds ends with ``StoreUnavailable``. Who must not wait so long
@@ -153,8 +154,8 @@ class Store(Admission, Schedules, Protocol):
 
         An id that is stored already with the same task, queue and payload answers ``existing``; with another content
         ``IdConflict`` is raised and nothing is stored. A ready time in the future makes the job ``scheduled``, else
-        it is ``queued`` with a rank from its ready time (never earlier than now). ``scheduled_at`` is set only in the
-        future. The same holds between the jobs of one call. ``at`` wins over ``delay``, ``expires_at`` over
+        it is ``queued`` with a rank from its ready time (never earlier than now) and the step of its queue. ``scheduled_at`` is
+        set only in the future. The same holds between the jobs of one call. ``at`` wins over ``delay``, ``expires_at`` over
         ``expires``.
 
         A job with rules (``holds``, ``after`` or ``after_flow``) is ``blocked`` where another would be ``queued``, and nothing
@@ -183,8 +184,8 @@ class Store(Admission, Schedules, Protocol):
 
     def promote(self, limit: int = BATCH) -> tuple[int, float | None]:
         """Make due ``scheduled`` and ``retrying`` jobs ``queued``, those with rules ``blocked``; retrying jobs keep their rank,
-        scheduled ones have theirs from the due time. Oldest due first. Return how many, and the seconds until the next one is
-        due (None: none waits)."""
+        scheduled ones have theirs from the due time. Oldest due first. Queues whose pause is over are resumed. Return how
+        many jobs, and the seconds until the next one is due, or the next pause over (None: none)."""
 
     def claim(
         self,
@@ -312,7 +313,7 @@ class Store(Admission, Schedules, Protocol):
         """Return (token, text, dropped) of the attempts that logged, oldest first, or of one of them."""
 
     def queues(self, names: Sequence[str] | None = None) -> list[QueueRecord]:
-        """Return queues that have or had jobs, or are paused, by name. Cheap at any size."""
+        """Return queues that have or had jobs, are paused or have a step of their own, by name. Cheap at any size."""
 
     def ahead(self, job: str) -> int:
         """Return how many queued jobs of the same line would be claimed before this queued one (0 if it is not queued);
@@ -320,13 +321,6 @@ class Store(Admission, Schedules, Protocol):
 
     def workers(self, dead: bool = False) -> list[WorkerRecord]:
         """Return the live (and stopping) workers, and the dead ones too if asked, oldest first."""
-
-    # -- switches -------------------------------------------------------------------------------------------------
-    def pause(self, queue: str, *, by: str = "", reason: str = "") -> bool:
-        """Stop claims from a queue; jobs are not touched. Return False if it was paused already."""
-
-    def resume(self, queue: str) -> bool:
-        """Undo ``pause``. Return False if it was not paused."""
 
     # -- in transactions of the caller's own -------------------------------------------------------------------------
     @property
