@@ -112,8 +112,9 @@ def command_of(argv: object, keys: Mapping[str, Any], where: str, *, declared: b
     if "existing" in keys and "overwrite" in keys:
         raise BadOption(f"{where}: existing and overwrite both say what becomes of an output that is there; give one.")
     found = {CHECKS[key][0]: CHECKS[key][1](value, f"{where}: {key}") for key, value in keys.items() if key != "steps"}
-    lines: tuple[tuple[str, ...], ...] = () if argv is None else (words(argv, f"{where}: command"),)
-    lines += steps(keys.get("steps", ()), f"{where}: steps")
+    shell = found.get("shell", False)
+    lines: tuple[tuple[str, ...], ...] = () if argv is None else (words(argv, f"{where}: command", shell=shell),)
+    lines += steps(keys.get("steps", ()), f"{where}: steps", shell=shell)
     made = Command(steps=lines, declared=declared, **found)
     _check_lines(made, where)
     _check_statuses(made, where)

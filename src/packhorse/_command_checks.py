@@ -34,8 +34,10 @@ _NEEDS = ("mount:", "program:")
 
 
 # -- the command line -------------------------------------------------------------------------------------------------
-def words(value: object, where: str) -> tuple[str, ...]:
-    """Return one command line: a program and its arguments."""
+def words(value: object, where: str, *, shell: bool = False) -> tuple[str, ...]:
+    """Return one command line: a program and its arguments; for the shell, one line."""
+    if shell and isinstance(value, str):
+        return (text(value, where),)
     if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
         raise BadOption(
             f"{where} takes a list: a program and its arguments, like ['publish.sh', 'b1']; not {value!r:.80}."
@@ -45,11 +47,11 @@ def words(value: object, where: str) -> tuple[str, ...]:
     return tuple(text(word, f"{where}, word {place}") for place, word in enumerate(value, 1))
 
 
-def steps(value: object, where: str) -> tuple[tuple[str, ...], ...]:
+def steps(value: object, where: str, *, shell: bool = False) -> tuple[tuple[str, ...], ...]:
     """Return several command lines."""
     if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
         raise BadOption(f"{where} takes a list of commands, each a list of words; not {value!r:.80}.")
-    return tuple(words(step, f"{where}, step {place}") for place, step in enumerate(value, 1))
+    return tuple(words(step, f"{where}, step {place}", shell=shell) for place, step in enumerate(value, 1))
 
 
 def program(value: str, where: str) -> str:
