@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import sys
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import _identity, _signature
 from ._defaults import plain_defaults
 from ._options import Options, Unset
+from .errors import TaskNameTaken
+
+if TYPE_CHECKING:
+    from ._command_task import CommandTask
 
 #: What ``@task`` says that is no option of a job.
 _OF_THE_TASK = ("queue", "name", "aliases")
@@ -43,6 +47,31 @@ def entry(name: str, target: Any, *, limited: bool) -> dict[str, Any]:
             told["aliases"] = list(target.aliases)
     told["timeout_given"] = limited or "timeout" in told
     return told
+
+
+def command_entry(task: CommandTask) -> dict[str, Any]:
+    """Return the same of a task that is a command. Its text stays with those who run it: it may hold what is secret."""
+    told: dict[str, Any] = {"signature": task.signature, "async": False, "timeout": None, "timeout_given": True}
+    told["command"] = task.command.program
+    told["params"] = {name: each.plain() for name, each in task.params.items()}
+    if task.doc:
+        told["doc"] = task.doc.splitlines()[0].rstrip()
+    told.update(_told(task.options))
+    if options := {key: value for key, value in plain_defaults(task.options).items() if key not in _OF_THE_TASK}:
+        told["options"] = options
+    return told
+
+
+def with_commands(catalogue: Mapping[str, Any], tasks: Mapping[str, CommandTask]) -> dict[str, Any]:
+    """Return a catalogue with the commands that the config file declares. Raises ``TaskNameTaken``."""
+    known: Mapping[str, Any] = catalogue.get("tasks", {})
+    for name in tasks:
+        if name in known:
+            raise TaskNameTaken(
+                f"the task name '{name}' is a function of the application and a command of {tasks[name].source}. The worker "
+                f"does not start, since a job of that name could run either. Rename one of them."
+            )
+    return {**catalogue, "tasks": {**known, **{name: command_entry(task) for name, task in tasks.items()}}}
 
 
 def _told(options: Options) -> dict[str, Any]:

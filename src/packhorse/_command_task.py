@@ -50,6 +50,13 @@ class CommandTask(NamedTuple):
         return next((each for each in found if each), None)
 
     @property
+    def shown(self) -> str:
+        """Return its command line, with its fields, as people read it."""
+        import shlex
+
+        return "; ".join(step[0] if self.command.shell else shlex.join(step) for step in self.command.steps)
+
+    @property
     def signature(self) -> str:
         """Return how it is called: ``publish-book(*, book: str, extra: list[str] = [])``."""
         return self.name + spelled(self.params)

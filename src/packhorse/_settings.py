@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -19,7 +19,8 @@ from .errors import BadName, ConfigError
 SCHEMES = ("memory", "postgres", "postgresql", "redis", "rediss", "sqlite", "unix", "valkey", "valkeys")
 #: The keys of a config file, and what each must be.
 _WANTED: Mapping[str, type | tuple[type, ...]] = {
-    "app": (str, list), "limits": dict, "namespace": str, "schedules": dict, "store": str, "worker": dict
+    "app": (str, list), "commands": (str, list), "limits": dict, "namespace": str, "schedules": dict, "store": str,
+    "tasks": dict, "worker": dict, "workspaces": str,
 }  # fmt: skip
 _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,200}\Z")
 _DEFAULT_NAMESPACE = "default"
@@ -58,6 +59,9 @@ class Settings(NamedTuple):
     app_source: str = "not set"
     worker: Mapping[str, Any] = _NOTHING  #: table ``[worker]`` of the config file
     limits: Mapping[str, Any] = _NOTHING  #: table ``[limits]``
+    tasks: Mapping[str, Any] = _NOTHING  #: tables ``[tasks.NAME]``, as they stand there
+    commands: tuple[str, ...] = ()  #: programs that may be run as commands: names, paths, patterns
+    workspaces: str | None = None  #: directory for the private directories of commands
     candidates: tuple[Candidate, ...] = ()  #: all that might have been meant, when this one is a guess
 
     def __repr__(self) -> str:
@@ -75,6 +79,19 @@ class Settings(NamedTuple):
         ]
         found.extend(Setting(f"worker.{k}", str(v), f"from {self.config_file}") for k, v in self.worker.items())
         found.extend(Setting(f"limits.{k}", str(v), f"from {self.config_file}") for k, v in self.limits.items())
+        found.extend(self._about_commands())
+        return found
+
+    def _about_commands(self) -> list[Setting]:
+        """Return what was configured of commands. Raises ``ConfigError`` for a task that is declared wrongly."""
+        source = f"from {self.config_file}"
+        found = [Setting("commands", " ".join(self.commands), source)] if self.commands else []
+        found.extend([Setting("workspaces", self.workspaces, source)] if self.workspaces else [])
+        if self.tasks:
+            from ._command_task import read_tasks
+
+            tasks = read_tasks(self.tasks, self.config_file)
+            found.extend(Setting(f"tasks.{name}", task.shown, source) for name, task in tasks.items())
         return found
 
 
@@ -129,6 +146,9 @@ def resolve(
         app_source=app_source,
         worker=config.values.get("worker", {}),
         limits=config.values.get("limits", {}),
+        tasks=config.values.get("tasks", {}),
+        commands=words_of(config.values.get("commands", ())),
+        workspaces=config.values.get("workspaces"),
     )
     return settings if named else _guess(settings, env, here, probe)
 
@@ -257,7 +277,12 @@ def _which_app(env: Mapping[str, str], config: Config) -> tuple[tuple[str, ...],
     value = config.values.get("app")
     if value is None:
         return (), "not set"
-    return ((value,) if isinstance(value, str) else tuple(value)), config.source
+    return words_of(value), config.source
+
+
+def words_of(value: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the words of a setting that may be one or a list."""
+    return (value,) if isinstance(value, str) else tuple(map(str, value))
 
 
 # -- the config file ----------------------------------------------------------------------------------------------------

@@ -201,7 +201,7 @@ def _time_limit(store: Store, record: JobRecord) -> float | None:
     for source in (options, known.get("options") or {}, known, options.get("queue") or {}):
         if isinstance(source, dict) and "timeout" in source:
             return _limit_of(source["timeout"])
-    return USUAL_LIMIT
+    return None if record.task.startswith("$") else USUAL_LIMIT  # a command has none
 
 
 def _limit_of(value: Any) -> float | None:

@@ -13,6 +13,7 @@ from .._url import mask
 from ..errors import PackhorseError, StoreUnavailable
 
 if TYPE_CHECKING:
+    from .._command_task import CommandTask
     from .._store import Store
 
 
@@ -61,6 +62,7 @@ class WorkerConfig:
     exclusive_patience: float = EXCLUSIVE_PATIENCE
     no_retry: bool = False  #: exit 69 at once if the store cannot be reached at start
     limits: Mapping[str, str] = field(default_factory=dict)  #: of the config file, by name
+    tasks: Mapping[str, CommandTask] = field(default_factory=dict)  #: commands declared in the config file, by name
     plain: dict[str, object] | None = None  #: the App's plain part, handed over by ``App.main``; None: a child tells it
     sys_path: tuple[str, ...] = field(default_factory=lambda: tuple(sys.path))
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from .._catalogue import with_commands
 from .._url import kind_of
-from ..errors import ConfigError
+from ..errors import ConfigError, TaskNameTaken
 from . import mailbox as m
 from .access import Access
 from .banner import banner
@@ -43,7 +44,8 @@ class Opening:
         assert child.hello is not None
         if supervisor.plain is None or supervisor.store is None:
             supervisor.plain = child.hello["plain"]
-            supervisor.identity.catalogue = child.hello["catalogue"]
+            if not self._take_catalogue(child.hello["catalogue"]):
+                return
             supervisor.errands.hooked = child.hello["after"]
             self._open()
         elif child.hello["plain"] != supervisor.plain and supervisor.config.plain is None:
@@ -54,6 +56,16 @@ class Opening:
                 child.hello["plain"],
                 supervisor.plain,
             )
+
+    def _take_catalogue(self, told: dict[str, Any]) -> bool:
+        """Keep what the child told of its tasks, and the commands of the config file beside them."""
+        supervisor = self._supervisor
+        try:
+            supervisor.identity.catalogue = with_commands(told, supervisor.config.tasks)
+        except TaskNameTaken as error:
+            self.refuse(error, 78)
+            return False
+        return True
 
     def refused(self, child: ChildProcess, code: str, text: str) -> None:
         """A child could not import the application. At start that ends the worker; later it is tried again."""

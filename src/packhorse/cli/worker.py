@@ -15,6 +15,7 @@ from ..errors import BadName, BadOption, ConfigError
 from ._session import Session, app_specs, with_session
 
 if TYPE_CHECKING:
+    from .._command_task import CommandTask
     from .._store import Store
     from .._worker.config import Connect, WorkerConfig
 
@@ -152,6 +153,7 @@ def configure(session: Session, options: dict[str, Any]) -> WorkerConfig:
         exclusive_patience=given["exclusive_patience"],
         no_retry=given["no_retry"],
         limits=_limits_of(file),
+        tasks=_tasks_of(file),
         plain=plain,
     )
 
@@ -164,6 +166,15 @@ def _limits_of(file: Any) -> Mapping[str, str]:
         return checked_limits(file.values.get("limits", {}), f"[limits] ({file.source})")
     except (BadOption, BadName) as error:
         raise ConfigError(str(error).removesuffix(f"  [{error.code}]")) from error
+
+
+def _tasks_of(file: Any) -> Mapping[str, CommandTask]:
+    """Return the commands that the config file declares, checked."""
+    if not file.values.get("tasks"):
+        return {}
+    from .._command_task import read_tasks
+
+    return read_tasks(file.values["tasks"], file.path)
 
 
 def queues(given: tuple[str, ...]) -> tuple[tuple[str, ...], ...] | None:
