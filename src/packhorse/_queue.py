@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Self, TypeVar, Unpac
 from . import _bulk, _runtime
 from ._by import caller
 from ._codec import PLAIN
+from ._commanding import Commanding
 from ._draft import Draft, Plan, Target
 from ._durations import Duration
 from ._finding import Counts, Jobs, counts_of, find, one
@@ -30,7 +31,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Queue(Scheduling):
+class Queue(Commanding, Scheduling):
     """A named line of jobs, and the way to put jobs on it.
 
     ``name`` is 1 to 200 letters, digits or ``_ . : -``. ``app`` gives middleware, types, defaults and the store;
@@ -138,6 +139,8 @@ class Queue(Scheduling):
 
         The call is checked and encoded at once, so that later changes to the arguments do not count.
         """
+        if fn.__class__ is str and ":" not in fn:
+            return self._aenqueue_named(fn, args, kwargs, caller())
         draft, by = self._draft(fn, args, kwargs), caller()
         if self._transaction is not None:
             return self._astore_one(draft, by)
@@ -311,6 +314,8 @@ class Queue(Scheduling):
         except TypeError:  # unhashable, so surely no function
             plan = None
         if plan is None or not plan.target.holds():
+            if fn.__class__ is str and ":" not in fn and (draft := self._commanded(fn, args, kwargs)) is not None:
+                return draft
             plan = self._plan(fn)
         return Draft(plan, plan.encode(args, kwargs), args, kwargs)
 

@@ -190,8 +190,10 @@ def _from_table(table: Any, where: str, source: str, app: Any) -> str:
 
 
 def _queue_of(task: str) -> str:
-    """Return the queue that a task names for itself, if its module is here."""
+    """Return the queue that a task names for itself, if its module is here, or the command is declared here."""
+    from ._command_draft import find
     from ._draft import Target
 
-    queue = Target(task).options.queue
+    command = find(task, None)
+    queue = (Target(task) if command is None else command).options.queue
     return "default" if isinstance(queue, Unset) else queue

@@ -27,7 +27,7 @@ class Templates:
 
     def __init__(self, options: Mapping[str, Sequence[str]], signature: Signature | None, where: str) -> None:
         """Check that every field names an argument. Raises ``BadOption``."""
-        self._where = f"@task {where}"
+        self._where = where if where.startswith("[") else f"@task {where}"
         self._signature = signature
         self._parts = {
             name: [self._take_apart(text, f"{self._where}: {name}") for text in texts]

@@ -65,6 +65,11 @@ class Transaction:
 
             self._outbox = Outbox()
 
+    @property
+    def is_outbox(self) -> bool:
+        """Tell whether jobs are written down for the relay, beside which nothing of the job store is needed."""
+        return self._outbox is not None
+
     def must_be(self, *, is_async: bool, verb: str) -> None:
         """Refuse a call of the other colour."""
         if self.handle.is_async is not is_async:
