@@ -114,10 +114,23 @@ def _checked(known: Known, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
     return dict(values)
 
 
-def named_draft(queue: Queue, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Draft[Any] | None:
-    """Return a draft if this is the name of a command task; None if it is none, or nobody can say."""
-    known = find(name, None if queue._writes_elsewhere else queue._connection)
+def named_draft(
+    queue: Queue, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], *, ask: bool = True
+) -> Draft[Any] | None:
+    """Return a draft if this is the name of a command task; None if it is none, or nobody can say.
+
+    ``ask``: what is not declared here is asked of the store, where workers tell of theirs.
+    """
+    known = find(name, queue._connection if ask and not queue._writes_elsewhere else None)
     return None if known is None else task_draft(queue, known, args, kwargs)
+
+
+def retold(queue: Queue, draft: Draft[Any]) -> Draft[Any]:
+    """Return a draft of a name that is not known here, as a worker tells of it; it is asked for in the store."""
+    if isinstance(draft._plan.target, CommandTarget):
+        return draft
+    args, kwargs = draft._plan.codec.decode_call(draft._payload)
+    return named_draft(queue, draft.task, tuple(args), kwargs) or draft
 
 
 def find(name: str, connection: Connection | None) -> Known | None:
@@ -178,8 +191,3 @@ def told_command(name: str, about: Mapping[str, Any] | None) -> ToldCommand | No
     except PackhorseError:
         options = NONE  # of a newer version
     return ToldCommand(name, params, options)
-
-
-def asks(name: object) -> bool:
-    """Tell whether finding out what a name means may take a look into the store."""
-    return isinstance(name, str) and is_given(name) and _identity.declared(name) is None

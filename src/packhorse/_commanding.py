@@ -55,15 +55,17 @@ class Commanding:
         return command_draft(self, argv, keys, "command()")  # type: ignore[arg-type]  # only a Queue has this part
 
     # -- by name ------------------------------------------------------------------------------------------------------
-    def _commanded(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Draft[Any] | None:
-        """Return a draft if this is the name of a command task."""
+    def _commanded(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], *, ask: bool) -> Draft[Any] | None:
+        """Return a draft if this is the name of a command task. ``ask``: of one that only workers tell of, too."""
         from ._command_draft import named_draft
 
-        return named_draft(self, name, args, kwargs)  # type: ignore[arg-type]  # only a Queue has this part
+        return named_draft(self, name, args, kwargs, ask=ask)  # type: ignore[arg-type]  # only a Queue has this part
 
-    async def _aenqueue_named(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], by: str) -> Job[Any]:
+    async def _aenqueue_named(self, draft: Draft[Any], by: str) -> Job[Any]:
         """What a name means may have to be looked up in the store, so that is done beside the loop."""
-        draft = await _runtime.aside(self._draft, name, args, kwargs)
+        from ._command_draft import retold
+
+        draft = await _runtime.aside(retold, self, draft)
         if self._transaction is not None:
             return await self._astore_one(draft, by)
         return await _runtime.aside(self._store_one, draft, by)
@@ -74,9 +76,6 @@ class Commanding:
         return self._transaction is not None and self._transaction.is_outbox
 
     # -- what the queue itself does -----------------------------------------------------------------------------------
-    def _draft(self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Draft[Any]:
-        raise NotImplementedError
-
     def _store_one(self, draft: Draft[Any], by: str) -> Job[Any]:
         raise NotImplementedError
 

@@ -140,7 +140,7 @@ class Queue(Commanding, Scheduling):
         The call is checked and encoded at once, so that later changes to the arguments do not count.
         """
         if fn.__class__ is str and ":" not in fn:
-            return self._aenqueue_named(fn, args, kwargs, caller())
+            return self._aenqueue_named(self._draft(fn, args, kwargs, ask=False), caller())
         draft, by = self._draft(fn, args, kwargs), caller()
         if self._transaction is not None:
             return self._astore_one(draft, by)
@@ -306,7 +306,7 @@ class Queue(Commanding, Scheduling):
     def _codec(self) -> Any:
         return PLAIN if self._app is None else self._app.codec
 
-    def _draft(self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Draft[Any]:
+    def _draft(self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, ask: bool = True) -> Draft[Any]:
         if isinstance(fn, partial):
             fn, args, kwargs = flatten(fn, args, kwargs)
         try:
@@ -314,8 +314,10 @@ class Queue(Commanding, Scheduling):
         except TypeError:  # unhashable, so surely no function
             plan = None
         if plan is None or not plan.target.holds():
-            if fn.__class__ is str and ":" not in fn and (draft := self._commanded(fn, args, kwargs)) is not None:
-                return draft
+            if fn.__class__ is str and ":" not in fn:
+                draft = self._commanded(fn, args, kwargs, ask=ask)
+                if draft is not None:
+                    return draft
             plan = self._plan(fn)
         return Draft(plan, plan.encode(args, kwargs), args, kwargs)
 
