@@ -25,8 +25,9 @@ CONTROL = struct.Struct("<qq")
 #: A permit of this value is an order: read the next frame and obey it.
 ORDER = -1
 
-#: Reasons to interrupt, as they cross the control pipe.
-REASONS = ("timeout", "cancelled", "shutdown")
+#: Reasons to interrupt, as they cross the control pipe. The last two are told to commands only: to be dead in less than five
+#: seconds, and at once.
+REASONS = ("timeout", "cancelled", "shutdown", "cut off", "lost")
 
 
 #: What a claimed job has in these fields when it is an ordinary one at its first attempt; it then travels as text.
@@ -86,11 +87,7 @@ class FrameReader:
     def read(self) -> tuple[str, Any]:
         """Return the next frame; raises ``SupervisorGone`` at the end of the pipe."""
         (size,) = LENGTH.unpack(self._take(LENGTH.size))
-        head, _, rows = self._take(size).decode("ascii").partition(_ROW)
-        kind, body = json.loads(head)
-        if kind == "usual":
-            return "jobs", [body[0], usual_jobs(body[1], rows)]
-        return kind, body
+        return _parsed(self._take(size))
 
     def _take(self, size: int) -> bytes:
         while len(self._buffer) < size:
@@ -101,6 +98,34 @@ class FrameReader:
         taken = bytes(self._buffer[:size])
         del self._buffer[:size]
         return taken
+
+
+def _parsed(data: bytes) -> tuple[str, Any]:
+    head, _, rows = data.decode("ascii").partition(_ROW)
+    kind, body = json.loads(head)
+    if kind == "usual":
+        return "jobs", [body[0], usual_jobs(body[1], rows)]
+    return kind, body
+
+
+class FrameBuffer:
+    """Cuts what arrives from the payload pipe into frames, for a reader that must not wait for the rest of one."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[tuple[str, Any]]:
+        """Return the frames that are complete now."""
+        buffer, found = self._buffer, []
+        buffer += data
+        while len(buffer) >= LENGTH.size:
+            (size,) = LENGTH.unpack_from(buffer)
+            if len(buffer) < LENGTH.size + size:
+                break
+            found.append(_parsed(bytes(buffer[LENGTH.size : LENGTH.size + size])))
+            del buffer[: LENGTH.size + size]
+        return found
 
 
 def line(kind: str, *body: Any) -> bytes:

@@ -53,6 +53,7 @@ def _bury(supervisor: Supervisor, child: ChildProcess, death: Death) -> None:
         _note_failed_start(supervisor, child, death)
     child.dispose()
     supervisor.errands.left_by(child)
+    supervisor.commanding.left_by(child)
 
 
 def _settle_jobs(supervisor: Supervisor, child: ChildProcess, death: Death) -> None:
@@ -68,6 +69,9 @@ def _settle_jobs(supervisor: Supervisor, child: ChildProcess, death: Death) -> N
 
 def _note_failed_start(supervisor: Supervisor, child: ChildProcess, death: Death) -> None:
     _log.error("child %d ended before it was ready: %s", child.pid, death.text)
+    if child.commands:
+        supervisor.crew.commands_failed()
+        return
     supervisor.crew.failed_to_start()
     if not supervisor.crew.broken:
         return

@@ -26,6 +26,7 @@ from .._wire import CONTROL, ORDER, PERMIT, REASONS, LineBuffer, frame, jobs_fra
 _READ = 1 << 18
 _FAULT_LIMIT = 16 * 1024
 _PIPE_SIZE = 1 << 20
+_ANY = 1 << 30
 
 
 class Observed:
@@ -86,7 +87,8 @@ class ChildProcess:
         self._unsent: deque[int] = deque()
         self._next = 0
         self._lines = LineBuffer()
-        self._slots: int = settings["coroutines"] or settings["threads"]
+        self.commands: bool = settings["commands"]  #: runs programs, as many as it is given
+        self._slots: int = _ANY if self.commands else settings["coroutines"] or settings["threads"]
         self._open(settings)
 
     def _open(self, settings: dict[str, Any]) -> None:
@@ -105,7 +107,7 @@ class ChildProcess:
         passed = (payload_r, theirs.fileno(), control_r, results_w, self._faults.fileno())
         try:
             self.process = subprocess.Popen(
-                _command(passed), pass_fds=passed, stdin=subprocess.DEVNULL, start_new_session=True
+                _command(passed, self.commands), pass_fds=passed, stdin=subprocess.DEVNULL, start_new_session=True
             )
         except OSError:
             self.dispose()
@@ -326,10 +328,10 @@ def _pipe(fds: list[int]) -> tuple[int, int]:
     return pair
 
 
-def _command(fds: Sequence[int]) -> list[str]:
+def _command(fds: Sequence[int], commands: bool) -> list[str]:
     # The interpreter's own switches travel too (-X dev, -W error, -O …), so that a child runs the code as its caller would.
     switches: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-    return [sys.executable, *switches, "-m", "packhorse._child", *map(str, fds)]
+    return [sys.executable, *switches, "-m", "packhorse._child", *["--commands"] * commands, *map(str, fds)]
 
 
 def _enlarge(fd: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .._enqueuing import unreachable
 from .._rescue import EXCLUSIVE_PATIENCE
@@ -63,6 +63,13 @@ class WorkerConfig:
     no_retry: bool = False  #: exit 69 at once if the store cannot be reached at start
     limits: Mapping[str, str] = field(default_factory=dict)  #: of the config file, by name
     tasks: Mapping[str, CommandTask] = field(default_factory=dict)  #: commands declared in the config file, by name
+    tables: Mapping[str, Any] = field(default_factory=dict)  #: the same as they are written there
+    tables_file: str | None = None  #: that file
+    commands: tuple[str, ...] = ()  #: patterns of the programs that may be run
+    workspaces: str | None = (
+        None  #: where commands get their directories; None: where this user's programs keep what is theirs
+    )
+    quiet_after: float = 600.0  #: a command without output for so long is shown as quiet
     plain: dict[str, object] | None = None  #: the App's plain part, handed over by ``App.main``; None: a child tells it
     sys_path: tuple[str, ...] = field(default_factory=lambda: tuple(sys.path))
 

@@ -32,7 +32,7 @@ class Crew:
     def __init__(
         self, processes: int, settings: Callable[[], dict[str, Any]], *, max_jobs: int | None, max_memory: int | None
     ) -> None:
-        """``settings`` gives what a child's first frame holds."""
+        """``settings`` gives what the first frame of a child holds."""
         self.processes = processes
         self.children: dict[int, ChildProcess] = {}  #: by pid
         self._settings = settings
@@ -41,6 +41,11 @@ class Crew:
         self._failures: list[float] = []
         self._not_before = 0.0
         self.stopping = False
+        self.wants_commands: Callable[[], dict[str, Any]] | None = (
+            None  #: what the first frame of the commands child holds
+        )
+        self._commands_not_before = 0.0
+        self._commands_failures = 0
         self.strangers: frozenset[int] = frozenset()  #: children of this process that were there before it was a worker
 
     def adopt(self) -> None:
@@ -67,24 +72,57 @@ class Crew:
         """Start what is missing; return the new children."""
         started: list[ChildProcess] = []
         while not self.stopping and monotonic() >= self._not_before and self._missing() > 0:
-            try:
-                child = ChildProcess(self._settings())
-            except OSError as error:
-                _log.error("cannot start a child: %s; no job is lost, trying again in 1 s", error)
+            if not self._start(self._settings, started):
                 self._not_before = monotonic() + 1.0
                 break
-            self.children[child.pid] = child
-            started.append(child)
+        wanted = self.wants_commands if monotonic() >= self._commands_not_before else None
+        if wanted is not None and self._lacks_commands() and not self._start(wanted, started):
+            self._commands_not_before = monotonic() + 1.0
         return started
 
+    def _start(self, settings: Callable[[], dict[str, Any]], started: list[ChildProcess]) -> bool:
+        try:
+            child = ChildProcess(settings())
+        except OSError as error:
+            _log.error("cannot start a child: %s; no job is lost, trying again in 1 s", error)
+            return False
+        self.children[child.pid] = child
+        started.append(child)
+        return True
+
+    def _lacks_commands(self) -> bool:
+        return not self.stopping and not any(child.commands and not child.closing for child in self.children.values())
+
     def _missing(self) -> int:
-        staying = sum(1 for child in self.children.values() if not child.closing)
+        staying = sum(1 for child in self.children.values() if not child.closing and not child.commands)
         return self.processes + self._spares - staying
 
     def serving(self) -> list[ChildProcess]:
         """Return the children that may be given jobs, at most ``processes`` of them, the oldest first."""
-        able = [child for child in self.children.values() if child.ready and not child.closing]
+        able = [child for child in self.children.values() if child.ready and not child.closing and not child.commands]
         return able[: self.processes]
+
+    @property
+    def commands(self) -> ChildProcess | None:
+        """Return the child that runs commands, if it is ready."""
+        # Not kept beside ``children``: what is buried there must not live on here.
+        able = (c for c in self.children.values() if c.commands and c.ready and not c.closing)
+        return next(able, None) if self.wants_commands is not None else None
+
+    @property
+    def commands_fail(self) -> bool:
+        """Tell whether no commands child could be started the last time."""
+        return self._commands_failures > 0
+
+    def commands_ready(self) -> None:
+        """Note that one has come up."""
+        self._commands_failures = 0
+
+    def commands_failed(self) -> None:
+        """Note one that died before it was ready; the next is tried a little later each time."""
+        self._commands_failures += 1
+        pause = _PAUSE_AFTER_FAILURE[min(self._commands_failures, len(_PAUSE_AFTER_FAILURE)) - 1]
+        self._commands_not_before = monotonic() + pause
 
     @property
     def broken(self) -> bool:
@@ -130,7 +168,9 @@ class Crew:
     @property
     def next_start(self) -> float | None:
         """Return when a start that was put off may be tried (monotonic), or None."""
-        return self._not_before if not self.stopping and self._missing() > 0 else None
+        if not self.stopping and self._missing() > 0:
+            return self._not_before
+        return self._commands_not_before if self.wants_commands is not None and self._lacks_commands() else None
 
 
 def reap(crew: Crew) -> list[tuple[int, int, Any]]:

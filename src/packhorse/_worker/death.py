@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .hearing import Hearing
 
 
+_RUNNER = "the process that runs the commands of its worker died; the command was killed"
 _CUT_OFF = "process killed: it had closed the descriptors through which it reports"
 
 
@@ -79,11 +80,15 @@ def verdicts(child: ChildProcess, death: Death, hearing: Hearing) -> list[Done]:
             verdict = told(_outcome.stopped(job))
         elif why is not None:
             verdict = interrupted(job, hearing.policy(job), why)
+        elif child.commands:
+            verdict = _outcome.lost(job, _RUNNER, started=True)
         elif child.doomed:
             verdict = _outcome.released(job, _neighbour(child, running))
         else:
             verdict = _crashed(job, death, alone, faults, child.cut_off)
-        verdict = _with_log(verdict._replace(usage=death.as_usage()), seen, faults if why is None else "")
+        if not child.commands:  # else what the process used is nothing that the command did
+            verdict = verdict._replace(usage=death.as_usage())
+        verdict = _with_log(verdict, seen, faults if why is None else "")
         ended.append((job, seen.since if seen else max(child.last_result, child.last_given), now, verdict))
     return ended
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from .._record import Claimed
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 #: One claim brings at most so many: larger batches make the store's transactions long.
 _MOST = 2000
 
+#: A claimed function that finds no slot, because commands have them, goes back after so many seconds.
+_BACK_AFTER = 0.15
+
 Share = tuple[ChildProcess, list[Claimed]]
 
 
@@ -26,9 +30,11 @@ class Dispatch:
         """Serve this supervisor."""
         self._supervisor = supervisor
         self._slots = supervisor.config.slots_per_child
+        self._application = bool(supervisor.config.app)
         self._single_use = supervisor.config.max_jobs == 1
         self.pace = Pace()
         self.waiting: list[Claimed] = []  #: claimed, but no child could take them yet
+        self._crowded: float | None = None  #: since when functions wait because of commands
         self._asked: m.Want | None = None  #: a claim under way
         self._received = 0  #: claims that brought jobs
 
@@ -51,9 +57,30 @@ class Dispatch:
         if self.waiting:
             jobs, self.waiting = self.waiting, []
             self._place(jobs)
+            self._give_back_functions()
         if self._supervisor.crew.broken:
             # No child will come for them soon; a healthy worker may have one.
             self._supervisor.give_back(self.take_waiting(), "its worker cannot start a process")
+
+    def _give_back_functions(self) -> None:
+        """Functions that wait because commands have the slots go back in time, as those do whose child is busy."""
+        if not self.waiting or not self._supervisor.commanding.busy:
+            self._crowded = None
+            return
+        self._crowded = self._crowded or monotonic()
+        if monotonic() - self._crowded >= _BACK_AFTER:
+            commanding = self._supervisor.commanding
+            back = [job for job in self.waiting if not commanding.is_command(job.task)]
+            self.waiting = [job for job in self.waiting if commanding.is_command(job.task)]
+            self._crowded = None
+            self._supervisor.give_back(back)
+
+    def drop(self, keys: set[tuple[str, str]]) -> list[Claimed]:
+        """Give up those of what waits that these (job, token) name."""
+        dropped = [job for job in self.waiting if job[:2] in keys] if self.waiting else []
+        if dropped:
+            self.waiting = [job for job in self.waiting if job[:2] not in keys]
+        return dropped
 
     def take_waiting(self) -> list[Claimed]:
         """Give up what waits."""
@@ -66,7 +93,8 @@ class Dispatch:
         crew, store = self._supervisor.crew, self._supervisor.store
         if self.waiting or store is None or crew.broken:
             return
-        want = self._wanted(crew.serving())
+        busy = self._supervisor.commanding.busy
+        want = self._wanted(crew.serving()) if self._application and not busy else self._wanted_beside(busy)
         if want is None or (self._asked is not None and want.free <= self._asked.free):
             # What is under way may bring as much: asking again would only wake the store thread.
             return
@@ -85,11 +113,48 @@ class Dispatch:
         ahead = max(0, target - max(busy, slots))
         return m.Want(free, ahead, self._received) if free + ahead > 0 else None
 
+    def _wanted_beside(self, commands: int) -> m.Want | None:
+        """The same while commands take slots: then nothing is claimed ahead, since one of the slots it would go to is theirs."""
+        free = self._free(commands)
+        return m.Want(free, 0, self._received) if free > 0 else None
+
+    def _free(self, commands: int) -> int:
+        """Return how many slots neither a function nor a command has."""
+        free = self._supervisor.config.slots - commands
+        serving = self._supervisor.crew.serving()
+        if self._application:
+            able = sum(max(0, self._slots - len(child.jobs)) for child in serving if not child.solo)
+            return max(0, min(able, free - sum(min(self._slots, len(child.jobs)) for child in serving)))
+        return max(0, free)
+
     def _ahead(self) -> int:
         return 0 if self._single_use else self.pace.ahead(self._supervisor.timers.ages())
 
     # -- placing ------------------------------------------------------------------------------------------------------
     def _place(self, jobs: list[Claimed]) -> None:
+        commanding = self._supervisor.commanding
+        if commanding.among({job[2] for job in jobs}):
+            self._place_commands(jobs)
+            return
+        commands = commanding.busy
+        if commands:
+            room = self._free(commands)
+            self.waiting.extend(jobs[room:])
+            jobs = jobs[:room]
+        self._place_functions(jobs)
+
+    def _place_commands(self, jobs: list[Claimed]) -> None:
+        """Place a claim that brought commands. They go first: functions go ahead of free slots, and commands never do."""
+        commanding = self._supervisor.commanding
+        commands = [job for job in jobs if commanding.is_command(job.task)]
+        left = commanding.place(commands, self._free(commanding.busy))
+        self.waiting.extend(left)
+        functions = [job for job in jobs if not commanding.is_command(job.task)]
+        room = 0 if left else self._free(commanding.busy)
+        self.waiting.extend(functions[room:])
+        self._place_functions(functions[:room])
+
+    def _place_functions(self, jobs: list[Claimed]) -> None:
         rest = jobs
         if True in [job[7] for job in jobs]:
             for job in jobs:
@@ -98,12 +163,18 @@ class Dispatch:
             rest = [job for job in jobs if not job.suspect]
         crew = self._supervisor.crew
         children = [child for child in crew.serving() if not child.solo]
-        shares, left = share_out(children, rest, crew.room)
+        room = self._room_beside if self._supervisor.commanding.busy else crew.room
+        shares, left = share_out(children, rest, room)
         for child, part in shares:
             if part:
                 child.give(part)
                 self._supervisor.watch_backlog(child)
         self.waiting.extend(left)
+
+    def _room_beside(self, child: ChildProcess) -> int:
+        """Return how many more jobs a child may be given while commands take slots: none ahead."""
+        room, free = self._supervisor.crew.room(child), max(0, self._slots - len(child.jobs))
+        return free if room is None else min(room, free)
 
     def _give_alone(self, job: Claimed) -> None:
         """A suspect runs in a child that has nothing else; until one is free it waits."""

@@ -73,7 +73,7 @@ class Errands:
     def look_for(self, lines: list[str]) -> None:
         """Jobs wait whose task somebody did not know: ask a child that has the time whether we do."""
         child = self._least_busy()
-        lines = [line for line in lines if self._serves(line.partition("#")[0])]
+        lines = self._supervisor.commanding.look_for([line for line in lines if self._serves(line.partition("#")[0])])
         if not lines or child is None or len(child.jobs) >= self._supervisor.config.slots_per_child:
             return  # the next beat tells of them again
         self._lines, self._asked = lines, child
@@ -86,12 +86,15 @@ class Errands:
     @property
     def looking(self) -> bool:
         """Tell whether an answer is awaited."""
-        return self._asked is not None
+        return self._asked is not None or self._supervisor.commanding.looking
 
-    def found(self, known: list[str]) -> None:
-        """Serve the lines whose tasks are known."""
-        lines = [line for line in self._lines if line.partition("#")[2] in set(known)]
-        self._lines, self._asked = [], None
+    def found(self, child: ChildProcess, known: list[str]) -> None:
+        """Serve the lines whose tasks are known to a child."""
+        if child.commands:
+            lines = self._supervisor.commanding.resolved(known)
+        else:
+            lines = [line for line in self._lines if line.partition("#")[2] in set(known)]
+            self._lines, self._asked = [], None
         store = self._supervisor.store
         if lines and store is not None:
             self._supervisor.told += 1

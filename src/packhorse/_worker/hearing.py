@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .._backoff import Backoff
 from .._capture import Tail
 from .._options import Policy
-from .._record import Claimed, Verdict
+from .._record import FINAL, Claimed, Verdict
 from . import mailbox as m
 from .child_process import ChildProcess, Observed
 from .exclusive import CUT_OFF, told
@@ -100,13 +100,15 @@ class Hearing:
             self._supervisor.opening.said_hello(child)
         elif kind == "ready":
             child.ready = True
+            if child.commands:
+                self._supervisor.crew.commands_ready()
             self._supervisor.errands.tell()
         elif kind == "after":
             child.errands.pop((body[1], body[2]), None)
         elif kind == "refused":
             self._supervisor.opening.refused(child, body[1]["code"], body[1]["text"])
         elif kind == "resolved":
-            self._supervisor.errands.found(body[1])
+            self._supervisor.errands.found(child, body[1])
 
     def _waits(self, child: ChildProcess, index: int, waiting: bool) -> None:
         if index in child.jobs:
@@ -118,12 +120,12 @@ class Hearing:
     ) -> None:
         job = child.jobs.pop(index, None)
         seen = child.observed.pop(index, None)
-        if job is None:
+        if job is None or (child.commands and self._ended_command(child, index, job)):
             return
         self.last_news(job, seen)
         verdict = Verdict(job.id, job.token, *fields)
         parked = verdict.state == "blocked"
-        if parked:
+        if parked and not child.commands:
             self._supervisor.parked(job)
         if seen is not None and seen.stopped and verdict.state == "failed":
             _log.debug("job %s ended by itself after it was asked to stop (%s)", job.id, seen.stopped)
@@ -133,6 +135,13 @@ class Hearing:
         if not verdict.elsewhere:  # else it may have succeeded
             tell(run, self.policy(job).retry.retries)
         ended.append(run)
+        if child.commands and verdict.state in FINAL:
+            self._supervisor.errands.after(job, verdict)
+
+    def _ended_command(self, child: ChildProcess, index: int, job: Claimed) -> bool:
+        """Tell whether a command that has ended was another's already."""
+        self._supervisor.commanding.ended(job)
+        return child.doomed.pop(index, None) == "lost"
 
     def last_news(self, job: Claimed, seen: Observed | None) -> None:
         """Pass on what a run told and nobody has stored yet: its meta is a checkpoint for the next attempt."""

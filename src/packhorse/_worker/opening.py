@@ -42,6 +42,8 @@ class Opening:
         """The first child has imported the application: now we know which store."""
         supervisor = self._supervisor
         assert child.hello is not None
+        if child.commands and supervisor.store is not None:
+            return  # it imports no application
         if supervisor.plain is None or supervisor.store is None:
             supervisor.plain = child.hello["plain"]
             if not self._take_catalogue(child.hello["catalogue"]):
@@ -70,7 +72,9 @@ class Opening:
     def refused(self, child: ChildProcess, code: str, text: str) -> None:
         """A child could not import the application. At start that ends the worker; later it is tried again."""
         supervisor = self._supervisor
-        if not supervisor.opened and supervisor.store is None:
+        if child.commands and supervisor.opened:
+            _log.error("commands cannot be run: %s", text)
+        elif not supervisor.opened and supervisor.store is None:
             supervisor.say(f"packhorse worker: {text}")
             supervisor.leave(78 if code != "E130" else 73)
         else:

@@ -17,6 +17,7 @@ from .access import Access
 from .beat_thread import BeatThread
 from .burial import bury_dead, dump_all
 from .child_process import ChildProcess
+from .commanding import Commanding, processes_of
 from .config import Connect, Place, WorkerConfig
 from .crew import Crew
 from .dispatch import Dispatch
@@ -53,7 +54,10 @@ class Supervisor:
         self.hearing = Hearing(self)
         self.timers = Timers(self)
         self.exclusive = Exclusive(self, config.exclusive_patience)
-        self.crew = Crew(config.processes, self._child_settings, max_jobs=config.max_jobs, max_memory=config.max_memory)
+        self.crew = Crew(
+            processes_of(config), self._child_settings, max_jobs=config.max_jobs, max_memory=config.max_memory
+        )
+        self.commanding = Commanding(self)
         self.access: Access | None = None
         self.store: StoreThread | None = None
         self.plain: dict[str, Any] | None = config.plain
@@ -173,6 +177,7 @@ class Supervisor:
         config = self.config
         return {
             "supervisor": os.getpid(),
+            "commands": False,
             "app": list(config.app),
             "plain": config.plain,
             "sys_path": list(config.sys_path),

@@ -24,6 +24,8 @@ WITHDRAW_AFTER = 150_000_000
 TELL_AFTER = 50_000_000
 #: A job that was asked to stop may take so long (seconds).
 REACT = 5.0
+#: A child that runs commands kills what does not stop in time. It has so long to do that and to tell (seconds).
+_ITS_OWN = 8.0
 _NEWS_EVERY = 1_000_000_000
 _WARN_AT = 0.8
 
@@ -100,8 +102,10 @@ class Timers:
     ) -> None:
         """Ask a job to stop, and note when it will be made to."""
         seen.stopped = reason
+        if child.commands and reason != CUT_OFF:
+            react += _ITS_OWN  # it kills the command by itself; only if it does not come to that, all it runs is killed
         seen.stop_at = now + int(react * 1e9)
-        child.interrupt(index, "shutdown" if reason == CUT_OFF else reason)
+        child.interrupt(index, _told(child, reason))
 
     def _kill(self, child: ChildProcess, index: int, seen: Observed) -> None:
         seen.killed = True
@@ -133,6 +137,7 @@ class Timers:
         now = monotonic_ns()
         cancelled = {(job, token) for job, token, _ in reply.cancelled}
         lost = set(reply.lost)
+        self._drop_waiting(cancelled, lost)
         for child in list(self._supervisor.crew.children.values()):
             running = set(child.running())
             for index, job in list(child.jobs.items()):
@@ -148,11 +153,22 @@ class Timers:
                         child.withdraw(), None
                     )  # going back ends it; the others are claimed again
 
+    def _drop_waiting(self, cancelled: set[tuple[str, str]], lost: set[tuple[str, str]]) -> None:
+        """See to what no child has been given yet: a large command may wait for its slots for long."""
+        for job in self._supervisor.dispatch.drop(cancelled | lost):
+            if (job.id, job.token) in lost:
+                self._supervisor.held.forget(job.id, job.token)
+            else:
+                self._supervisor.give_back([job])  # going back ends it
+
     def _drop(self, child: ChildProcess, index: int, running: bool) -> None:
         job = child.jobs[index]
         _log.warning("job %s is no longer ours; stopping this run", job.id)
         self._supervisor.held.forget(job.id, job.token)
-        if running:
+        if running and child.commands:
+            child.doomed[index] = "lost"
+            child.interrupt(index, "lost")
+        elif running:
             child.doomed[index] = "lost"
             child.closing = True
             self._supervisor.give_back(child.withdraw(), None)
@@ -180,6 +196,13 @@ class Timers:
                     count, total = found.get(job.queue, (0, 0.0))
                     found[job.queue] = (count + 1, total + (now - seen.since) / 1e9)
         return found
+
+
+def _told(child: ChildProcess, reason: str) -> str:
+    """Return a reason as the child is told it."""
+    if reason != CUT_OFF:
+        return reason
+    return "cut off" if child.commands else "shutdown"
 
 
 def news_of(job: Claimed, seen: Observed) -> m.News:

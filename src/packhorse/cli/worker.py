@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 #: Heading → the options under it, in the order of the page.
 _GROUPS: dict[str, tuple[str, ...]] = {
-    "What it runs": ("queue", "burst", "name"),
+    "What it runs": ("queue", "allow_commands", "burst", "name"),
     "How much at a time": ("processes", "threads", "coroutines", "max_jobs", "max_memory"),
     "How it stops and reports": ("grace", "exclusive_patience", "log_level", "log_format", "log_file"),
     "Where the jobs are": ("store", "namespace", "no_retry", "debug", "help"),
@@ -80,6 +80,11 @@ def patience(text: str) -> float:
     return found
 
 
+def quiet(text: str) -> float:
+    """Return seconds without output after which a command is shown as quiet."""
+    return seconds(text, "quiet_after")
+
+
 _COUNT = click.IntRange(min=1)
 _GRACE = Checked("duration", grace)
 _PATIENCE = Checked("duration", patience)
@@ -91,6 +96,9 @@ _LEVEL = click.Choice(["debug", "info", "warning", "error", "critical"], case_se
 @click.option(
     "-q", "--queue", metavar="QUEUE", multiple=True, help="-q a,b: in turn; -q a -q b: a first. Default: all."
 )
+@click.option("--allow-commands", metavar="PROGRAM", multiple=True, help="May be run as jobs: ffmpeg,/opt/bin/*")
+@click.option("--workspaces", metavar="DIR", hidden=True, help="Where commands get their private directories.")
+@click.option("--quiet-after", metavar="10m", type=Checked("duration", quiet), default="10m", hidden=True)
 @click.option("--burst", is_flag=True, help="Exit once nothing is left that could run now.")
 @click.option("--name", metavar="NAME", default="%H:%p", show_default=True, help="%h %H host, %p pid, %i instance.")
 @click.option("--processes", metavar="N", type=_COUNT, default=1, show_default=True, help="Children.")
@@ -128,6 +136,8 @@ def worker(session: Session, **options: Any) -> int:
 # -- settings ---------------------------------------------------------------------------------------------------------
 def configure(session: Session, options: dict[str, Any]) -> WorkerConfig:
     """Return the worker's settings: command line > environment > config file > default."""
+    from .._programs import split
+    from .._settings import words_of
     from .._worker.config import WorkerConfig
 
     ctx = click.get_current_context()
@@ -154,6 +164,11 @@ def configure(session: Session, options: dict[str, Any]) -> WorkerConfig:
         no_retry=given["no_retry"],
         limits=_limits_of(file),
         tasks=_tasks_of(file),
+        tables=file.values.get("tasks", {}),
+        tables_file=file.path,
+        commands=split([*words_of(file.values.get("commands", ())), *given["allow_commands"]]),
+        workspaces=given["workspaces"] or file.values.get("workspaces"),
+        quiet_after=given["quiet_after"],
         plain=plain,
     )
 
