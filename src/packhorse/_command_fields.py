@@ -46,7 +46,8 @@ def take_apart(text: str) -> Parts:
     return (*parts, (before + text[end:], None))
 
 
-def _take_apart_loosely(text: str, names: Collection[str]) -> Parts:
+def take_apart_loosely(text: str, names: Collection[str]) -> Parts:
+    """Return the text of a raw command in its parts: only these names are fields."""
     parts: list[tuple[str, str | None]] = []
     end = 0
     for match in _LOOSE.finditer(text) if "{" in text else ():
@@ -117,7 +118,7 @@ class Fields:
         return [name for name in self._values if name not in self._used]
 
     def _parts(self, template: str) -> Parts:
-        return take_apart(template) if self._declared else _take_apart_loosely(template, self._values)
+        return take_apart(template) if self._declared else take_apart_loosely(template, self._values)
 
     def _one(self, field: str | None, where: str) -> str:
         if field is None:

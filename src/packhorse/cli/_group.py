@@ -165,6 +165,7 @@ def _refusals(ctx: click.Context) -> Iterator[None]:
 _LAZY = {
     "worker": ("packhorse.cli.worker", "worker", "Run jobs."),
     "run": ("packhorse.cli.run", "run", "Enqueue one job."),
+    "submit": ("packhorse.cli.submit", "submit", "Enqueue commands, or all jobs of a file."),
     "jobs": ("packhorse.cli.jobs", "jobs", "Find jobs and act on them."),
     "queues": ("packhorse.cli.queues", "queues", "Look at queues, pause them, set limits."),
     "flows": ("packhorse.cli.flows", "flows", "How far sets of jobs are."),

@@ -6,11 +6,14 @@ import difflib
 import importlib
 import sys
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._store import Store
 from .._why import live, tasks_of
 from ..errors import BadArguments, NotImportable
+
+if TYPE_CHECKING:
+    from .._command_draft import Known
 
 
 class Found(NamedTuple):
@@ -19,6 +22,7 @@ class Found(NamedTuple):
     name: str
     target: Any = None
     about: dict[str, Any] | None = None
+    command: Known | None = None  #: it is a command, declared here or told of by a live worker
 
 
 def known_tasks(store: Store) -> dict[str, dict[str, Any]]:
@@ -55,14 +59,14 @@ def find(name: str, known: dict[str, dict[str, Any]], app: tuple[str, ...] = ())
     Only a full name, ``module:function``, is taken on trust. Raises ``NotImportable`` for a name that leads nowhere and
     ``BadArguments`` for one that several tasks have.
     """
-    imported = _imported(name)
+    imported = _declared_command(name) or _imported(name)
     if imported is not None:
         return imported
     matches = _matching(name, known) or _by_alias(name, known)
     if len(matches) > 1:
         raise _ambiguous(name, matches)
     if matches:
-        return Found(matches[0], _target(matches[0]), known[matches[0]])
+        return _told(matches[0], known[matches[0]])
     own = _of_app(name, app) if app else None
     if own is not None:
         return own
@@ -70,6 +74,23 @@ def find(name: str, known: dict[str, dict[str, Any]], app: tuple[str, ...] = ())
         # Kept, not lost: the workers that know it may only come later.
         return Found(name)
     raise NotImportable(_nowhere(name, known))
+
+
+def _declared_command(name: str) -> Found | None:
+    """Return the command of this name that the config file here declares."""
+    from .._command_draft import find as find_command
+
+    command = find_command(name, None)
+    return None if command is None else Found(name, command=command)
+
+
+def _told(name: str, about: dict[str, Any]) -> Found:
+    """Return a task that live workers tell of."""
+    if "params" not in about:
+        return Found(name, _target(name), about)
+    from .._command_draft import told_command
+
+    return Found(name, None, about, told_command(name, about))
 
 
 def _imported(name: str) -> Found | None:
@@ -131,8 +152,10 @@ def _ambiguous(name: str, matches: list[str]) -> BadArguments:
 
 
 def _nowhere(name: str, known: dict[str, dict[str, Any]]) -> str:
+    from .._command_draft import declared_here
+
     shorts = {each.rpartition(":")[2]: each for each in known}
-    close = difflib.get_close_matches(name, [*known, *shorts], 1)
+    close = difflib.get_close_matches(name, [*known, *shorts, *declared_here()], 1)
     meant = f"did you mean '{shorts.get(close[0], close[0])}'?" if close else ""
     hint = meant or "Write it with its module, like tasks:add."
     return (

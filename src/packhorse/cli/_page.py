@@ -10,6 +10,7 @@ Usage: packhorse [--store URL] [--namespace NAME] COMMAND …
 Run
   worker [APP…]     Run jobs (-q QUEUE, --processes N, --threads N, --burst)
   run TASK [ARG…]   Enqueue one job (--wait), or run it --here without a store
+  submit -- CMD     Enqueue a command, or all jobs of a file (--from, --each)
   relay [APP…]      Bring jobs from an outbox to the store
 Look
   jobs              list | show | logs | cancel | requeue | delete

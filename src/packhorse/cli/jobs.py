@@ -8,6 +8,7 @@ from typing import Any, TypeVar, get_args
 import click
 
 from .. import _why
+from .._batches import flow_of
 from .._durations import seconds
 from .._record import State
 from .._store import JobFilter, Page, Store
@@ -36,6 +37,7 @@ _FILTERS = (
     click.option("-q", "--queue", metavar="QUEUE", help="Jobs of this queue."),
     click.option("--tag", metavar="TAG", help="Jobs with this tag."),
     click.option("--flow", metavar="FLOW", help="Members of this flow."),
+    click.option("--batch", metavar="N", help="Members of this batch, as submit numbers them."),
     click.option("--since", metavar="WHEN", help="Enqueued since: 1h, 15:00 or a date."),
     click.option("--text", metavar="TEXT", help="Found in arguments, meta, tags, error or reason."),
 )
@@ -56,10 +58,18 @@ def chosen(store: Store, given: dict[str, Any]) -> JobFilter:
         queue=given.get("queue"),
         task=canonical(store, given["task"]) if given.get("task") else None,
         tag=given.get("tag"),
-        flow=given.get("flow"),
+        flow=_flow(given.get("flow"), given.get("batch")),
         text=given.get("text"),
         since=moment_since(since, "--since", store.now()) if since else None,
     )
+
+
+def _flow(flow: str | None, batch: str | None) -> str | None:
+    if batch is None:
+        return flow
+    if flow is not None or not batch.isdecimal():
+        raise BadOption("--batch takes one number here, and goes without --flow.")
+    return flow_of(int(batch))
 
 
 def _states(words: tuple[str, ...]) -> tuple[State, ...]:
@@ -218,3 +228,30 @@ def requeue(session: Session, ids: tuple[str, ...], delay: str, **given: Any) ->
 def delete(session: Session, ids: tuple[str, ...], **given: Any) -> None:
     """Delete jobs with their attempts and logs. Running ones are refused."""
     _go(session, "delete", ids, given)
+
+
+@jobs.command()
+@click.argument("ids", metavar="[JOB…]", nargs=-1)
+@filters
+@click.option("--set", "sets", metavar="NAME=VALUE", multiple=True, help="Another value; NAME+=VALUE adds one.")
+@click.option("--dry-run", is_flag=True, help="Only count.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@json_option
+@with_session
+def copy(session: Session, ids: tuple[str, ...], sets: tuple[str, ...], **given: Any) -> int:
+    """Store jobs again, as new ones in a new batch. --batch also takes 812-815.
+
+    command+=--force adds a word to commands without parameters. Each copy has the id of its original in meta, as copied_from.
+    """
+    from ._copying import copied
+
+    how = {name: given.pop(name) for name in ("dry_run", "yes", "as_json")}
+    batch = given.pop("batch")
+    with session.open() as store:
+        which = chosen(store, given)
+        if ids and (batch or not which.empty):
+            raise click.UsageError("Give ids or options that choose jobs, not both.")
+        if not ids and not batch and which.empty:
+            raise click.UsageError("Say which jobs to copy: ids, or options such as --batch and --state.")
+        named = JobFilter(ids=tuple(dict.fromkeys(one(store, each).id for each in ids))) if ids else which
+        return copied(session, store, named, batch, sets, **how)

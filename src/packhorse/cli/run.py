@@ -17,11 +17,14 @@ from .._store import Store
 from .._when import clock, distance, parse
 from ..errors import BadArguments, JobNotFound, StoreUnavailable
 from . import _show
+from ._command_words import values as values_of
+from ._drafting import draft_of, own_queue, parameters_of
+from ._inside import joined
 from ._job import as_data, call_text, error_text, moments, short, value_text, where, worker_names
 from ._names import Found, find, known_tasks
 from ._options import job_options
 from ._session import Session, app_specs, json_option, with_session
-from ._values import Parameters, from_json, of_function, of_text, words_to_call
+from ._values import from_json, words_to_call
 
 T = TypeVar("T")
 
@@ -56,13 +59,18 @@ def run(
         from ._here import run_here
 
         found = find(task, {}, app_specs(session))
+        if found.command is not None:
+            raise click.UsageError(
+                "--here runs functions; a command is run by a worker: leave --here out, and add --wait."
+            )
         args, kwargs = _arguments(found, values, given["args_json"], given["kwargs_json"])
         return run_here(session, found, args, kwargs, _options(given), as_json)
     with session.open(create=True) as store:
         found = find(task, known_tasks(store), app_specs(session))
         args, kwargs = _arguments(found, values, given["args_json"], given["kwargs_json"])
+        joined(store)
         job_id = _enqueue(session, found, given["queue"], _options(given), args, kwargs)
-        return _awaited(store, job_id, as_json) if wait else _stored(store, job_id, as_json)
+        return awaited(store, job_id, as_json) if wait else shown(store, job_id, as_json)
 
 
 # -- what was asked for -----------------------------------------------------------------------------------------------
@@ -79,7 +87,9 @@ def _arguments(
     found: Found, values: tuple[str, ...], args_json: str | None, kwargs_json: str | None
 ) -> tuple[list[Any], dict[str, Any]]:
     if args_json is None and kwargs_json is None:
-        return words_to_call(values, _parameters(found), found.name)
+        if found.command is not None:
+            return [], values_of(values, found.name)
+        return words_to_call(values, parameters_of(found), found.name)
     if values:
         raise click.UsageError("Give the arguments as words, or with --args and --kwargs; not both.")
     args, kwargs = from_json(args_json or "[]", "--args"), from_json(kwargs_json or "{}", "--kwargs")
@@ -88,48 +98,27 @@ def _arguments(
     return args, kwargs
 
 
-def _parameters(found: Found) -> Parameters:
-    if found.target is not None:
-        from .._identity import unwrap
-
-        return of_function(unwrap(found.target))
-    signature = str((found.about or {}).get("signature", ""))
-    return of_text(signature[signature.find("(") :]) if "(" in signature else Parameters()
-
-
 # -- storing it -------------------------------------------------------------------------------------------------------
 def _enqueue(
     session: Session, found: Found, queue: str | None, options: dict[str, Any], args: list[Any], kwargs: dict[str, Any]
 ) -> str:
     from .. import _bulk, _runtime
     from .._queue import Queue
-    from .._told_task import draft_of
 
-    name = queue or _own_queue(found) or "default"
-    line = Queue(name, app=session.app).using(**options)
-    if found.target is None and found.about:
-        draft = draft_of(line, found.name, found.about, tuple(args), kwargs)
-    else:
-        draft = line.draft(found.target if found.target is not None else found.name, *args, **kwargs)
+    line = Queue(queue or own_queue(found) or "default", app=session.app).using(**options)
+    draft = draft_of(line, found, args, kwargs)
     with ExitStack() as stack:
         for around in session.app.around_enqueue if session.app is not None else ():
             stack.enter_context(around(draft))
-        return _bulk.put(_runtime.at(session.settings()), [draft], _by())[0].id
+        return _bulk.put(_runtime.at(session.settings()), [draft], who())[0].id
 
 
-def _by() -> str:
+def who() -> str:
     """Return who enqueues: the person and the program. Our own file and line would tell nothing."""
     from .._by import caller
 
     about = {key: value for key, value in json.loads(caller()).items() if key not in ("file", "line")}
     return json.dumps({**about, "program": click.get_current_context().command_path})
-
-
-def _own_queue(found: Found) -> str | None:
-    """Return the queue that ``@task(queue=…)`` says, from the task itself or from a worker that knows it."""
-    own = getattr(getattr(found.target, "options", None), "queue", None)
-    told = (found.about or {}).get("queue")
-    return next((name for name in (own, told) if isinstance(name, str)), None)
 
 
 def _get(store: Store, job_id: str) -> JobRecord:
@@ -159,7 +148,7 @@ def _nobody_listens(queue: str, alive: list[WorkerRecord]) -> str:
     return f"Warning: enqueued to '{queue}', but no live worker listens there. {hint}  [E141]"
 
 
-def _stored(store: Store, job_id: str, as_json: bool) -> int:
+def shown(store: Store, job_id: str, as_json: bool) -> int:
     """Show the job; that it is stored holds even if the store does not answer any more."""
     try:
         record, now = _found(store, job_id), store.now()
@@ -182,7 +171,7 @@ def _found(store: Store, job_id: str) -> JobRecord:
 
 
 # -- waiting for it ---------------------------------------------------------------------------------------------------
-def _awaited(store: Store, job_id: str, as_json: bool) -> int:
+def awaited(store: Store, job_id: str, as_json: bool) -> int:
     """Wait for the end. A store that does not answer for a while does not end the wait: the job is stored."""
     try:
         record = _patiently(job_id, lambda: _found(store, job_id))
