@@ -14,12 +14,13 @@ from ._record import LOG_LIMIT
 
 
 class Tail:
-    """The newest ``LOG_LIMIT`` characters of a text that grows."""
+    """The newest characters of a text that grows, ``LOG_LIMIT`` unless said otherwise."""
 
-    __slots__ = ("_parts", "_size", "dropped", "seen")
+    __slots__ = ("_limit", "_parts", "_size", "dropped", "seen")
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = LOG_LIMIT) -> None:
         """Begin empty."""
+        self._limit = limit
         self._parts: deque[str] = deque()
         self._size = 0
         self.dropped = 0  #: characters lost before the tail
@@ -28,13 +29,14 @@ class Tail:
     def add(self, text: str) -> None:
         """Append, dropping from the front what is too much."""
         self.seen += len(text)
-        if len(text) > LOG_LIMIT:
-            self.dropped += len(text) - LOG_LIMIT
-            text = text[-LOG_LIMIT:]
+        limit = self._limit
+        if len(text) > limit:
+            self.dropped += len(text) - limit
+            text = text[-limit:]
         self._parts.append(text)
         self._size += len(text)
-        while self._size > LOG_LIMIT:
-            self._shorten(self._size - LOG_LIMIT)
+        while self._size > limit:
+            self._shorten(self._size - limit)
 
     def _shorten(self, excess: int) -> None:
         first = self._parts.popleft()

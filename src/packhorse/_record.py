@@ -77,8 +77,10 @@ DEFAULT_STEP = 30 * 24 * 3600 * 1_000_000
 
 #: One call of a verb that works through many jobs touches at most this many.
 BATCH = 1000
-#: A job's log keeps its newest bytes.
+#: A job's log keeps its newest bytes; of a command those of each stream.
 LOG_LIMIT = 64 * 1024
+#: Both streams of a command, and the mark before each line.
+LOG_STORED = 3 * LOG_LIMIT
 #: Arguments or a result may be this large, as JSON text.
 PAYLOAD_LIMIT = 1024 * 1024
 

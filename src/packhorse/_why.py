@@ -144,7 +144,10 @@ def _running(store: Store, record: JobRecord, now: int) -> Why:
     }
     if worker is None or worker.state == "dead":
         return Why(_orphaned(record, worker), "orphaned", facts)
-    text = _run_so_far(record, worker, now) + _progress(record, facts) + _over_limit(store, record, now, facts)
+    from ._why_commands import quiet  # it tells its part in the words of this module
+
+    text = _run_so_far(record, worker, facts, now) + _progress(record, facts) + quiet(record, facts, now)
+    text += _over_limit(store, record, now, facts)
     if record.cancel_at is not None:
         who = f" by {record.cancel_by}" if record.cancel_by else ""
         text += f"; cancel asked for{who} {distance(record.cancel_at, now)}"
@@ -161,16 +164,20 @@ def _orphaned(record: JobRecord, worker: WorkerRecord | None) -> str:
     return f"its worker {name} is gone; {again}."
 
 
-def _run_so_far(record: JobRecord, worker: WorkerRecord, now: int) -> str:
+def _run_so_far(record: JobRecord, worker: WorkerRecord, facts: dict[str, Any], now: int) -> str:
+    from ._why_commands import slots_wanted
+
     where = f"on worker {worker.name} (pid {worker.pid} on {worker.host}), attempt {record.attempt}"
     if record.started_at is None:
-        return f"claimed {where}; it starts as soon as its slot is free"
+        return f"claimed {where}; {slots_wanted(record, facts) or 'it starts as soon as its slot is free'}"
     return f"running since {clock(record.started_at, now)} ({spoken(max(0, now - record.started_at) / 1e6)}) {where}"
 
 
 def _progress(record: JobRecord, facts: dict[str, Any]) -> str:
-    bars = loads(record.progress)
-    if not isinstance(bars, dict) or not bars:
+    from ._why_commands import bars_of
+
+    bars = bars_of(record.progress)
+    if not bars:
         return ""
     facts["progress"] = bars
     return "; " + ", ".join(bar_text(name, bar) for name, bar in bars.items())
@@ -313,9 +320,12 @@ def rate(store: Store, queue: str, now: int) -> float | None:
 
 
 def _blocked(store: Store, record: JobRecord, now: int) -> Why:
-    from ._why_waiting import unknown_task, waiting  # they tell their part in the words of this module
+    from ._why_commands import lacking  # they tell their part in the words of this module
+    from ._why_waiting import unknown_task, waiting
 
-    return unknown_task(store, record, now) if record.parked else waiting(store, record, now)
+    if not record.parked:
+        return waiting(store, record, now)
+    return lacking(store, record, now) or unknown_task(store, record, now)
 
 
 def and_build(worker: WorkerRecord) -> str:

@@ -34,7 +34,7 @@ class Hearing:
 
 def dead(jobs: list[Claimed], *, doomed: dict[int, str] | None = None, faults: str = "", **more: Any) -> Any:
     return SimpleNamespace(
-        jobs=dict(enumerate(jobs)), observed={}, doomed=doomed or {}, last_result=0, last_given=1, cut_off=False,
+        jobs=dict(enumerate(jobs)), observed={}, doomed=doomed or {}, last_result=0, last_given=1, cut_off=False, commands=False,
         fault_text=lambda: faults, **more,
     )  # fmt: skip
 

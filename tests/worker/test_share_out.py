@@ -45,7 +45,7 @@ def test_work_ahead_of_one_child_takes_no_slot_of_another() -> None:
     """Else a job that reserves something, which is claimed for free slots only, would wait for the other child's work."""
     busy = SimpleNamespace(jobs=dict.fromkeys(range(3)), solo=False)
     idle = SimpleNamespace(jobs={}, solo=False)
-    config = SimpleNamespace(slots_per_child=1, max_jobs=None)
+    config = SimpleNamespace(slots_per_child=1, max_jobs=None, app=("tasks",))
     dispatch = Dispatch(SimpleNamespace(config=config, timers=SimpleNamespace(ages=dict)))  # type: ignore[arg-type]
     dispatch._ahead = lambda: 4  # type: ignore[method-assign]
     want = dispatch._wanted([busy, idle])  # type: ignore[list-item]

@@ -1,4 +1,4 @@
-"""Entry of a child process: ``python -m packhorse._child [--commands] PAYLOAD PERMITS CONTROL RESULTS FAULTS``, all descriptors."""
+"""Entry of a child: ``python -m packhorse._child [--commands] PAYLOAD PERMITS CONTROL RESULTS FAULTS``, all descriptors."""
 
 from __future__ import annotations
 

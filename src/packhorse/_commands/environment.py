@@ -18,7 +18,8 @@ def environment(job: Claimed, tmp: str, added: Mapping[str, str], place: Mapping
     found = {name: os.environ[name] for name in _TAKEN if name in os.environ}
     found.update({name: value for name, value in os.environ.items() if name.startswith("LC_")})
     found.setdefault("PATH", _PATH)
-    found.setdefault("HOME", _home())
+    for name, value in _user().items():
+        found.setdefault(name, value)
     found["TMPDIR"] = tmp
     found.update(added)
     found["PACKHORSE_JOB_ID"] = job.id
@@ -30,8 +31,10 @@ def environment(job: Claimed, tmp: str, added: Mapping[str, str], place: Mapping
     return found
 
 
-def _home() -> str:
+def _user() -> dict[str, str]:
+    """Return what the host says of our user; a container may know nothing of it."""
     try:
-        return pwd.getpwuid(os.geteuid()).pw_dir
+        user = pwd.getpwuid(os.geteuid())
     except KeyError:
-        return "/"
+        return {"HOME": "/"}
+    return {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name}

@@ -22,7 +22,7 @@ def progress_of(line: str) -> dict[str, Any] | None:
     word, done, total, alone, percent, note = match.groups()
     if alone is not None and not percent and (not word or float(alone) > 1):
         return None  # a number by itself is a share of 1, and only after the word
-    amounts = (float(done), float(total)) if done else (float(alone), 100.0 if percent else 1.0)
+    amounts = (float(done), float(total)) if done else (float(alone) / (100 if percent else 1), 1.0)
     if not all(map(math.isfinite, amounts)) or amounts[1] <= 0:
         return None
     return {"done": amounts[0], "total": amounts[1], "note": (note or "")[:_NOTE_LIMIT]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .._programs import ANY
 from .._url import kind_of
 from .config import Place, WorkerConfig
 from .mailbox import Opened
@@ -21,6 +22,8 @@ def banner(config: WorkerConfig, name: str, place: Place, store: Opened, catalog
         *([f"  {kind}: {store.promise}"] if store.promise else []),
         f"  serves {_queues(config)} with {config.processes} × {_kind(config)}; {_tasks(config, catalogue)}",
     ]
+    if config.app and (programs := _commands(catalogue)):
+        lines.append(f"  runs {programs}")
     limited = sorted(task for task, about in tasks.items() if about.get("timeout_given") is False)
     if limited and not _limits_all(config):
         more = f" and {len(limited) - _SHOWN} more" if len(limited) > _SHOWN else ""
@@ -47,8 +50,25 @@ def _kind(config: WorkerConfig) -> str:
 
 def _tasks(config: WorkerConfig, catalogue: Mapping[str, Any]) -> str:
     if not config.app:
-        return "no application was given, so it knows no task"
-    count = len(catalogue.get("tasks", {}))
+        programs = _commands(catalogue)
+        if not programs:
+            return "no application was given, and no program is allowed (--allow-commands), so it runs nothing"
+        return f"no application was given, so it runs only {programs}"
+    count = sum("command" not in about for about in catalogue.get("tasks", {}).values())
     # What lies below a package is imported when it is first needed, and nobody should read a 0 here as a mistake.
     more = " so far" if catalogue.get("packages") else ""
     return f"knows {count} task{'s' * (count != 1)}{more} of {' '.join(config.app)}"
+
+
+def _commands(catalogue: Mapping[str, Any]) -> str:
+    """Return which commands run here; nothing if none does."""
+    declared = sorted(name for name, about in catalogue.get("tasks", {}).items() if "command" in about)
+    allowed = list(catalogue.get("commands", ()))
+    programs = "every program" if ANY in allowed else f"the programs {_named(allowed)}" if allowed else ""
+    tasks = f"the command{'s' * (len(declared) != 1)} {_named(declared)}" if declared else ""
+    return " and ".join(filter(None, [tasks, programs]))
+
+
+def _named(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

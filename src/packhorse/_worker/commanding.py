@@ -10,7 +10,7 @@ from time import monotonic, monotonic_ns
 from typing import TYPE_CHECKING, Any
 
 from .. import _outcome
-from .._programs import ANY, LACKS, RUNS, allowed
+from .._programs import LACKS, RUNS, allowed
 from .._record import Claimed
 from . import mailbox as m
 from .child_process import ChildProcess
@@ -206,14 +206,6 @@ class Commanding:
         """Expect no answer of a dead child."""
         if child.commands:
             self._asked = False
-
-    def described(self) -> str:
-        """Return which programs run here, for the banner."""
-        if ANY in self.patterns:
-            return "runs every program"
-        own = f"{len(self._tasks)} command task{'s' * (len(self._tasks) != 1)}" if self._tasks else ""
-        programs = f"the programs {', '.join(self.patterns)}" if self.patterns else ""
-        return f"runs {' and '.join(filter(None, [own, programs]))}" if own or programs else ""
 
 
 def _slots_of(payload: str) -> int | str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .._backoff import Backoff
 from .._capture import Tail
 from .._options import Policy
-from .._record import FINAL, Claimed, Verdict
+from .._record import FINAL, LOG_STORED, Claimed, Verdict
 from . import mailbox as m
 from .child_process import ChildProcess, Observed
 from .exclusive import CUT_OFF, told
@@ -162,7 +162,7 @@ class Hearing:
             seen.meta.update(body[2])
         else:
             if seen.tail is None or kind == "tail":
-                seen.tail = Tail()
+                seen.tail = Tail(LOG_STORED) if child.commands else Tail()
             seen.tail.add(body[2])
             if kind == "tail":
                 seen.tail.dropped += body[3]

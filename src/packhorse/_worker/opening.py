@@ -63,10 +63,12 @@ class Opening:
         """Keep what the child told of its tasks, and the commands of the config file beside them."""
         supervisor = self._supervisor
         try:
-            supervisor.identity.catalogue = with_commands(told, supervisor.config.tasks)
+            catalogue = with_commands(told, supervisor.config.tasks)
         except TaskNameTaken as error:
             self.refuse(error, 78)
             return False
+        programs = list(supervisor.commanding.patterns)
+        supervisor.identity.catalogue = {**catalogue, "commands": programs} if programs else catalogue
         return True
 
     def refused(self, child: ChildProcess, code: str, text: str) -> None:

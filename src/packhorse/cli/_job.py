@@ -12,6 +12,7 @@ from .._rules import held_names, parents
 from .._store import Store
 from .._when import clock, distance, rfc3339
 from .._why import attempt_number, bar_text, cause, loads
+from .._why_commands import bars_of, quiet
 from ..errors import JobNotFound, PackhorseError
 from ._show import STATES, clean, clean_lines, colour, cut, echo, state, table
 
@@ -74,7 +75,7 @@ def as_data(record: JobRecord, names: dict[str, str] | None = None) -> dict[str,
         "finished_at": rfc3339(record.finished_at),
         "expires_at": rfc3339(record.expires_at),
         "cancel_requested_at": rfc3339(record.cancel_at),
-        "progress": loads(record.progress) or {},
+        "progress": bars_of(record.progress),
         "result": loads(record.result),
         "error": loads(record.error),
         "reason": record.reason,
@@ -221,6 +222,7 @@ def _fact_lines(record: JobRecord, names: dict[str, str], now: int) -> Iterable[
     if record.started_at is not None:
         waited, ran, _ = moments(record, now)
         yield "started", f"{clock(record.started_at, now)}   waited {waited}" + (f", ran {ran}" if ran else "")
+        yield "output", quiet(record, {}, now).removeprefix("; ")
     if record.worker is not None:
         yield "worker", names.get(record.worker, f"{short(record.worker)} (it has left; its name is not kept)")
     if record.finished_at is not None:
@@ -248,7 +250,7 @@ def _data_lines(record: JobRecord) -> Iterable[tuple[str, str]]:
     yield "options", _json_text(record.options)
     if record.crash_fails:
         yield "on_crash", "fail"
-    for name, bar in (loads(record.progress) or {}).items():
+    for name, bar in bars_of(record.progress).items():
         yield "progress", bar_text(name, bar)
     if record.state == "succeeded":
         yield "result", cut(value_text(loads(record.result)), 2000) if record.result is not None else "not stored"

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from ..._record import LOG_LIMIT, AttemptRecord
+from ..._record import LOG_STORED, AttemptRecord
 from .connection import Connection
 from .link import Link
 from .records import Row, whole_row
@@ -132,5 +132,5 @@ def _plain(old: Row, new: Row) -> dict[str, Any]:
 
 
 def _tail(seq: int, token: str, text: str, dropped: int) -> dict[str, Any]:
-    over = max(len(text) - LOG_LIMIT, 0)
+    over = max(len(text) - LOG_STORED, 0)
     return {"job": seq, "token": token, "text": encoded(text[over:]), "dropped": dropped + over}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ... import _outcome
-from ..._record import LOG_LIMIT, Settled, Verdict
+from ..._record import LOG_STORED, Settled, Verdict
 from ..._store import BATCH
 from .connection import Connection
 from .records import SEP, state_name
@@ -69,7 +69,7 @@ def _can_be_stored(text: str) -> bool:
 
 def _as_json(verdict: Verdict, asked: str) -> str:
     """Return every part that says something. ``asked`` is the outcome by which a repeated call knows it."""
-    over = max(len(verdict.log) - LOG_LIMIT, 0) if verdict.log is not None else 0
+    over = max(len(verdict.log) - LOG_STORED, 0) if verdict.log is not None else 0
     late = verdict.result if verdict.result is not None else verdict.error
     parts: dict[str, Any] = {
         "outcome": verdict.outcome,

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..._record import FINAL, LOG_LIMIT, BeatReply, Orphan, Report, State, WorkerRecord
+from ..._record import FINAL, LOG_STORED, BeatReply, Orphan, Report, State, WorkerRecord
 from ..._store import BATCH
 from ...errors import NameTaken, StoreUnavailable
 from .connection import Connection
@@ -135,7 +135,7 @@ class Upkeep(Connection):
 
 def _news(news: Report, stored: str | None) -> str:
     """Return a report as the script takes it: meta is merged here, since Lua's numbers are not JSON's."""
-    over = max(len(news.log) - LOG_LIMIT, 0) if news.log is not None else 0
+    over = max(len(news.log) - LOG_STORED, 0) if news.log is not None else 0
     parts: dict[str, Any] = {
         "started": None if news.started is None else micros(news.started),
         "progress": news.progress,

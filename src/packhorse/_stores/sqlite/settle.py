@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ... import _outcome
-from ..._record import FINAL, LOG_LIMIT, Settled, Verdict, rank
+from ..._record import FINAL, LOG_STORED, Settled, Verdict, rank
 from ...errors import StoreError
 from . import batches
 from .connection import Connection
@@ -201,7 +201,7 @@ def write_log(db: sqlite3.Connection, seq: int, token: str, text: str | None, dr
     """Keep the log of an attempt: its newest part."""
     if text is None:
         return
-    over = max(len(text) - LOG_LIMIT, 0)
+    over = max(len(text) - LOG_STORED, 0)
     values = {"seq": seq, "token": token, "text": text[over:], "dropped": dropped + over}
     db.execute(sql("settle", "log"), values)
 
