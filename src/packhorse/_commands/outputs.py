@@ -17,7 +17,9 @@ from typing import Literal, NamedTuple
 from .._command import Command, is_glob
 from .aside import Unfit
 from .journal import Journal, undo
-from .workspace import OUTPUT, Workspace, copy, refuse_existing, remove, sync, told
+from .workspace import OUTPUT, Workspace, copy, mark, refuse_existing, remove, sync, told
+
+Existing = Literal["fail", "merge", "replace"]
 
 _AT_FDCWD = -100
 _NOREPLACE = 1
@@ -33,13 +35,18 @@ class Move(NamedTuple):
     replaces: bool
 
 
-def publish(workspace: Workspace, command: Command, token: str) -> list[str]:
-    """Put all outputs in place; return where they are. Raises ``Unfit`` after undoing what was done."""
-    moves = plan(workspace.work, command)
+def publish(workspace: Workspace, command: Command, token: str, job: str = "", mine: str = "") -> list[str]:
+    """Put all outputs in place, with the mark of their job; return where they are. ``mine``: what bears this mark may be there.
+
+    Raises ``Unfit`` after undoing what was done.
+    """
+    moves = plan(workspace.work, command, mine)
     journal = Journal(workspace.journal)
     try:
         try:
             staged = _stage(moves, journal, token[:12])
+            for move in staged:
+                mark(move.source, job)
             journal.say("moving")
             for move in staged:
                 _put(move, journal, token[:12])
@@ -59,14 +66,14 @@ def publish(workspace: Workspace, command: Command, token: str) -> list[str]:
 
 
 # -- what is to be moved ----------------------------------------------------------------------------------------------
-def plan(work: str, command: Command) -> list[Move]:
+def plan(work: str, command: Command, mine: str = "") -> list[Move]:
     """Return every move. Raises ``Unfit`` for an output that is missing, lies outside, or is there already."""
     moves: list[Move] = []
     for path, target in command.outputs.items():
         found = [(each, f"{target}/{os.path.basename(each)}") for each in _found(work, path)] if is_glob(path) else []
         for source, place in found or [(f"{work}/{path}", target)]:
             _check_source(work, source, path)
-            moves += _moves(source, place, path, command.existing)
+            moves += _moves(source, place, path, command.existing, mine)
     twice = (
         {move.target for move in moves if sum(each.target == move.target for each in moves) > 1}
         if len(moves) < 1000
@@ -97,21 +104,21 @@ def _check_source(work: str, source: str, path: str) -> None:
         raise Unfit(OUTPUT, f"the output '{path}' is neither a file nor a directory")
 
 
-def _moves(source: str, target: str, path: str, existing: Literal["fail", "merge", "replace"]) -> list[Move]:
+def _moves(source: str, target: str, path: str, existing: Existing, mine: str) -> list[Move]:
     is_dir = os.path.isdir(source)
     if is_dir and existing != "merge" and not os.listdir(source):
         raise Unfit(OUTPUT, f"the command has left its output directory '{path}' empty")
     if existing == "fail":
-        refuse_existing(target, path)
+        refuse_existing(target, path, mine)
     if existing == "merge" and is_dir and os.path.isdir(target):
         return [
             move
             for name in sorted(os.listdir(source))
-            for move in _moves(f"{source}/{name}", f"{target}/{name}", path, existing)
+            for move in _moves(f"{source}/{name}", f"{target}/{name}", path, existing, mine)
         ]
     if existing == "merge" and os.path.isdir(target) != is_dir and os.path.lexists(target):
         raise Unfit(OUTPUT, f"the output '{path}' cannot be merged: {target} is {'a' if is_dir else 'no'} file")
-    return [Move(source, target, path, replaces=existing != "fail")]
+    return [Move(source, target, path, replaces=existing != "fail" or bool(mine))]
 
 
 # -- moving -----------------------------------------------------------------------------------------------------------

@@ -116,7 +116,7 @@ class Run:
         workspace.make()
         self._workspace = workspace
         if command.inputs or command.links or command.outputs or missing:
-            yield from self._aside(lambda: _prepare(workspace, command, missing))
+            yield from self._aside(lambda: _prepare(workspace, command, missing, self._mine))
         self._news = self._host.news(self, command, self._number)
         status = 0
         for self._usage["step"], step in enumerate(command.steps, 1):
@@ -129,6 +129,11 @@ class Run:
     def _number(self) -> int:
         job = self.job
         return 1 + job.failures + job.crashes + job.losses
+
+    @property
+    def _mine(self) -> str:
+        """Return the mark of outputs that may exist: an attempt may have put them in place and died before it could tell."""
+        return self.job.id if self.job.crashes or self.job.losses else ""
 
     def _command(self, workspace: Workspace) -> tuple[Command, bool, Any]:
         """Return what is to be run, whether the worker's own file says so, and what looks for paths that are missing."""
@@ -184,9 +189,9 @@ class Run:
     _helper: Any = None
 
     def _put_in_place(self, workspace: Workspace, command: Command) -> Story:
-        token = self.job.token
+        job, mine = self.job, self._mine
         try:
-            placed = yield from self._aside(lambda: publish(workspace, command, token))
+            placed = yield from self._aside(lambda: publish(workspace, command, job.token, job.id, mine))
             if placed is None:
                 raise Unfit("E215", "the process that put the outputs in place was killed; none of them was")
             self._usage["outputs"] = placed[:100]
@@ -397,10 +402,10 @@ class Run:
             yield
 
 
-def _prepare(workspace: Workspace, command: Command, missing: Any) -> bool:
+def _prepare(workspace: Workspace, command: Command, missing: Any, mine: str) -> bool:
     if missing is not None and (path := missing()):
         raise Unfit("E214", path)
-    furnish(workspace, command)
+    furnish(workspace, command, mine)
     return True
 
 

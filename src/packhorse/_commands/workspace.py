@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from typing import NamedTuple
 
 from .._command import Command, fixed_part, is_glob
@@ -19,6 +20,7 @@ from .aside import Unfit
 
 INPUT = "E214"
 OUTPUT = "E215"
+_MARK = "user.packhorse.job"
 
 
 class Workspace(NamedTuple):
@@ -61,8 +63,8 @@ class Workspace(NamedTuple):
 
 
 # -- before the start -------------------------------------------------------------------------------------------------
-def furnish(workspace: Workspace, command: Command) -> None:
-    """Put everything where the command expects it. Raises ``Unfit``."""
+def furnish(workspace: Workspace, command: Command, mine: str = "") -> None:
+    """Put everything where the command expects it. ``mine``: an output that bears this mark may exist. Raises ``Unfit``."""
     for path, source in command.inputs.items():
         _input(workspace.work, path, source)
     for path, target in command.links.items():
@@ -71,7 +73,7 @@ def furnish(workspace: Workspace, command: Command) -> None:
     for path, target in command.outputs.items():
         _expect(workspace.work, path)
         if command.existing == "fail" and not is_glob(path):
-            refuse_existing(target, path)
+            refuse_existing(target, path, mine)
 
 
 def _input(work: str, path: str, source: str) -> None:
@@ -110,13 +112,28 @@ def _expect(work: str, path: str) -> None:
     os.makedirs(place, exist_ok=True)
 
 
-def refuse_existing(target: str, path: str) -> None:
-    """Raise ``Unfit`` if an output has been put there before."""
-    if os.path.lexists(target):
+def refuse_existing(target: str, path: str, mine: str) -> None:
+    """Raise ``Unfit`` if an output has been put there before, but for one that an attempt of this very job has put there and then
+    was not heard of again."""
+    if os.path.lexists(target) and not (mine and marked(target) == mine):
         raise Unfit(
             OUTPUT,
             f'the output \'{path}\' exists already: {target}. Remove it, or say existing = "replace" or "merge".',
         )
+
+
+def mark(path: str, job: str) -> None:
+    """Note whose output this is, where the file system takes such notes."""
+    with suppress(OSError, AttributeError):
+        os.setxattr(path, _MARK, job.encode(), follow_symlinks=False)
+
+
+def marked(path: str) -> str:
+    """Return what was noted."""
+    try:
+        return os.getxattr(path, _MARK, follow_symlinks=False).decode()
+    except (OSError, AttributeError, ValueError):
+        return ""
 
 
 # -- copying ----------------------------------------------------------------------------------------------------------
