@@ -177,6 +177,7 @@ _LAZY = {
     "db": ("packhorse.cli.db", "db", "The store's own tables."),
     "explain": ("packhorse.cli.explain", "explain", "What an error code means."),
     "relay": ("packhorse.cli.relay", "relay", "Bring jobs from an outbox to the store."),
+    "progress": ("packhorse.cli.progress", "progress", ""),
     "completion": ("packhorse.cli.completion", "completion", ""),
 }
 
