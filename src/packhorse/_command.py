@@ -5,8 +5,7 @@ A *raw* command brings its whole command line; its task is ``$`` and the base na
 ``[[], {parameter: value}]``, and its text stays with whoever runs it. Both are a ``Command`` whose fields ``filled`` fills.
 """
 
-from __future__ import annotations
-
+# Annotations are not put off here, as in _record.
 import fnmatch
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType

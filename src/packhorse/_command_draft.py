@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from . import _identity
 from ._command import command_of, filled, stored
-from ._command_task import TRIED_IN, CommandTask, call, read_tasks, spelled
+from ._command_fields import Value
+from ._command_task import TRIED_IN, CommandTask, call, read_tasks, spelled, with_defaults
 from ._defaults import given_defaults
 from ._draft import Draft, Target
 from ._names import is_given
@@ -103,15 +104,16 @@ def task_draft(queue: Queue, known: Known, args: tuple[Any, ...], kwargs: Mappin
     return Draft(plan, plan.encode((), plain), (), plain)
 
 
-def _checked(known: Known, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+def _checked(known: Known, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Value]:
     if args:
         raise BadArguments(f"{known.name} takes its parameters by name — {known.name}{spelled(known.params)}.")
-    values = call(known.name, known.params, kwargs)
+    given = call(known.name, known.params, kwargs)
     if isinstance(known, CommandTask):
-        known.filled(values)
+        values = with_defaults(known.params, given)
+        known.fill(values)
         if missing := known.missing(values):
             raise BadArguments(missing)
-    return dict(values)
+    return given
 
 
 def named_draft(

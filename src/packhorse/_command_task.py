@@ -41,12 +41,16 @@ class CommandTask(NamedTuple):
 
     def filled(self, given: Mapping[str, Any], workspace: str = TRIED_IN) -> Command:
         """Return the command of one call, with nothing left to fill. Raises ``BadArguments`` and ``BadOption``."""
-        free = [name for name, each in self.params.items() if each.match is not None]
-        return filled(self.command, self.values(given), workspace, free)
+        return self.fill(self.values(given), workspace)
 
-    def missing(self, given: Mapping[str, Any]) -> str | None:
-        """Say which path of a call is not there, looking at the files; None: none is missing."""
-        found = (missing_path(self.params[name], name, value) for name, value in self.values(given).items())
+    def fill(self, values: Mapping[str, Value], workspace: str = TRIED_IN) -> Command:
+        """Do the same with what ``values`` returned."""
+        free = [name for name, each in self.params.items() if each.match is not None]
+        return filled(self.command, values, workspace, free)
+
+    def missing(self, values: Mapping[str, Value]) -> str | None:
+        """Say which path among what ``values`` returned is not there, looking at the files; None: none is missing."""
+        found = (missing_path(self.params[name], name, value) for name, value in values.items())
         return next((each for each in found if each), None)
 
     @property

@@ -1,7 +1,6 @@
 """The parameters of a command task: what each may be, checked where a job is enqueued and again before it starts."""
 
-from __future__ import annotations
-
+# Annotations are not put off here, as in _record.
 import os
 import re
 from collections.abc import Mapping, Sequence
