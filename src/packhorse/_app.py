@@ -18,6 +18,7 @@ from ._finding import Counts, Jobs, count_meant, counts_of, find, one, which
 from ._limits import checked_limits
 from ._names import queue_name
 from ._options import JobOptions, Options
+from ._programs import split
 from ._record import State
 from ._runtime import Connection, Source
 from ._store import Changed, JobFilter
@@ -37,7 +38,8 @@ class App:
     """Store, namespace, tasks, middleware, own types and default options of one application.
 
     ``store`` is a URL, else found as a ``Queue`` finds it; ``namespace`` keeps applications apart in one store;
-    ``tasks`` are what a worker of this App runs: modules, packages, ``module:attr``. ``middleware`` are objects with hooks
+    ``tasks`` are what a worker of this App runs: modules, packages, ``module:attr``; ``commands`` the programs it may run:
+    ``["ffmpeg", "/opt/rstar/bin/*"]``, a name as found on the worker's own PATH, or a path. ``middleware`` are objects with hooks
     (``packhorse.middleware``); ``types`` gives classes of your own a stored form: ``{Money: (encode, decode)}``. ``outbox``
     says where jobs of ``within(x, outbox=True)`` are written down, for the relay in the workers and ``packhorse relay``: the URL
     of the application's database, or ``env:DATABASE_URL`` to read it from the environment there. ``limits`` says how many jobs
@@ -57,6 +59,7 @@ class App:
         store: str | None = None,
         namespace: str = "default",
         tasks: Sequence[str] = (),
+        commands: Sequence[str] = (),
         middleware: Sequence[object] = (),
         types: Mapping[type, tuple[Callable[[Any], Any], Callable[[Any], Any]]] | None = None,
         outbox: str | None = None,
@@ -66,6 +69,7 @@ class App:
         self._store = store
         self._namespace = queue_name(namespace, "App(namespace=)")
         self._tasks = _task_specs(tasks)
+        self._commands = _programs(commands)
         self._middleware = _checked_middleware(middleware)
         self._types = dict(types or {})
         self._codec = Codec(self._types)
@@ -90,6 +94,11 @@ class App:
     def tasks(self) -> tuple[str, ...]:
         """Return what its workers import."""
         return self._tasks
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """Return the programs its workers may run as commands."""
+        return self._commands
 
     @property
     def middleware(self) -> tuple[object, ...]:
@@ -132,6 +141,7 @@ class App:
             "store": self._store,
             "namespace": self._namespace,
             "tasks": list(self._tasks),
+            "commands": list(self._commands),
             "outbox": self._outbox,
             "limits": dict(self._limits),
             "defaults": plain_defaults(self._options),
@@ -143,7 +153,7 @@ class App:
         given: Any = given_defaults(plain["defaults"])
         return cls(
             store=plain["store"], namespace=plain["namespace"], tasks=plain["tasks"], outbox=plain["outbox"],
-            limits=plain["limits"], **given,
+            limits=plain["limits"], commands=plain["commands"], **given,
         )  # fmt: skip
 
     # -- jobs of all queues -----------------------------------------------------------------------------------------
@@ -294,6 +304,14 @@ def _task_specs(tasks: Sequence[str]) -> tuple[str, ...]:
         if not isinstance(spec, str) or not spec:
             raise BadOption(f'App(tasks=) takes names of modules such as "shop.tasks", not {spec!r}.')
     return specs
+
+
+def _programs(commands: Sequence[str]) -> tuple[str, ...]:
+    patterns = (commands,) if isinstance(commands, str) else tuple(commands)
+    for each in patterns:
+        if not isinstance(each, str) or not each.strip():
+            raise BadOption(f'App(commands=) takes programs such as "ffmpeg" or "/opt/rstar/bin/*", not {each!r:.80}.')
+    return split(patterns)
 
 
 def _checked_outbox(outbox: str | None) -> str | None:

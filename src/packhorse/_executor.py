@@ -327,10 +327,11 @@ class Executor:
             except Exception:
                 _log.exception("after_job of %s failed for job %s", type(each).__name__, job.id)
 
-    def after_elsewhere(self, job: Claimed, verdict: Verdict) -> None:
-        """Do the same for a job whose own child is dead, or that ended itself in a transaction of the user's."""
+    def after_elsewhere(self, job: Claimed, verdict: Verdict, by: str | None = None) -> None:
+        """Do the same for a job whose own child is dead, that ended itself in a transaction of the user's, or that was a command
+        (``by`` then says so)."""
         run = Running(job, 0, None)
-        self.after(CurrentJob(run), verdict, job, by="job" if verdict.elsewhere else "worker")
+        self.after(CurrentJob(run), verdict, job, by=by or ("job" if verdict.elsewhere else "worker"))
 
 
 def interrupted(job: Run, policy: Policy, reason: str, error: BaseException | None = None) -> Verdict:

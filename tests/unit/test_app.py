@@ -133,9 +133,20 @@ def test_the_plain_part_is_json_and_makes_an_app_again() -> None:
 
 
 def test_defaults_may_be_missing() -> None:
-    nothing = {"store": None, "namespace": "default", "tasks": [], "outbox": None, "limits": {}, "defaults": {}}
+    nothing = {
+        "store": None, "namespace": "default", "tasks": [], "commands": [], "outbox": None, "limits": {}, "defaults": {}
+    }  # fmt: skip
     assert App().plain() == nothing
     assert App.of_plain(App().plain()).plain() == App().plain()
+
+
+def test_programs_that_may_be_run_travel() -> None:
+    allowing = App(commands=["ffmpeg, sox", "/opt/x/*"])
+    assert allowing.commands == ("ffmpeg", "sox", "/opt/x/*")
+    assert App.of_plain(allowing.plain()).commands == allowing.commands
+    assert App(commands="*").commands == ("*",)
+    with pytest.raises(BadOption, match="commands"):
+        App(commands=[""])
 
 
 def test_limits_are_told_as_text() -> None:

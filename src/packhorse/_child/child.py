@@ -213,8 +213,8 @@ class Child:
             known = [task for task in body if self._registry.find(task) is not None]
             self._tell(line("resolved", known))
         elif kind == "after":
-            job, verdict = body
-            self.executor.after_elsewhere(Claimed._make(job), Verdict._make(verdict))
+            job, verdict, by = body
+            self.executor.after_elsewhere(Claimed._make(job), Verdict._make(verdict), by)
             self._tell(line("after", job[0], job[1]))
 
     def on_policy(self, job: Claimed, policy: Policy) -> None:

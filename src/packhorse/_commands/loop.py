@@ -172,7 +172,8 @@ class Commands:
             self._abandoned()
             return
         for kind, body in self._frames.feed(data):
-            self._obey(kind, body)
+            if self._exit is None:
+                self._obey(kind, body)
         self._start()
 
     def _obey(self, kind: str, body: Any) -> None:

@@ -28,6 +28,9 @@ _FAULT_LIMIT = 16 * 1024
 _PIPE_SIZE = 1 << 20
 _ANY = 1 << 30
 
+#: An end that the middleware is to be told: the job, the verdict, how often it was tried, by whom it ended if that is known.
+Errand = tuple[Claimed, Verdict, int, str | None]
+
 
 class Observed:
     """A job seen running, with its timers; only jobs that run for a while have one."""
@@ -80,7 +83,7 @@ class ChildProcess:
         self.silent_since = 0  #: the results pipe has ended, though the process may live
         self.cut_off = False  #: killed for that
         self.garbled = False  #: killed because it reported nonsense
-        self.errands: dict[tuple[str, str], tuple[Claimed, Verdict, int]] = {}  #: ends it is to tell the middleware
+        self.errands: dict[tuple[str, str], Errand] = {}  #: ends it is to tell the middleware
         self.errands_since = 0
         self.backlog = bytearray()
         self._permits: deque[int] = deque()  #: sent, not known to be taken

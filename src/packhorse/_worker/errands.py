@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from .._record import Claimed, Verdict
 from . import mailbox as m
-from .child_process import ChildProcess
+from .child_process import ChildProcess, Errand
 
 if TYPE_CHECKING:
     from .supervisor import Supervisor
@@ -28,15 +28,16 @@ class Errands:
         """Nothing to do."""
         self.hooked = False  #: there is a middleware that wants to know
         self._supervisor = supervisor
-        self._untold: list[tuple[Claimed, Verdict, int]] = []
+        self._untold: list[Errand] = []
         self._lines: list[str] = []  #: side lines a child was asked about
         self._asked: ChildProcess | None = None
 
     # -- ends -----------------------------------------------------------------------------------------------------------
-    def after(self, job: Claimed, verdict: Verdict) -> None:
-        """Let another child tell the middleware how this job ended; the next one that is ready, if there is none."""
+    def after(self, job: Claimed, verdict: Verdict, by: str | None = None) -> None:
+        """Let another child tell the middleware how this job ended, and ``by`` whom, if that is not to be told from the verdict;
+        the next one that is ready, if there is none."""
         if self.hooked:
-            self._untold.append((job, verdict, 1))
+            self._untold.append((job, verdict, 1, by))
             self.tell()
 
     def tell(self) -> None:
@@ -44,11 +45,12 @@ class Errands:
         child = self._least_busy()
         if child is None or not self._untold:
             return
-        for job, verdict, tries in self._untold:
+        for errand in self._untold:
+            job, verdict, _, by = errand
             if not child.errands:
                 child.errands_since = monotonic_ns()
-            child.errands[job.id, job.token] = (job, verdict, tries)
-            child.order("after", [job, verdict])
+            child.errands[job.id, job.token] = errand
+            child.order("after", [job, verdict, by])
         self._untold.clear()
 
     def overdue(self) -> list[ChildProcess]:
@@ -59,9 +61,9 @@ class Errands:
 
     def left_by(self, child: ChildProcess) -> None:
         """Take back what a dead child had not told."""
-        for job, verdict, tries in child.errands.values():
+        for job, verdict, tries, by in child.errands.values():
             if tries < _TRIES:
-                self._untold.append((job, verdict, tries + 1))
+                self._untold.append((job, verdict, tries + 1, by))
             else:
                 _log.error("after_job was not told of job %s: %d children died over it", job.id, tries)
         child.errands.clear()

@@ -136,7 +136,7 @@ class Hearing:
             tell(run, self.policy(job).retry.retries)
         ended.append(run)
         if child.commands and verdict.state in FINAL:
-            self._supervisor.errands.after(job, verdict)
+            self._supervisor.errands.after(job, verdict, "job")
 
     def _ended_command(self, child: ChildProcess, index: int, job: Claimed) -> bool:
         """Tell whether a command that has ended was another's already."""
