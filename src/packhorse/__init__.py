@@ -20,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._app import App
     from ._backoff import Backoff
+    from ._command_inside import command
     from ._current import CurrentJob, current_job
     from ._draft import Draft
     from ._job import Job
@@ -41,6 +42,7 @@ __all__ = [
     "Queue",
     "Retry",
     "Snooze",
+    "command",
     "cron",
     "current_job",
     "every",
@@ -61,6 +63,7 @@ _HOMES = {
     "Queue": "_queue",
     "Retry": "_signals",
     "Snooze": "_signals",
+    "command": "_command_inside",
     "cron": "_recurring",
     "current_job": "_current",
     "every": "_recurring",

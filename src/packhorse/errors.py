@@ -43,6 +43,7 @@
     ├── JobTimeout            E115 (TimeoutError)
     ├── JobFailed             E200
     ├── JobCancelled          E201
+    ├── CommandFailed         E212
     └── ResultGone            E202
 
 A code is never reused. ``packhorse explain CODE`` prints the long text of ``_explain`` for each.
@@ -335,6 +336,17 @@ class JobFailed(PackhorseError):
         """Keep the error as data."""
         super().__init__(message)
         self.error: Mapping[str, Any] = error or {}
+
+
+class CommandFailed(PackhorseError):
+    """A command run by ``packhorse.command`` inside a job did not succeed. ``status`` is its exit status, None if it has none."""
+
+    code = "E212"
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        """Keep the exit status."""
+        super().__init__(message)
+        self.status = status
 
 
 class JobCancelled(PackhorseError):

@@ -22,6 +22,7 @@ PUBLIC = [
     "Queue",
     "Retry",
     "Snooze",
+    "command",
     "cron",
     "current_job",
     "every",
