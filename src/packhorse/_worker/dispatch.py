@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import itemgetter
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ _MOST = 2000
 
 #: A claimed function that finds no slot, because commands have them, goes back after so many seconds.
 _BACK_AFTER = 0.15
+
+_TASK, _SUSPECT = map(itemgetter, map(Claimed._fields.index, ("task", "suspect")))
 
 Share = tuple[ChildProcess, list[Claimed]]
 
@@ -133,7 +136,7 @@ class Dispatch:
     # -- placing ------------------------------------------------------------------------------------------------------
     def _place(self, jobs: list[Claimed]) -> None:
         commanding = self._supervisor.commanding
-        if commanding.among({job[2] for job in jobs}):
+        if commanding.among(set(map(_TASK, jobs))):
             self._place_commands(jobs)
             return
         commands = commanding.busy
@@ -156,7 +159,7 @@ class Dispatch:
 
     def _place_functions(self, jobs: list[Claimed]) -> None:
         rest = jobs
-        if True in [job[7] for job in jobs]:
+        if True in map(_SUSPECT, jobs):
             for job in jobs:
                 if job.suspect:
                     self._give_alone(job)

@@ -6,7 +6,6 @@ import logging
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from .._catalogue import with_commands
 from .._url import kind_of
 from ..errors import ConfigError, TaskNameTaken
 from . import mailbox as m
@@ -62,11 +61,17 @@ class Opening:
     def _take_catalogue(self, told: dict[str, Any]) -> bool:
         """Keep what the child told of its tasks, and the commands of the config file beside them."""
         supervisor = self._supervisor
-        try:
-            catalogue = with_commands(told, supervisor.config.tasks)
-        except TaskNameTaken as error:
-            self.refuse(error, 78)
-            return False
+        catalogue = told
+        if supervisor.config.tasks:
+            from .._catalogue import (
+                with_commands,
+            )  # it brings a part of what children need, and most supervisors do not
+
+            try:
+                catalogue = with_commands(told, supervisor.config.tasks)
+            except TaskNameTaken as error:
+                self.refuse(error, 78)
+                return False
         programs = list(supervisor.commanding.patterns)
         supervisor.identity.catalogue = {**catalogue, "commands": programs} if programs else catalogue
         return True
