@@ -7,7 +7,7 @@ import functools
 from datetime import UTC, datetime
 from typing import Any, assert_type
 
-from packhorse import App, Backoff, Cancel, Job, Queue, Retry, Snooze, cron, current_job, every, task
+from packhorse import App, Backoff, Cancel, Job, Queue, Retry, Snooze, command, cron, current_job, every, task
 from packhorse._draft import Draft
 from packhorse.flows import Flow, achain, agroup, chain, group
 
@@ -149,7 +149,21 @@ def schedules() -> None:
     assert_type(jobs.unschedule("tidy"), bool)
 
 
+def commands() -> None:
+    made = jobs.draft_command(
+        ["/bin/publish.sh", "{book}"], params={"book": "b1"}, outputs={"aux": "/content/aux"}, ok=(0, 3)
+    )
+    assert_type(made, Draft[int])
+    assert_type(jobs.using(priority=3).command(["a"], exits={75: "snooze:5m"}, keep_output="7d", slots="all"), Job[int])
+    assert_type(jobs.enqueue_many([made, jobs.draft(add, 1)]), list[Job[int]])
+    assert_type(chain(made, jobs.draft("publish-book", book="b1")), Job[Any])
+    assert_type(group([made], then=made), Job[int])
+    assert_type(command(["a"], cwd="/", timeout="5m", max_memory="2GiB", stdin=b"x"), int)
+    jobs.schedule("nightly", made, cron="0 2 * * *")
+
+
 async def flows() -> None:
+    assert_type(await jobs.acommand(["a"], steps=[["b"]]), Job[int])
     assert_type(await achain(first), Job[Any])
     assert_type(await agroup([first], then=first), Job[int])
     assert_type(await agroup([first]), Flow)

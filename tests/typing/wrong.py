@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from packhorse import App, Backoff, Job, Queue, cron, current_job, every, task
+from packhorse import App, Backoff, Job, Queue, command, cron, current_job, every, task
 from packhorse.flows import Flow, chain, group
 
 jobs = Queue("mail")
@@ -45,6 +45,15 @@ jobs.within(object(), True)  # wrong: by name only
 jobs.within(object(), outbox="yes")  # wrong: a str for a bool
 jobs.within(object()).enqueue(add, "one")  # wrong
 current_job().complete_in()  # wrong
+jobs.command("echo", 5)  # wrong: a list of words
+jobs.command([5])  # wrong: text
+jobs.command(["a"], oks=[0])  # wrong: no such key
+jobs.command(["a"], priority=5)  # wrong: an option goes in using
+jobs.command(["a"], ok="0")  # wrong
+jobs.command(["a"], existing="ignore")  # wrong
+jobs.command(["a"], inputs=["a"])  # wrong
+jobs.draft_command(["a"], slots="most")  # wrong
+command(["a"], outputs={"a": "/b"})  # wrong: no workspace there
 App(outbox=5)  # wrong
 jobs.aenqueue(add, "1")  # wrong
 jobs.using(dealy=5)  # wrong: no such option
