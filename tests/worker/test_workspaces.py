@@ -140,15 +140,15 @@ def test_a_link_may_be_written_through(shared: Site) -> None:
 
 def test_a_cancel_while_inputs_are_copied(shared: Site) -> None:
     """What copies is ended; nothing has started, nothing is left."""
-    large = shared.directory / "large"
-    large.mkdir()
-    os.mkfifo(large / "endless")  # copying it never ends, and so never does the preparation
-    (large / "page").write_text("1")
-    job = shared.queue.command(["true"], inputs={"in": f"copy:{large}/endless"})
+    ours, theirs = os.openpty()  # a file from which nothing ever comes
+    job = shared.queue.command(["true"], inputs={"in": f"copy:{os.ttyname(theirs)}"})
     eventually(lambda: shared.job(job).started_at, "its start")
     job.cancel()
     assert shared.end(job).state == "cancelled"
+    assert shared.attempts(job)[-1].outcome == "cancelled"
     eventually(lambda: not spaces(shared), "that the workspace is gone")
+    os.close(ours)
+    os.close(theirs)
 
 
 # -- deaths -----------------------------------------------------------------------------------------------------------
@@ -164,6 +164,7 @@ def test_a_killed_worker_takes_its_commands_along_and_leaves_no_workspace(site: 
     jobs = [site.queue.command(["sh", "-c", script, str(site.mark(f"j{n}"))]) for n in range(2)]
     site.marked("j0")
     site.marked("j1")
+    eventually(lambda: all(site.job(job).started_at for job in jobs), "their start is on record")
     victim.kill()
     eventually(lambda: not any(with_argument(f"PACKHORSE_JOB_ID={job.id}") for job in jobs), "that all are dead", 3.0)
     eventually(lambda: not spaces(site), "that the workspaces are gone", 3.0)

@@ -87,7 +87,7 @@ class Place:
 
     def close(self) -> None:
         """Leave nothing behind but what is to stay."""
-        remove(self.path)
+        _clear_away(self.path)
         with suppress(OSError):
             os.unlink(f"{self.path}.lock")
         os.close(self._lock)
@@ -121,15 +121,20 @@ def _clear(root: str, name: str) -> bool:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         _end_of(path)
-        for each in _names(path):
-            undo(Workspace(f"{path}/{each}").journal)
-        remove(path)
+        _clear_away(path)
         os.unlink(lock)
     except OSError:
         return False
     finally:
         os.close(fd)
     return True
+
+
+def _clear_away(path: str) -> None:
+    """Undo what was being put in place, and remove the rest."""
+    for each in _names(path):
+        undo(Workspace(f"{path}/{each}").journal)
+    remove(path)
 
 
 def _end_of(path: str) -> None:

@@ -126,10 +126,14 @@ class Process:
 
     def ended(self) -> Ended | None:
         """Collect it if it has ended, after killing what is left of its group."""
-        if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        if hasattr(os, "waitid"):
+            if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+                return None
+            kill_group(self.pid)  # while its number cannot be another's
+        found, status, usage = os.wait4(self.pid, os.WNOHANG)
+        if not found:
             return None
-        kill_group(self.pid)  # while its number cannot be another's
-        _, status, usage = os.wait4(self.pid, 0)
+        kill_group(self.pid)
         self._popen.returncode = os.waitstatus_to_exitcode(status)
         return Ended(status, usage)
 

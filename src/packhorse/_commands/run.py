@@ -75,6 +75,7 @@ class Run:
         self._watch_at: float | None = None
         self._most = 0
         self._over = ""
+        self._heard_stop = False  #: its process was asked to stop while it ran
         self._began = monotonic_ns()
         self._story = self._tell()
 
@@ -223,7 +224,7 @@ class Run:
             name = f"step {self._usage['step']}, {name}"
         if self._over:
             raise Settled(verdicts.over(self.job, self._policy, f"{name} {self._over}", self._news.log))
-        if self._stop is not None:
+        if self._stop is not None and self._heard_stop:
             raise Settled(verdicts.stopped(self.job, self._policy, command, ended, self._stop))
         verdict = verdicts.of_ending(self.job, self._policy, command, ended, name, self._news.log)
         if verdict is not None:
@@ -306,7 +307,8 @@ class Run:
         if self._helper is not None:
             self._helper.kill()
         if self.process is None:
-            return
+            return  # what has ended by itself ended as it did; nothing more is begun
+        self._heard_stop = True
         if reason == "lost":
             self._kill_at = 0.0
             self.tick(monotonic())

@@ -90,7 +90,7 @@ class ChildProcess:
         self._unsent: deque[int] = deque()
         self._next = 0
         self._lines = LineBuffer()
-        self.commands: bool = settings["commands"]  #: runs programs, as many as it is given
+        self.commands: bool = settings.get("commands", False)  #: runs programs, as many as it is given
         self._slots: int = _ANY if self.commands else settings["coroutines"] or settings["threads"]
         self._open(settings)
 

@@ -177,7 +177,6 @@ class Supervisor:
         config = self.config
         return {
             "supervisor": os.getpid(),
-            "commands": False,
             "app": list(config.app),
             "plain": config.plain,
             "sys_path": list(config.sys_path),
