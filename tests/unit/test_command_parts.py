@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import selectors
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from packhorse._commands.aside import Answer, Unfit
+from packhorse._commands.asides import Asides
 from packhorse._commands.news import News
 from packhorse._commands.progress import log_of, progress_of
 from packhorse._commands.streams import ERR, OUT, Log
@@ -214,3 +219,56 @@ def test_what_is_wrong_with_a_program_is_said(tmp_path: Path) -> None:
     assert "No such file" in located(str(tmp_path / "gone"), "/")[1]
     assert located(str(tmp_path), "/")[0] is None
     assert located("bin/tool", "/space") == ("/space/bin/tool", "")
+
+
+# -- aside ------------------------------------------------------------------------------------------------------------
+def wait_for(asides: Asides, selector: selectors.BaseSelector, answers: list[Answer]) -> Answer:
+    deadline = time.monotonic() + 20
+    while not answers:
+        assert time.monotonic() < deadline, "no answer came"
+        for key, _ in selector.select(0.05):
+            key.data()
+        asides.tick(time.monotonic())
+    return answers[0]
+
+
+def fails() -> None:
+    raise Unfit("E214", "it is not there")
+
+
+def breaks() -> None:
+    Path("/nowhere/at/all").read_text()
+
+
+@pytest.mark.parametrize(
+    "work, value, code, text",
+    [
+        (lambda: ["x" * 200_000, 1], ["x" * 200_000, 1], None, None),
+        (fails, None, "E214", "it is not there"),
+        (breaks, None, "E000", "No such file or directory: /nowhere/at/all"),
+        (lambda: os.kill(os.getpid(), 9), None, None, None),
+    ],
+)
+def test_work_is_done_in_another_process(work: Any, value: Any, code: str | None, text: str | None) -> None:
+    selector, answers = selectors.DefaultSelector(), list[Answer]()
+    asides = Asides(selector)
+    asides.start(work, answers.append)
+    answer = wait_for(asides, selector, answers)
+    assert answer.value == value
+    assert (answer.problem.code if answer.problem else None) == code
+    assert (str(answer.problem) if answer.problem else None) == text
+
+
+def test_work_that_hangs_is_given_up(tmp_path: Path) -> None:
+    """As the look at a mount does whose server is gone."""
+    selector, answers = selectors.DefaultSelector(), list[Answer]()
+    asides = Asides(selector)
+    aside = asides.start(lambda: time.sleep(600), answers.append, 0.2)
+    answer = wait_for(asides, selector, answers)
+    assert (answer.value, answer.problem) == (None, None)
+    deadline = time.monotonic() + 20
+    while asides.pids:
+        assert time.monotonic() < deadline
+        asides.collect()
+    with pytest.raises(ProcessLookupError):
+        os.kill(aside.pid, 0)

@@ -234,3 +234,20 @@ def test_a_stop_waits_for_commands_and_a_forced_one_ends_them(site: Site) -> Non
     assert (site.job(job).state, site.job(job).crashes, site.job(job).losses) == ("queued", 0, 0)
     assert not with_argument(f"PACKHORSE_JOB_ID={job.id}")
     assert not spaces(site)
+
+
+def test_a_commands_child_that_hangs_is_killed_and_only_the_job_at_its_limit_is_to_blame(site: Site) -> None:
+    where = ("--threads", "2", "--allow-commands", "*", "--workspaces", f"{site.directory}/spaces")
+    worker = site.worker(*where, app=None).ready()
+    late = site.queue.using(timeout="500ms").command(["sh", "-c", f"echo >$0; {UNTIL_ON}", str(site.mark("late"))])
+    other = site.queue.command(["sh", "-c", f"echo >$0; {UNTIL_ON}", str(site.mark("other"))])
+    site.marked("late")
+    site.marked("other")
+    eventually(lambda: site.job(late).started_at and site.job(other).started_at, "their start is on record")
+    os.kill(commands_child(worker.children()), signal.SIGSTOP)
+    site.let("other-on")
+    ended = site.end(late, 30.0)
+    assert error(ended)["code"] == "E150"
+    fine = site.end(other)
+    assert (fine.state, fine.crashes, fine.losses) == ("succeeded", 0, 0)
+    assert not with_argument(f"PACKHORSE_JOB_ID={late.id}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 from collections.abc import Mapping
+from functools import lru_cache
 
 from .._record import Claimed
 
@@ -15,12 +16,7 @@ _TAKEN = ("PATH", "HOME", "LANG", "LANGUAGE", "TZ", "USER", "LOGNAME", "SHELL")
 
 def environment(job: Claimed, tmp: str, added: Mapping[str, str], place: Mapping[str, str] | None) -> dict[str, str]:
     """Return it. ``added`` is the command's own; ``place`` tells the store, to a command that may enqueue."""
-    found = {name: os.environ[name] for name in _TAKEN if name in os.environ}
-    found.update({name: value for name, value in os.environ.items() if name.startswith("LC_")})
-    found.setdefault("PATH", _PATH)
-    for name, value in _user().items():
-        found.setdefault(name, value)
-    found["TMPDIR"] = tmp
+    found = {**_ours(), "TMPDIR": tmp}
     found.update(added)
     found["PACKHORSE_JOB_ID"] = job.id
     found["PACKHORSE_FD"] = "3"
@@ -29,6 +25,14 @@ def environment(job: Claimed, tmp: str, added: Mapping[str, str], place: Mapping
         found["PACKHORSE_URL"] = place["url"]
         found["PACKHORSE_NAMESPACE"] = place["namespace"]
     return found
+
+
+@lru_cache(maxsize=1)
+def _ours() -> dict[str, str]:
+    """Return what every command gets of the worker's own environment, which does not change."""
+    found = {name: os.environ[name] for name in _TAKEN if name in os.environ}
+    found.update({name: value for name, value in os.environ.items() if name.startswith("LC_")})
+    return {"PATH": _PATH, **_user(), **found}
 
 
 def _user() -> dict[str, str]:

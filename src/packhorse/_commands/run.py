@@ -224,8 +224,8 @@ class Run:
             name = f"step {self._usage['step']}, {name}"
         if self._over:
             raise Settled(verdicts.over(self.job, self._policy, f"{name} {self._over}", self._news.log))
-        if self._stop is not None and self._heard_stop:
-            raise Settled(verdicts.stopped(self.job, self._policy, command, ended, self._stop))
+        if (reason := self._stopped_by) is not None:
+            raise Settled(verdicts.stopped(self.job, self._policy, command, ended, reason))
         verdict = verdicts.of_ending(self.job, self._policy, command, ended, name, self._news.log)
         if verdict is not None:
             raise Settled(verdict)
@@ -297,6 +297,11 @@ class Run:
     def stopping(self) -> bool:
         """Tell whether it was asked to stop."""
         return self._stop is not None
+
+    @property
+    def _stopped_by(self) -> str | None:
+        """Return why its process was asked to stop while it ran."""
+        return self._stop if self._heard_stop else None
 
     # -- stopping -----------------------------------------------------------------------------------------------------
     def interrupt(self, reason: str) -> None:

@@ -80,10 +80,10 @@ def verdicts(child: ChildProcess, death: Death, hearing: Hearing) -> list[Done]:
             verdict = told(_outcome.stopped(job))
         elif why is not None:
             verdict = interrupted(job, hearing.policy(job), why)
-        elif child.commands:
-            verdict = _outcome.lost(job, _RUNNER, started=True)
         elif child.doomed:
             verdict = _outcome.released(job, _neighbour(child, running))
+        elif child.commands:
+            verdict = _outcome.lost(job, _RUNNER, started=True)
         else:
             verdict = _crashed(job, death, alone, faults, child.cut_off)
         if not child.commands:  # else what the process used is nothing that the command did
