@@ -6,6 +6,7 @@ import math
 import os
 import resource
 import selectors
+import shutil
 import signal
 import subprocess
 import sys
@@ -48,8 +49,8 @@ def command(argv: Sequence[str], /, *, timeout: Duration | None = None, **keys: 
     of its own, and all of that ends when the job does: at its time limit, when it is cancelled, when the worker stops. The
     keywords are those of ``Queue.command`` that have a meaning without a workspace: ``params cwd env stdin ok exits shell umask
     nice max_memory max_cpu``; it runs in the working directory unless ``cwd`` says otherwise, with the environment of this
-    process. ``timeout`` is a time limit of its own. A descriptor, whose number is in ``PACKHORSE_FD`` (3, unless this process has
-    threads), takes lines such as ``progress 40/100``. Outside a job it works too, and prints.
+    process. ``timeout`` is a time limit of its own. Descriptor 3 takes lines such as ``progress 40/100``. Outside a
+    job it works too, and prints.
 
     Raises ``CommandFailed`` for an exit status that is not in ``ok``, and when it was killed; ``Snooze``, ``Retry`` or ``Cancel``
     where ``exits`` says so; ``BadOption`` and ``BadArguments`` for what is wrong with the call.
@@ -85,6 +86,7 @@ class _Run:
         self._made = made
         self._why: str | None = None
         self._selector = selectors.DefaultSelector()
+        _must_be_there(made)
         told, theirs = os.pipe()
         try:
             self._process = _start(made, theirs)
@@ -200,19 +202,29 @@ def _signal(number: int) -> str:
         return f"signal {number}"
 
 
+def _must_be_there(made: Command) -> None:
+    """Refuse a program that is none, in the same words however it would be started."""
+    program = made.steps[0][0]
+    if shutil.which(program, path=made.env.get("PATH")) is None:
+        what = "it is not executable" if os.path.exists(program) else "there is no such program"
+        raise CommandFailed(f"{program} cannot be started: {what}.")
+
+
 def _start(made: Command, told: int) -> subprocess.Popen[bytes]:
     job = current_job()
-    # Shells know descriptors of one digit only, so it is 3 wherever that can be had: it takes code of ours between fork and exec,
-    # which a process with threads must not run.
-    number = PROGRESS_FD if threading.active_count() == 1 else told
-    ours = {"PACKHORSE_FD": str(number), **({"PACKHORSE_JOB_ID": job.id} if job.stored else {})}
+    # Shells know descriptors of one digit only, so it has to be 3. That takes code of ours between fork and exec, which a process
+    # with threads must not run; there a shell does it.
+    alone = threading.active_count() == 1
+    line = made.steps[0] if alone else ("/bin/sh", "-c", f'exec 3>/dev/fd/{told} && exec "$@"', "sh", *made.steps[0])
+    ours = {"PACKHORSE_FD": str(PROGRESS_FD), **({"PACKHORSE_JOB_ID": job.id} if job.stored else {})}
     with _taken(PROGRESS_FD), tempfile.TemporaryFile() as given:
         given.write(made.stdin.encode() if isinstance(made.stdin, str) else made.stdin or b"")
         given.seek(0)
         process = subprocess.Popen(
-            made.steps[0], cwd=made.cwd, env={**os.environ, **made.env, **ours}, stdin=given, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, pass_fds=(number,), start_new_session=True, umask=-1 if made.umask is None else made.umask,
-            preexec_fn=None if number == told else lambda: os.dup2(told, number),
+            line, cwd=made.cwd, env={**os.environ, **made.env, **ours}, stdin=given, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, pass_fds=(PROGRESS_FD if alone else told,), start_new_session=True,
+            umask=-1 if made.umask is None else made.umask,
+            preexec_fn=(lambda: os.dup2(told, PROGRESS_FD)) if alone else None,
         )  # fmt: skip
     _limit(process.pid, made)
     return process

@@ -483,3 +483,13 @@ def test_copying_is_asked_about(cli, store, place, monkeypatch):
     (job,) = all_jobs(store)
     assert cli("jobs", "copy", job.id[-8:], "--yes").code == 0
     assert len(all_jobs(store)) == 2
+
+
+# -- what will keep it from running -----------------------------------------------------------------------------------------
+def test_a_program_that_nobody_may_run_is_told_at_once(cli, place, world):
+    worker = world.worker(queues=None)
+    assert "no live worker on queue 'default' may run prog; the job waits" in cli("submit", "prog").err
+    assert "[E217]" in cli("submit", "--from", lines(place, {"command": ["prog"]}, {"command": ["prog", "2"]})).err
+    assert "knows 'publish-book'" in cli("submit", "--task", "publish-book", "--set", "book=b").err
+    world.store.publish(worker.id, json.dumps({"commands": ["prog"]}), "{}")
+    assert cli("submit", "prog", "3").err == ""

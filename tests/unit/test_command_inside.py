@@ -75,13 +75,15 @@ def test_what_a_status_means(meaning: str, kind: type[Exception]) -> None:
         sh("exit 75", exits={75: meaning})
 
 
-def test_one_that_is_killed_or_cannot_be_started() -> None:
+def test_one_that_is_killed_or_cannot_be_started(tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    plain.write_text("x")
     with pytest.raises(CommandFailed, match="was killed by SIGSEGV"):
         sh("kill -SEGV $$")
-    with pytest.raises(CommandFailed, match="/nowhere/prog cannot be started: No such file"):
+    with pytest.raises(CommandFailed, match="/nowhere/prog cannot be started: there is no such program"):
         packhorse.command(["/nowhere/prog"])
-    with pytest.raises(CommandFailed, match="cannot be started: (Exec format error|Permission denied)"):
-        packhorse.command(["/etc/hostname"])
+    with pytest.raises(CommandFailed, match="plain cannot be started: it is not executable"):
+        packhorse.command([str(plain)])
 
 
 def test_limits_of_its_own() -> None:
@@ -177,6 +179,20 @@ def test_a_job_knows_of_its_progress_and_itself(kit: Any, capsys: pytest.Capture
     kit.run()
     assert job.refresh().state == "succeeded"
     assert {f"out: {job.id}", "log: hello"} <= set(capsys.readouterr().out.splitlines())
+
+
+def test_it_is_the_same_where_there_are_threads(kit: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    end = threading.Event()
+    other = threading.Thread(target=end.wait)
+    other.start()
+    try:
+        assert sh("echo 'log told' >&3; echo $PACKHORSE_FD; exit 4", ok=[4]) == 4
+        with pytest.raises(CommandFailed, match="there is no such program"):
+            packhorse.command(["/nowhere/prog"])
+    finally:
+        end.set()
+        other.join()
+    assert sorted(capsys.readouterr().out.splitlines()) == ["log: told", "out: 3"]
 
 
 def test_what_it_says_ends_the_job(kit: Any) -> None:

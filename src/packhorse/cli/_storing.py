@@ -242,12 +242,16 @@ def _batch(flow: str | None) -> str:
 def _told(store: Store, stored: Stored, flow: str | None, *, wait: bool, as_json: bool) -> int:
     if stored.total == 1:
         return _told_one(store, stored.last, flow, wait=wait, as_json=as_json)
+    from .run import warn
+
     new = stored.total - stored.existing
     if as_json and not wait:
         _show.document(_summary(stored, flow))
         return 0
     if not as_json:
         there = f", {stored.existing:,} were stored before" if stored.existing else ""
+        for record in store.get([stored.last]):
+            warn(store, record)  # most often all of them are of one kind
         _show.echo(f"{_show.count(new, 'job')} stored in {_batch(flow)}{there}   packhorse flows show {_quoted(flow)}")
     return _waited(store, stored, flow, as_json) if wait else 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import shlex
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -12,6 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from .. import _why
+from .._command import is_raw, of_payload
 from .._record import FINAL, JobRecord, WorkerRecord
 from .._store import Store
 from .._when import clock, distance, parse
@@ -128,7 +130,7 @@ def _get(store: Store, job_id: str) -> JobRecord:
     return found[0]
 
 
-def _warn(store: Store, record: JobRecord) -> None:
+def warn(store: Store, record: JobRecord) -> None:
     """Say on stderr what will keep the job from running; it is stored all the same."""
     alive = _why.live(store.workers(), store.now())
     if not alive:
@@ -136,9 +138,24 @@ def _warn(store: Store, record: JobRecord) -> None:
     serving = [worker for worker in alive if _why.serves(worker, record.queue)]
     if not serving:
         _show.echo(_nobody_listens(record.queue, alive), err=True)
+    elif is_raw(record.task):
+        _warn_of_program(record, serving)
     elif not any(_why.may_know(worker, record.task) for worker in serving):
         unknown = f"no live worker on queue '{record.queue}' knows '{record.task}'; the job waits for one"
         _show.echo(f"Warning: {unknown}.  [E111]", err=True)
+
+
+def _warn_of_program(record: JobRecord, serving: list[WorkerRecord]) -> None:
+    from .._programs import allowed
+    from .._why_commands import patterns_of
+
+    program = of_payload(record.payload, record.task).program
+    if not any(allowed(program, patterns_of(worker)) for worker in serving):
+        _show.echo(
+            f"Warning: no live worker on queue '{record.queue}' may run {_show.clean(program)}; the job waits for one, such as  "
+            f"packhorse worker --allow-commands {shlex.quote(_show.clean(program))}  [E217]",
+            err=True,
+        )
 
 
 def _nobody_listens(queue: str, alive: list[WorkerRecord]) -> str:
@@ -166,7 +183,7 @@ def shown(store: Store, job_id: str, as_json: bool) -> int:
 def _found(store: Store, job_id: str) -> JobRecord:
     """Return the job just stored, and say what will keep it from running."""
     record = _get(store, job_id)
-    _warn(store, record)
+    warn(store, record)
     return record
 
 
