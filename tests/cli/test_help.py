@@ -124,7 +124,7 @@ def test_misspelt_commands_are_told_the_nearest(cli, words, hint):
 def test_unlike_commands_are_told_what_there_is(cli):
     ran = cli("xyzzy")
     assert ran.code == 2
-    assert "there are: worker, run, jobs," in ran.err
+    assert "there are: worker, run, submit, jobs," in ran.err
     assert "completion" not in ran.err
 
 

@@ -27,6 +27,7 @@ from .news import News
 from .places import Place, sweep
 from .process import Process, moved_up, reserve_descriptor
 from .run import Run
+from .steps import Steps
 from .strays import inherit_orphans
 from .telling import Telling
 from .watch import Watch
@@ -282,7 +283,7 @@ class Commands:
             news.keep_files(self.place.output(run.job.id, attempt, kept))
         return news
 
-    def listen(self, run: Run, process: Process, stream: int) -> None:
+    def listen(self, run: Steps, process: Process, stream: int) -> None:
         """Hear what a stream of a run brings."""
         fd = process.fds[stream]
 
@@ -298,7 +299,7 @@ class Commands:
             if fd in self._selector.get_map():
                 self._selector.unregister(fd)
 
-    def kill_family(self, run: Run) -> None:
+    def kill_family(self, run: Steps) -> None:
         """Kill also what has left the group of a run's process."""
         self._watch.kill_family(run)
 

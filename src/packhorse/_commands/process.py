@@ -85,6 +85,7 @@ class Process:
         try:
             for stream in (OUT, ERR, TOLD):
                 self.fds[stream], theirs[stream] = os.pipe()
+                os.set_blocking(self.fds[stream], False)
             given = _input(stdin)
             self._popen = subprocess.Popen(
                 argv,
@@ -109,9 +110,7 @@ class Process:
                 os.close(given)
         self.pid = self._popen.pid
         found = about(self.pid)
-        self.began = found.began if found is not None else 0
-        for fd in self.fds.values():
-            os.set_blocking(fd, False)
+        self.began = found.began if found is not None else 0  #: in ticks since the host was started
 
     def read(self, stream: int) -> bytes | None:
         """Return what a stream has brought; None at its end."""

@@ -7,10 +7,10 @@ loop goes on with the others meanwhile. Whatever happens comes back through ``_g
 from __future__ import annotations
 
 import json
+import logging
 import os
-import signal
 from collections.abc import Generator
-from time import monotonic, monotonic_ns
+from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
 from .._codec import PLAIN
@@ -23,21 +23,15 @@ from . import checks, verdicts
 from .aside import Answer, Unfit
 from .environment import environment
 from .journal import undo
-from .limits import WATCH_EVERY, Limits, memory_of
-from .news import News
 from .outputs import publish
-from .process import Ended, Process
-from .streams import TOLD
+from .process import Ended
+from .steps import Steps
 from .workspace import Workspace, furnish, remove
 
 if TYPE_CHECKING:
     from .loop import Commands
 
-#: Asked to end, a command is killed after so many seconds; one that must be gone in five, a little sooner.
-REACT = 5.0
-_SOONER = 4.0
-#: What is killed and does not end hangs in the kernel: it is waited for no longer than this (seconds).
-_STUCK = 3.0
+_log = logging.getLogger("packhorse.worker")
 
 Story = Generator[None, Any, Any]
 
@@ -55,27 +49,18 @@ class Settled(Exception):
         self.verdict = verdict
 
 
-class Run:
+class Run(Steps):
     """One attempt. The loop asks it when it is next to be woken, and tells it what happens."""
 
     def __init__(self, host: Commands, index: int, job: Claimed) -> None:
         """Nothing has begun."""
+        super().__init__(host)
         self.index = index
         self.job = job
-        self.process: Process | None = None
-        self.clearing: Process | None = None  #: has ended; what it left is being ended
-        self._host = host
         self._policy = Policy(timeout=None)
         self._workspace: Workspace | None = None
         self._keeps = "never"
-        self._news: News | None = None
         self._usage: dict[str, Any] = {}
-        self._stop: str | None = None
-        self._kill_at: float | None = None
-        self._watch_at: float | None = None
-        self._most = 0
-        self._over = ""
-        self._heard_stop = False  #: its process was asked to stop while it ran
         self._began = monotonic_ns()
         self._story = self._tell()
 
@@ -105,6 +90,9 @@ class Run:
             verdict = verdicts.unfit(self.job, self._policy, error.code, text, retry=False)
         except OSError as error:
             verdict = verdicts.unfit(self.job, self._policy, "E213", f"the command cannot be run here: {error}")
+        except Exception as error:  # a mistake of ours ends this job, and no other
+            _log.exception("job %s could not be run", self.job.id)
+            verdict = verdicts.unfit(self.job, self._policy, "E000", f"internal error: {type(error).__name__}: {error}")
         self._keep_workspace(verdict)
         self._report(verdict)
         yield from self._clean_up()
@@ -114,8 +102,8 @@ class Run:
         command, own, missing = self._command(workspace)
         self._keeps = command.keep_workspace
         programs = yield from self._look(command, own, workspace)
-        workspace.make()
         self._workspace = workspace
+        workspace.make()
         if command.inputs or command.links or command.outputs or missing:
             yield from self._aside(lambda: _prepare(workspace, command, missing, self._mine))
         self._news = self._host.news(self, command, self._number)
@@ -187,8 +175,6 @@ class Run:
             raise answer.problem
         return answer.value
 
-    _helper: Any = None
-
     def _put_in_place(self, workspace: Workspace, command: Command) -> Story:
         job, mine = self.job, self._mine
         try:
@@ -216,7 +202,7 @@ class Run:
         if self._stop is not None:
             raise Stopped
         self._usage["program"] = program
-        self._start(command, step, program)
+        self._start(command, step, program, self._environ(command))
         ended: Ended = yield
         self._used(ended)
         name = " ".join(step)[:200]
@@ -231,61 +217,10 @@ class Run:
             raise Settled(verdict)
         return ended.exit
 
-    def _start(self, command: Command, step: tuple[str, ...], program: str) -> None:
+    def _environ(self, command: Command) -> dict[str, str]:
         assert self._workspace is not None
         place = self._host.store_place if command.enqueues else None
-        self.process = Process(
-            step,
-            program,
-            cwd=command.cwd or self._workspace.work,
-            environ=environment(self.job, self._workspace.tmp, command.env, place),
-            stdin=command.stdin,
-            umask=command.umask,
-            limits=Limits(command.nice, command.max_cpu),
-        )
-        self._kill_at = None
-        self._max_memory = command.max_memory
-        self._watch_at = monotonic() + WATCH_EVERY if command.max_memory is not None else None
-        for stream in self.process.fds:
-            self._host.listen(self, self.process, stream)
-
-    _max_memory: int | None = None
-
-    def heard(self, process: Process, stream: int) -> bool:
-        """Take what a stream has brought; tell whether there may be more."""
-        assert self._news is not None
-        data = process.read(stream)
-        if data is None:
-            return False
-        if data:
-            self._news.heard(stream, data)
-        return True
-
-    def exited(self, ended: Ended) -> None:
-        """The process has ended; what it has left running is ended before anything else happens."""
-        self.clearing, self.process = self.process, None
-        self._ended = ended
-        self._kill_at = monotonic() + _STUCK
-        self._watch_at = None
-
-    def cleared(self) -> None:
-        """Nothing is left of it."""
-        process = self.clearing
-        assert process is not None
-        assert self._news is not None
-        self._host.deafen(process)
-        for stream in list(process.fds):
-            for _ in range(64):  # what a pipe can hold, and no more: somebody may still write
-                if not (data := process.read(stream)):
-                    break
-                self._news.heard(stream, data)
-        process.close()
-        self.clearing = None
-        self._kill_at = None
-        self._news.end_of_step()
-        self._go_on(self._ended)
-
-    _ended: Ended
+        return environment(self.job, self._workspace.tmp, command.env, place)
 
     def _used(self, ended: Ended) -> None:
         usage = self._usage
@@ -293,94 +228,7 @@ class Run:
         usage["cpu"] = round(usage.get("cpu", 0.0) + ended.cpu, 3)
         usage["peak"] = max(usage.get("peak", 0), ended.peak, self._most)
 
-    @property
-    def stopping(self) -> bool:
-        """Tell whether it was asked to stop."""
-        return self._stop is not None
-
-    @property
-    def _stopped_by(self) -> str | None:
-        """Return why its process was asked to stop while it ran."""
-        return self._stop if self._heard_stop else None
-
-    # -- stopping -----------------------------------------------------------------------------------------------------
-    def interrupt(self, reason: str) -> None:
-        """Ask it to end; at the latest after five seconds it is made to."""
-        if self._stop is not None and reason != "lost":
-            return
-        self._stop = reason
-        if self._helper is not None:
-            self._helper.kill()
-        if self.process is None:
-            return  # what has ended by itself ended as it did; nothing more is begun
-        self._heard_stop = True
-        if reason == "lost":
-            self._kill_at = 0.0
-            self.tick(monotonic())
-            return
-        self.process.signal(signal.SIGTERM)
-        self.process.signal(signal.SIGCONT)  # one that is stopped could not hear
-        self._kill_at = monotonic() + (_SOONER if reason == "cut off" else REACT)
-
-    def kill(self) -> None:
-        """Kill whatever runs, at once: the supervisor is gone."""
-        if self._helper is not None:
-            self._helper.kill()
-        if self.process is not None:
-            self.process.signal(signal.SIGKILL)
-
-    # -- time ---------------------------------------------------------------------------------------------------------
-    @property
-    def due(self) -> float:
-        """Return when to wake it next."""
-        times = [self._kill_at, self._watch_at, self._news.due if self._news is not None else None]
-        return min((each for each in times if each is not None), default=float("inf"))
-
-    def tick(self, now: float) -> None:
-        """Do what is due."""
-        if self._news is not None:
-            self._news.tick(now)
-        if self._watch_at is not None and now >= self._watch_at:
-            self._watch(now)
-        if self._kill_at is not None and now >= self._kill_at:
-            self._kill(now)
-
-    def _watch(self, now: float) -> None:
-        assert self.process is not None
-        self._watch_at = now + WATCH_EVERY
-        used = memory_of(self.process.pid)
-        self._most = max(self._most, used)
-        assert self._max_memory is not None
-        if used > self._max_memory and not self._over:
-            self._over = (
-                f"used {used / 2**20:,.0f} MiB, more than its max_memory of {self._max_memory / 2**20:,.0f} MiB"
-            )
-            self._kill(now)
-
-    _killed = False
-
-    def _kill(self, now: float) -> None:
-        if self.process is None:
-            self._kill_at = None
-            if self.clearing is not None:
-                self._note("packhorse: a process of this command could not be killed; it hangs in the kernel")
-                self.cleared()
-        elif not self._killed:
-            self._killed = True
-            self.process.signal(signal.SIGKILL)
-            self._host.kill_family(self)
-            self._kill_at = now + _STUCK
-        else:
-            self._note("packhorse: the command could not be killed; it hangs in the kernel")
-            self._host.abandon(self.process)
-            self.exited(Ended(signal.SIGKILL))
-            self.cleared()
-
     # -- the end ------------------------------------------------------------------------------------------------------
-    def _note(self, text: str) -> None:
-        if self._news is not None:
-            self._news.heard(TOLD, f"{text}\n".encode())
-
     def _keep_workspace(self, verdict: Verdict) -> None:
         failed = verdict.state in ("failed", "retrying")
         if self._workspace is None or self._keeps == "never" or (self._keeps == "failed" and not failed):

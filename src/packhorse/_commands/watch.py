@@ -14,6 +14,7 @@ from .strays import Stray, family, job_of, kill, strays
 
 if TYPE_CHECKING:
     from .run import Run
+    from .steps import Steps
 
 #: While something is being ended, it is looked whether it has, if no signal tells (seconds).
 _EVERY = 0.02
@@ -85,7 +86,7 @@ class Watch:
         running = [run.process for run in self._runs.values() if run.process is not None]
         return job_of(stray.pid) is None and any(process.began <= stray.began for process in running)
 
-    def kill_family(self, run: Run) -> None:
+    def kill_family(self, run: Steps) -> None:
         """Kill what descends from a run's process, also what has left its group, and what has fallen to us of it."""
         if run.process is not None:
             for pid in list(family(run.process.pid)):

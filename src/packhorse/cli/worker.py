@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 #: Heading → the options under it, in the order of the page.
 _GROUPS: dict[str, tuple[str, ...]] = {
-    "What it runs": ("queue", "allow_commands", "burst", "name"),
+    "What it runs": ("queue", "allow_commands", "workspaces", "burst", "name"),
     "How much at a time": ("processes", "threads", "coroutines", "max_jobs", "max_memory"),
-    "How it stops and reports": ("grace", "exclusive_patience", "log_level", "log_format", "log_file"),
+    "How it stops and reports": ("grace", "exclusive_patience", "quiet_after", "log_level", "log_format", "log_file"),
     "Where the jobs are": ("store", "namespace", "no_retry", "debug", "help"),
 }
 _LEAST_PATIENCE = 15
@@ -97,8 +97,7 @@ _LEVEL = click.Choice(["debug", "info", "warning", "error", "critical"], case_se
     "-q", "--queue", metavar="QUEUE", multiple=True, help="-q a,b: in turn; -q a -q b: a first. Default: all."
 )
 @click.option("--allow-commands", metavar="PROGRAM", multiple=True, help="May be run as jobs: ffmpeg,/opt/bin/*")
-@click.option("--workspaces", metavar="DIR", hidden=True, help="Where commands get their private directories.")
-@click.option("--quiet-after", metavar="10m", type=Checked("duration", quiet), default="10m", hidden=True)
+@click.option("--workspaces", metavar="DIR", help="For the private directories of commands.")
 @click.option("--burst", is_flag=True, help="Exit once nothing is left that could run now.")
 @click.option("--name", metavar="NAME", default="%H:%p", show_default=True, help="%h %H host, %p pid, %i instance.")
 @click.option("--processes", metavar="N", type=_COUNT, default=1, show_default=True, help="Children.")
@@ -112,6 +111,10 @@ _LEVEL = click.Choice(["debug", "info", "warning", "error", "critical"], case_se
 @click.option(
     "--exclusive-patience", metavar="100s", type=_PATIENCE, default="100s", show_default=True,
     help="Without the store, then stop jobs that reserve.",
+)  # fmt: skip
+@click.option(
+    "--quiet-after", metavar="10m", type=Checked("duration", quiet), default="10m", show_default=True,
+    help="Show a command as quiet.",
 )  # fmt: skip
 @click.option("--log-level", metavar="LEVEL", type=_LEVEL, default="info", show_default=True, help="debug … critical.")
 @click.option(
