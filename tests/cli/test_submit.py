@@ -493,3 +493,62 @@ def test_a_program_that_nobody_may_run_is_told_at_once(cli, place, world):
     assert "knows 'publish-book'" in cli("submit", "--task", "publish-book", "--set", "book=b").err
     world.store.publish(worker.id, json.dumps({"commands": ["prog"]}), "{}")
     assert cli("submit", "prog", "3").err == ""
+
+
+# -- a file that is wrong, a name with two owners, and how much memory it takes ------------------------------------------------
+def test_a_worker_refuses_a_wrong_table(place, program):
+    (place / "packhorse.toml").write_text('[tasks.publish-book]\ncomand = ["p"]\n')
+    for words in (("worker", "--burst"), ("config",), ("run", "publish-book"), ("submit", "--task", "publish-book")):
+        ran = program(*words)
+        assert (ran.code, ran.out) == (78, "")
+        assert f"{place}/packhorse.toml: [tasks.publish-book]: 'comand' is unknown; did you mean 'command'?" in ran.err
+
+
+def test_a_worker_refuses_a_name_with_two_owners(place, program):
+    (place / "jobs_too.py").write_text(
+        "from packhorse import task\n@task(name='publish-book')\ndef publish(book: str) -> None: ...\n"
+    )
+    ran = program("worker", "--burst", "jobs_too")
+    assert ran.code == 78
+    assert "the task name 'publish-book' is a function of the application and a command of" in ran.err
+    assert "[E112]" in ran.err
+
+
+def test_a_worker_publishes_its_commands(cli, place, program, store):
+    assert program("worker", "--burst").code == 0
+    (place / "elsewhere").mkdir()
+    from packhorse._catalogue import with_commands
+    from packhorse._command_task import read_tasks
+    from packhorse._settings import read_config
+
+    tasks = read_tasks(read_config(str(place)).values["tasks"], "f")
+    from .conftest import World
+
+    World(store).worker(queues=None)._replace()
+    worker = store.workers()[0]
+    store.publish(worker.id, json.dumps(with_commands({"tasks": {}}, tasks)), "{}")
+    (place / "packhorse.toml").unlink()
+    assert cli("run", "publish-book", "book=b1").code == 0
+    assert "misses 'book'" in cli("submit", "--task", "publish-book").err
+    (job,) = all_jobs(store)
+    assert (json.loads(job.holds), job.queue) == ([["x", "book:b1"]], "books")
+
+
+_PEAK = """
+import re, sys
+from packhorse import cli
+assert cli.main(["submit", "--from", sys.argv[1], "--dry-run"]) == 0
+print(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1], file=sys.stderr)
+"""
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_lines(place):
+    peaks = []
+    for count in (2_000, 30_000):
+        file = lines(place, *(book(f"b{number}") for number in range(count)))
+        done = subprocess.run(
+            [sys.executable, "-c", _PEAK, file], cwd=place, capture_output=True, text=True, timeout=100
+        )
+        peaks.append(int(done.stderr.split()[-1]))
+    assert peaks[1] < peaks[0] + 2048  # KiB; what stood in the lines alone would take more

@@ -16,7 +16,7 @@ from .._batches import flow_of, next_number, number_of
 from .._record import BATCH, FINAL, JobRecord
 from .._store import Store
 from .._when import clock
-from ..errors import BadArguments, BadOption, BadState, PackhorseError
+from ..errors import BadArguments, BadOption, BadState, ConfigError, PackhorseError, StoreError
 from . import _show
 from ._drafting import Drafting
 from ._inside import joined
@@ -88,6 +88,8 @@ def _checked(source: Source, drafting: Drafting) -> Checked:
             moved(source.entries.done)
             try:
                 draft = _draft(entry, drafting)
+            except (ConfigError, StoreError):
+                raise  # no line's fault
             except PackhorseError as error:
                 wrong += 1
                 if wrong <= _SHOWN:
