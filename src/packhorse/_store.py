@@ -243,6 +243,11 @@ class Store(Admission, Schedules, Steering, Protocol):
         A job stays, and so does its result, while a job that has not ended names it in ``after`` or waits for its flow; and
         while it holds a unique key of the scope "time"."""
 
+    def drop_logs(self, age: float, limit: int = BATCH) -> int:
+        """Drop the logs of jobs that ended more than ``age`` seconds ago; all else of them stays. One call looks at no more than
+        ``limit`` jobs that have logs, oldest first, and the next one goes on behind them; calling again and again comes to all.
+        Return how many jobs had theirs dropped. It rests while the namespace is frozen."""
+
     def beat(self, worker: str, claim_no: int, held: Sequence[tuple[str, str]]) -> BeatReply:
         """Count one beat of a live worker and bring back orders.
 
@@ -308,6 +313,10 @@ class Store(Admission, Schedules, Steering, Protocol):
     def attempts(self, job: str) -> list[AttemptRecord]:
         """Return the ended runs, oldest first. A success at the first attempt is made up from the job itself (its host
         is known as long as its worker's row is there)."""
+
+    def last_attempts(self, jobs: Sequence[str]) -> list[AttemptRecord]:
+        """Return the last attempt row of each of these jobs (full ids), in the order given. A job that has none is absent; so
+        is a success at its very first attempt, which has written none (``_told.last_attempt`` makes it up)."""
 
     def log(self, job: str, token: str | None = None) -> list[tuple[str, str, int]]:
         """Return (token, text, dropped) of the attempts that logged, oldest first, or of one of them."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ._record import AttemptRecord, JobRecord
@@ -59,6 +60,32 @@ def attempt_of(record: AttemptRecord) -> Attempt:
         error=data_of(record.error),
         reason=record.reason,
         usage=data_of(record.usage),
+    )
+
+
+def last_attempt(
+    job: JobRecord, row: AttemptRecord | None, hosts: Mapping[str, str] = MappingProxyType({})
+) -> AttemptRecord | None:
+    """Return the last ended run of a job, given its last row, and the hosts of the workers that have one, by their ids.
+
+    A success at its very first attempt has written no row: it is made up, as ``Store.attempts`` does.
+    """
+    if job.state != "succeeded" or job.token is None or (row is not None and row.token == job.token):
+        return row
+    return AttemptRecord(
+        job=job.id,
+        token=job.token,
+        generation=job.generation,
+        number=job.attempt,
+        worker=job.worker,
+        host=hosts.get(job.worker or ""),
+        started_at=job.started_at,
+        ended_at=job.finished_at or 0,
+        outcome="succeeded",
+        error=None,
+        reason=job.reason,
+        usage=None,
+        late=None,
     )
 
 

@@ -69,6 +69,12 @@ def attempts(tables: Tables, job: str, made_up: AttemptRecord | None) -> list[At
     return rows if made_up is None else [*rows, made_up]
 
 
+def last_attempts(tables: Tables, jobs: Sequence[str]) -> list[AttemptRecord]:
+    """Return the last attempt row of each job that has one."""
+    rows = (tables.attempts.get(job) for job in jobs if job in tables.jobs)
+    return [list(each.values())[-1] for each in rows if each]
+
+
 def queues(tables: Tables, names: Sequence[str] | None) -> list[QueueRecord]:
     """Return queues with their numbers."""
     wanted = sorted(tables.queues if names is None else set(names) & tables.queues.keys())

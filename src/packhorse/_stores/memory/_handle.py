@@ -175,6 +175,11 @@ class MemoryStore(Scheduling):
         with self._call() as (tables, now):
             return 0 if _moving.rests(tables) else _prune.prune(tables, now, keep, limit)
 
+    def drop_logs(self, age: float, limit: int = BATCH) -> int:
+        """Drop the logs of what ended long ago; return of how many jobs."""
+        with self._call() as (tables, now):
+            return 0 if _moving.rests(tables) else _prune.drop_logs(tables, now, age, limit)
+
     def beat(self, worker: str, claim_no: int, held: Sequence[tuple[str, str]]) -> BeatReply:
         """Count one beat and bring back orders."""
         with self._call() as (tables, now):
@@ -266,6 +271,11 @@ class MemoryStore(Scheduling):
         with self._call() as (tables, _):
             record = tables.jobs.get(job)
             return _find.attempts(tables, job, _operate.first_success(tables, record) if record else None)
+
+    def last_attempts(self, jobs: Sequence[str]) -> list[AttemptRecord]:
+        """Return the last attempt row of each of these jobs that has one."""
+        with self._call() as (tables, _):
+            return _find.last_attempts(tables, jobs)
 
     def log(self, job: str, token: str | None = None) -> list[tuple[str, str, int]]:
         """Return (token, text, dropped) of the attempts that logged."""

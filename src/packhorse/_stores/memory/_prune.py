@@ -54,6 +54,16 @@ def _drop_results(tables: Tables, now: int, limit: int) -> None:
         tables.put(job._replace(result=None))
 
 
+def drop_logs(tables: Tables, now: int, age: float, limit: int) -> int:
+    """Drop the logs of jobs that ended more than ``age`` seconds ago."""
+    before = now - micros(age)
+    jobs = (tables.jobs[job] for job in tables.logs if job in tables.jobs)
+    old = list(islice((job.id for job in jobs if job.state in FINAL and (job.finished_at or now) < before), limit))
+    for job in old:
+        tables.logs.pop(job)
+    return len(old)
+
+
 def is_over(job: JobRecord, now: int) -> bool:
     """Tell whether the time is over for which a result is kept."""
     return job.result_until is not None and job.result_until <= now

@@ -92,6 +92,12 @@ class Looking(Rows):
 
         return self._look(step)
 
+    def last_attempts(self, jobs: Sequence[str]) -> list[AttemptRecord]:
+        """Return the last attempt row of each of these jobs that has one."""
+        rows = self._look(lambda link: self._rows(link, "look", "last_attempts", self._ns, list(jobs)))
+        found = (AttemptRecord(*row) for row in rows)
+        return [row._replace(reason=decoded(row.reason)) for row in found]
+
     def log(self, job: str, token: str | None = None) -> list[tuple[str, str, int]]:
         """Return (token, text, dropped) of the attempts that logged, oldest first, or of one of them."""
         rows = self._look(lambda link: self._rows(link, "look", "log", self._ns, job, token))

@@ -22,6 +22,7 @@ _WINDOWS = 20
 class Upkeep(Rows):
     """The verbs of time."""
 
+    _logs_dropped_to = 0  #: the same, of the jobs that have logs
     _pruned_to = 0  #: number of the job up to which the last call of prune has looked
 
     # -- promote ------------------------------------------------------------------------------------------------
@@ -117,6 +118,23 @@ class Upkeep(Rows):
                 return found if found or not start else self._old_successes(link, now, before, limit)
         self._pruned_to = place
         return found
+
+    def drop_logs(self, age: float, limit: int = BATCH) -> int:
+        """Drop the logs of what ended long ago; return of how many jobs."""
+        if self._read("enqueue", "closed", self._ns_of())[0][0] is not None:
+            return 0
+        return self._write(self._drop_logs, age, limit)
+
+    def _drop_logs(self, link: Link, now: int, age: float, limit: int) -> int:
+        before = now - micros(age)
+        rows = self._rows(link, "upkeep", "logged", self._logs_dropped_to, limit, self._ns, before)
+        # Times grow with the numbers: behind one that was stored later, nothing has ended before.
+        young = next((place for place, row in enumerate(rows) if row[2] >= before), len(rows))
+        seqs = [seq for seq, old, _ in rows[:young] if old]
+        if seqs:
+            self._rows(link, "upkeep", "drop_logs", seqs)
+        self._logs_dropped_to = rows[-1][0] if young == limit else 0
+        return len(seqs)
 
     def _drop_results(self, link: Link, now: int, limit: int) -> None:
         seqs = [row[0] for row in self._rows(link, "upkeep", "over", self._ns, now, limit)]

@@ -80,6 +80,11 @@ class Looking(Connection):
             rows.append(_made_up(record, host if known else None))
         return rows
 
+    def last_attempts(self, jobs: Sequence[str]) -> list[AttemptRecord]:
+        """Return the last attempt row of each of these jobs that has one."""
+        found = self._run("last_attempts", *jobs)
+        return [attempt_of(job, text) for job, text in zip(jobs, found, strict=True) if text]
+
     def log(self, job: str, token: str | None = None) -> list[tuple[str, str, int]]:
         """Return (token, text, dropped) of the attempts that logged, oldest first, or of one of them."""
         return [row for row in logs_of(self._run("log", job)) if token in (None, row[0])]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from ..._record import FINAL, LOG_STORED, BeatReply, Orphan, Report, State, WorkerRecord
@@ -14,12 +15,16 @@ from .records import given_of, state_of
 from .states import LETTERS, micros
 
 _HOUR = 3600.0
+_ENDS: tuple[State, ...] = ("succeeded", "failed", "cancelled")
 #: So often a report is merged anew with what somebody else wrote in between.
 _TRIES = 20
 
 
 class Upkeep(Connection):
     """The verbs of workers that do not touch outcomes."""
+
+    #: How far into the list of each kind of end the last call of ``drop_logs`` has looked.
+    _logs_dropped_to: Mapping[State, int] = MappingProxyType({})
 
     # -- workers ------------------------------------------------------------------------------------------------
     def register(self, worker: WorkerRecord) -> None:
@@ -130,6 +135,13 @@ class Upkeep(Connection):
                 words += (LETTERS[state], micros(max(age, _HOUR)))
         count, changed, stirred = self._run("prune", limit, *words)
         self._did(changed, stirred)
+        return int(count)
+
+    def drop_logs(self, age: float, limit: int = BATCH) -> int:
+        """Drop the logs of what ended long ago; return of how many jobs."""
+        words = [word for state in _ENDS for word in (LETTERS[state], self._logs_dropped_to.get(state, 0))]
+        count, places = self._run("drop_logs", micros(age), limit, *words)
+        self._logs_dropped_to = dict(zip(_ENDS, places, strict=True))
         return int(count)
 
 

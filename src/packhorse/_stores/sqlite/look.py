@@ -75,6 +75,12 @@ class Looking(Connection):
 
         return self._read(step)
 
+    def last_attempts(self, jobs: Sequence[str]) -> list[AttemptRecord]:
+        """Return the last attempt row of each of these jobs that has one."""
+        values = {"ns": self._ns, "ids": json.dumps(list(jobs))}
+        rows = self._read(lambda db: db.execute(sql("look", "last_attempts"), values).fetchall())
+        return [AttemptRecord(*row) for row in rows]
+
     def log(self, job: str, token: str | None = None) -> list[tuple[str, str, int]]:
         """Return (token, text, dropped) of the attempts that logged, oldest first, or of one of them."""
         values = {"ns": self._ns, "id": job, "token": token}

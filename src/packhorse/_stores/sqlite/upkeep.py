@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from ..._record import FINAL, BeatReply, Orphan, Report, State, WorkerRecord
 from ..._store import BATCH
@@ -20,10 +21,15 @@ from .states import BLOCKED, CANCELLED, NUMBER, QUEUED, RUNNING, micros
 
 _HOUR = 3600.0
 _DAY = 24 * 3600 * 1_000_000
+#: One call of prune looks at so many ended jobs of a kind at most.
+_WINDOW = 5000
 
 
 class Upkeep(Connection):
     """The verbs of workers that do not touch outcomes."""
+
+    _logs_dropped_to = 0  #: number of the job up to which the last call of ``drop_logs`` has looked
+    _pruned_to: Mapping[tuple[int, int], int] = MappingProxyType({})  #: the same of ``prune``, for each kind and state
 
     # -- workers ------------------------------------------------------------------------------------------------
     def register(self, worker: WorkerRecord) -> None:
@@ -219,10 +225,8 @@ class Upkeep(Connection):
                 continue
             before = now - micros(max(age, _HOUR))
             for kind, queue in kinds:
-                values = {"state": NUMBER[state], "kind": kind, "before": before, "now": now, "limit": limit - done}
-                values["last"] = _last_before(db, values)
-                found = db.execute(sql("upkeep", "ended"), values).fetchall()
-                delete_jobs(db, [row[0] for row in found], counts)
+                found = self._ended_long_ago(db, now, kind, NUMBER[state], before, limit - done)
+                delete_jobs(db, found, counts)
                 counts.move(queue, NUMBER[state], None, len(found))
                 done += len(found)
         self._write_counts(db, counts)
@@ -230,6 +234,36 @@ class Upkeep(Connection):
         db.execute(sql("workers", "forget"), {"ns": self._ns, "before": now - _DAY})
         db.execute(sql("limits", "forget_past"), {"ns": self._ns, "now": now})
         return done
+
+    def _ended_long_ago(
+        self, db: sqlite3.Connection, now: int, kind: int, state: int, before: int, limit: int
+    ) -> list[int]:
+        """Return numbers of jobs that may go. Where many are kept longer than the others, no call looks at all of them."""
+        start = self._pruned_to.get((kind, state), 0)
+        values = {"state": state, "kind": kind, "before": before, "now": now, "from": start, "window": _WINDOW}
+        values["last"] = _last_before(db, values)
+        rows = db.execute(sql("upkeep", "ended"), values).fetchall()
+        found = [seq for seq, old in rows if old]
+        if len(found) <= limit:  # else there is more to be had from the same stretch
+            self._pruned_to = {**self._pruned_to, (kind, state): rows[-1][0] if len(rows) == _WINDOW else 0}
+        return found[:limit]
+
+    def drop_logs(self, age: float, limit: int = BATCH) -> int:
+        """Drop the logs of what ended long ago; return of how many jobs."""
+        return self._write(self._drop_logs, age, limit)
+
+    def _drop_logs(self, db: sqlite3.Connection, now: int, age: float, limit: int) -> int:
+        if closed.target(db, self._ns) is not None:
+            return 0
+        before = now - micros(age)
+        values = {"from": self._logs_dropped_to, "ns": self._ns, "before": before, "limit": limit}
+        rows = db.execute(sql("upkeep", "logged"), values).fetchall()
+        # Times grow with the numbers: behind one that was stored later, nothing has ended before.
+        young = next((place for place, row in enumerate(rows) if row[2] >= before), len(rows))
+        seqs = [seq for seq, old, _ in rows[:young] if old]
+        db.execute(sql("delete", "logs"), {"seqs": _as_json(seqs)})
+        self._logs_dropped_to = rows[-1][0] if young == limit else 0
+        return len(seqs)
 
     def _drop_results(self, db: sqlite3.Connection, now: int, limit: int) -> None:
         rows = db.execute(sql("upkeep", "over"), {"ns": self._ns, "now": now, "limit": limit}).fetchall()

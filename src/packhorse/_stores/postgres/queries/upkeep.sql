@@ -38,6 +38,14 @@ SELECT j.seq, j.ns, j.state,
             THEN j.finished_at END, j.created_at
   FROM packhorse.jobs j WHERE j.seq > $1::bigint ORDER BY j.seq LIMIT $2::bigint
 
+-- name: logged (a stretch of the jobs that have logs, those of other namespaces among them)
+SELECT j.seq, coalesce(j.ns = $3 AND j.finished_at < $4::bigint, false), j.created_at
+  FROM (SELECT DISTINCT job FROM packhorse.logs WHERE job > $1::bigint ORDER BY job LIMIT $2::bigint) AS l
+  JOIN packhorse.jobs j ON j.seq = l.job ORDER BY j.seq
+
+-- name: drop_logs
+DELETE FROM packhorse.logs WHERE job = ANY ($1::bigint[])
+
 -- name: over
 SELECT j.seq FROM packhorse.jobs j WHERE j.ns = $1 AND j.drop_at <= $2::bigint
    AND NOT EXISTS (SELECT FROM packhorse.edges e WHERE e.ns = $1 AND e.kind = 0 AND e.target = j.id)

@@ -10,8 +10,8 @@ from importlib.resources import files
 _BARE = frozenset({"create"})
 #: Verbs that look at no single job.
 _WITHOUT_JOBS = frozenset(
-    "claim condemn enqueue_plain export flows freeze frozen get leave limits log named numbers overview pause publish "
-    "put_schedules records register resting resume runs schedules stopping thaw unresting wait workers".split()
+    "claim condemn enqueue_plain export flows freeze frozen get last_attempts leave limits log named numbers overview pause "
+    "publish put_schedules records register resting resume runs schedules stopping thaw unresting wait workers".split()
 )
 
 #: What some verbs stand on beside that.

@@ -34,6 +34,13 @@ SELECT :id, a.token, a.generation, a.number, a.worker, a.host, a.started_at, a.e
   FROM packhorse_attempts a WHERE a.job = (SELECT seq FROM packhorse_jobs WHERE ns = :ns AND id = :id)
  ORDER BY a.n
 
+-- name: last_attempts (of many jobs)
+SELECT j.id, a.token, a.generation, a.number, a.worker, a.host, a.started_at, a.ended_at, a.outcome, a.error, a.reason,
+       a.usage, a.late
+  FROM json_each(:ids) AS e CROSS JOIN packhorse_jobs j ON j.ns = :ns AND j.id = e.value
+ CROSS JOIN packhorse_attempts a ON a.n = (SELECT max(n) FROM packhorse_attempts WHERE job = j.seq)
+ ORDER BY e.key
+
 -- name: first_success (which has written no row of its own)
 SELECT r.id, r.token, r.generation, 1 + r.failures + r.crashes + r.losses, r.worker,
        (SELECT host FROM packhorse_workers w WHERE w.id = r.worker AND w.ns = r.ns), r.started_at, r.finished_at, 'succeeded', NULL,

@@ -76,9 +76,8 @@ SELECT (SELECT min(seq) FROM packhorse_jobs WHERE kind = :kind AND state = :stat
 -- name: span
 SELECT (SELECT min(seq) FROM packhorse_jobs), (SELECT max(seq) FROM packhorse_jobs)
 
--- name: ended
-SELECT seq FROM packhorse_jobs
- WHERE kind = :kind AND state = :state AND state NOT IN (2, 3) AND seq <= :last AND finished_at < :before
+-- name: ended (a stretch of those of a kind, and which of them may go)
+SELECT seq, finished_at < :before
    AND (odd = 0 OR NOT EXISTS (
         SELECT 1 FROM packhorse_details d
          WHERE d.seq = packhorse_jobs.seq AND d.options LIKE '%"kept_for"%'
@@ -89,7 +88,14 @@ SELECT seq FROM packhorse_jobs
            AND (EXISTS (SELECT 1 FROM packhorse_edges e WHERE e.ns = u.ns AND e.parent = packhorse_jobs.id)
                 OR EXISTS (SELECT 1 FROM packhorse_rules f WHERE f.ns = u.ns AND f.after_flow = u.flow AND f.stage > 0)
                 OR (u.unique_held = 1 AND (u.unique_end IS NULL OR u.unique_end > :now)))))
- ORDER BY seq LIMIT :limit
+  FROM packhorse_jobs
+ WHERE kind = :kind AND state = :state AND state NOT IN (2, 3) AND seq > :from AND seq <= :last
+ ORDER BY seq LIMIT :window
+
+-- name: logged (a stretch of the jobs that have logs, those of other namespaces among them)
+SELECT j.seq, j.ns = :ns AND j.state > 6 AND j.finished_at < :before, j.created_at
+  FROM (SELECT DISTINCT job FROM packhorse_logs WHERE job > :from ORDER BY job LIMIT :limit) AS l
+  JOIN packhorse_jobs j ON j.seq = l.job ORDER BY j.seq
 
 -- name: over
 SELECT d.seq FROM packhorse_details d
