@@ -55,7 +55,7 @@ class Command(NamedTuple):
     existing: Literal["fail", "merge", "replace"] = "fail"  #: what becomes of an output that is there already
     umask: int | None = None
     nice: int | None = None
-    max_memory: int | None = None  #: bytes, of one process
+    max_memory: int | None = None  #: bytes, of all its processes together
     max_cpu: float | None = None  #: seconds, of one process
     keep_output: bool | float = False  #: True: the whole output is kept in files; a number: for so many seconds
     keep_workspace: Literal["never", "failed", "always"] = "never"
