@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ._durations import spoken
-from ._programs import LACKS, RUNS, allowed
+from ._programs import FOR, LACKS, RUNS, allowed
 from ._record import JobRecord, WorkerRecord
 from ._store import Store
 from ._when import distance
@@ -19,7 +19,7 @@ _ABOUT = "$"
 # -- in a side line ---------------------------------------------------------------------------------------------------
 def lacking(store: Store, record: JobRecord, now: int) -> Why | None:
     """Return why a job waits in the side line of a program, or of what its host must have; None: it waits for a task."""
-    name = record.line.partition("#")[2]
+    name = record.line.partition("#")[2].partition(FOR)[0]
     if name.startswith(RUNS):
         return _program(store, record, name.removeprefix(RUNS), now)
     if name.startswith(LACKS):

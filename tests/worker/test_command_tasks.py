@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 
 import pytest
 
 from packhorse import Queue
-from tests.worker.site import Site, eventually
+from tests.worker.site import Site, Worker, eventually
 from tests.worker.test_commands import UNTIL_ON, error
 
 TASKS = """
@@ -141,3 +143,31 @@ def test_workspaces_that_cannot_be_made_are_said_at_the_start(site: Site) -> Non
     site.worker("--allow-commands", "true", "--workspaces", f"{site.directory}/spaces").ready()
     eventually(lambda: site.job(job).state == "succeeded", "its run where commands can be run")
     assert json.loads(site.attempts(job)[-1].usage or "{}")["exit"] == 0
+
+
+def test_who_may_not_run_it_does_not_take_what_others_lack_something_for(site: Site) -> None:
+    """Else the two workers would give the job to each other for ever."""
+    place = site.directory / "flag"
+    where = ("--workspaces", f"{site.directory}/spaces", "--log-level", "debug")
+    site.worker("--allow-commands", "echo", *where, app=None, PATH=f"{os.environ['PATH']}:{place}").ready()
+    job = site.queue.command(["echo", "ran"], needs=["program:needed-tool"])
+    site.state(job, "blocked")
+    line = site.job(job).line
+    place.mkdir()
+    (site.directory / "bin").mkdir()
+    tool = site.directory / "bin" / "needed-tool"
+    tool.write_text("#!/bin/sh\n")
+    tool.chmod(0o755)
+    other = site.worker(
+        "--allow-commands", "true", *where, app=None, PATH=f"{site.directory}/bin:{os.environ['PATH']}"
+    ).ready()
+    beats = 2
+    seen = beats_of(site, other)
+    eventually(lambda: beats_of(site, other) >= seen + beats, "that it has looked", 30.0)
+    assert (site.job(job).state, site.job(job).line) == ("blocked", line)
+    shutil.copy(tool, place / "needed-tool")
+    eventually(lambda: site.job(job).state == "succeeded", "its run once the first one has it")
+
+
+def beats_of(site: Site, worker: Worker) -> int:
+    return next((each.beats for each in site.store.workers() if each.pid == worker.pid), 0)

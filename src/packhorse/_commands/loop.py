@@ -16,7 +16,7 @@ from .._command import Command
 from .._command_task import CommandTask, read_tasks
 from .._defaults import restored_defaults
 from .._options import Options, Policy
-from .._programs import LACKS, RUNS
+from .._programs import FOR, LACKS, RUNS
 from .._record import Claimed, Verdict
 from .._wire import CONTROL, ORDER, PERMIT, REASONS, FrameBuffer
 from ..errors import PackhorseError
@@ -337,10 +337,13 @@ class Commands:
 
 
 def _can(name: str, allowed: tuple[str, ...], tasks: set[str]) -> bool:
+    name, _, whose = name.partition(FOR)
+    if whose and not _can(whose, allowed, tasks):
+        return False
     if name.startswith(LACKS):
         return not checks.lacking(name[1:])
     if name.startswith(RUNS):
-        return checks.runnable(name[1:], allowed, own=False, workspace="/")[0] is not None
+        return checks.runnable(name[1:], allowed, own=whose in tasks, workspace="/")[0] is not None
     return name in tasks
 
 

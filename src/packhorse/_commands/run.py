@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .._codec import PLAIN
 from .._command import Command, filled, is_raw, of_payload
 from .._options import Options, Policy, effective
-from .._programs import LACKS, RUNS
+from .._programs import FOR, LACKS, RUNS
 from .._record import Claimed, Verdict
 from ..errors import PackhorseError
 from . import checks, verdicts
@@ -157,9 +157,15 @@ class Run(Steps):
             answer = {"lacks": [slow, f"its host did not answer within {checks.PATIENCE:g} s"]}
         if "lacks" in answer:
             name, reason = answer["lacks"]
-            raise Settled(verdicts.parked(self.job, name, host.lacks(name, reason)))
+            raise Settled(verdicts.parked(self.job, self._line(name, own, names), host.lacks(name, reason)))
         host.known.learn(answer["programs"], own)
         return answer["programs"]
+
+    def _line(self, name: str, own: bool, programs: tuple[str, ...]) -> str:
+        """Return the name of the side line: with whoever is to run it, where that is not in the name already."""
+        if own:
+            return name + FOR + self.job.task
+        return name if name.startswith(RUNS) else name + FOR + RUNS + programs[0]
 
     # -- things done aside --------------------------------------------------------------------------------------------
     def _aside(self, work: Any, patience: float | None = None) -> Story:

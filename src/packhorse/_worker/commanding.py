@@ -10,7 +10,7 @@ from time import monotonic, monotonic_ns
 from typing import TYPE_CHECKING, Any
 
 from .. import _outcome
-from .._programs import LACKS, RUNS, allowed
+from .._programs import FOR, LACKS, RUNS, allowed
 from .._record import Claimed
 from . import mailbox as m
 from .child_process import ChildProcess
@@ -184,7 +184,13 @@ class Commanding:
 
     def _may(self, name: str) -> bool:
         """Tell whether it is worth asking: a program that is not allowed here needs no child to say so."""
-        return not name.startswith(RUNS) or allowed(name[1:], self.patterns) or bool(self._tasks and name[1:2] == "/")
+        if name == _ABLE:
+            return True
+        name, _, whose = name.partition(FOR)
+        if whose in self._tasks:
+            return name.startswith(LACKS) or name[1:2] == "/" or allowed(name[1:], self.patterns)
+        runs = whose or name
+        return allowed(runs[1:], self.patterns) if runs.startswith(RUNS) else runs in self._tasks
 
     def _ask(self, child: ChildProcess, lines: list[str]) -> None:
         self._asked, self._lines = True, lines
