@@ -50,6 +50,20 @@ def test_limits_of_the_config_file_are_checked(started, cli, place):
     assert "'smtp'" in ran.err
 
 
+def test_commands_and_where_they_work(started, place, monkeypatch):
+    (place / "packhorse.toml").write_text(
+        'commands = ["ffmpeg", "/opt/x/*"]\nworkspaces = "spaces"\n[tasks.hello]\ncommand = ["/bin/echo"]\n'
+    )
+    config, _ = started("--allow-commands", "sox, ffmpeg", "--allow-commands", "flac", "--quiet-after", "1h")
+    assert config.commands == ("ffmpeg", "/opt/x/*", "sox", "flac")
+    assert (config.workspaces, config.quiet_after) == (str(place / "spaces"), 3600.0)
+    assert list(config.tasks) == ["hello"]
+    assert config.tables == {"hello": {"command": ["/bin/echo"]}}
+    monkeypatch.setenv("PACKHORSE_WORKER_ALLOW_COMMANDS", "a b")
+    config, _ = started("--workspaces", "/big/disk")
+    assert (config.workspaces, config.commands) == ("/big/disk", ("ffmpeg", "/opt/x/*", "a", "b"))
+
+
 def test_command_line(started, place):
     words = ["tasks", "more.tasks", "-q", "a,b", "-q", "c", "--processes", "2", "--threads", "4", "--burst", "--name", "w@%h",
              "--grace", "1m30s", "--max-jobs", "100", "--max-memory", "1.5G", "--log-level", "DEBUG", "--log-format", "json",

@@ -170,7 +170,7 @@ def configure(session: Session, options: dict[str, Any]) -> WorkerConfig:
         tables=file.values.get("tasks", {}),
         tables_file=file.path,
         commands=split([*words_of(file.values.get("commands", ())), *given["allow_commands"]]),
-        workspaces=given["workspaces"] or file.values.get("workspaces"),
+        workspaces=given["workspaces"] or _beside(file, file.values.get("workspaces")),
         quiet_after=given["quiet_after"],
         plain=plain,
     )
@@ -184,6 +184,11 @@ def _limits_of(file: Any) -> Mapping[str, str]:
         return checked_limits(file.values.get("limits", {}), f"[limits] ({file.source})")
     except (BadOption, BadName) as error:
         raise ConfigError(str(error).removesuffix(f"  [{error.code}]")) from error
+
+
+def _beside(file: Any, path: str | None) -> str | None:
+    """Return a path of the config file, relative to that."""
+    return path and os.path.join(os.path.dirname(file.path), os.path.expanduser(path))
 
 
 def _tasks_of(file: Any) -> Mapping[str, CommandTask]:
