@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from packhorse import Backoff
+from packhorse._record import Verdict
 from tests.worker.site import Site, eventually, with_argument
 from tests.worker.test_commands import UNTIL, UNTIL_ON, error, sh, usage
 
@@ -251,3 +252,28 @@ def test_a_commands_child_that_hangs_is_killed_and_only_the_job_at_its_limit_is_
     fine = site.end(other)
     assert (fine.state, fine.crashes, fine.losses) == ("succeeded", 0, 0)
     assert not with_argument(f"PACKHORSE_JOB_ID={late.id}")
+
+
+def test_a_run_that_is_another_s_by_now_is_ended_at_once_and_its_neighbour_goes_on(site: Site) -> None:
+    """As after an outage: somebody else has settled the job. Nothing of it is put in place."""
+    where = ("--threads", "2", "--allow-commands", "*", "--workspaces", f"{site.directory}/spaces")
+    site.worker(*where, app=None).ready()
+    script = f"trap 'sleep 60' TERM; echo 1 > out.txt; echo >$0; {UNTIL_ON}"
+    target = site.directory / "target"
+    lost = site.queue.command(["sh", "-c", script, str(site.mark("lost"))], outputs={"out.txt": str(target)})
+    other = site.queue.command(["sh", "-c", f"echo >$0; {UNTIL_ON}", str(site.mark("other"))])
+    site.marked("lost")
+    site.marked("other")
+    record = site.job(lost)
+    assert record.token is not None
+    assert record.worker is not None
+    taken = Verdict(record.id, record.token, "released", "scheduled", reason="taken away", delay=3600.0)
+    assert site.store.settle(record.worker, [taken]) == []
+    eventually(lambda: not with_argument(f"PACKHORSE_JOB_ID={lost.id}"), "that it is ended")
+    assert with_argument(f"PACKHORSE_JOB_ID={other.id}")
+    site.let("other-on")
+    fine = site.end(other)
+    assert (fine.state, fine.losses, fine.crashes) == ("succeeded", 0, 0)
+    assert (site.job(lost).state, site.job(lost).reason) == ("scheduled", "taken away")
+    assert not target.exists()
+    eventually(lambda: not spaces(site), "that the workspaces are gone")
