@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 
 import pytest
 
 from packhorse import Queue
-from tests.worker.site import Site, Worker, eventually
+from packhorse._store import JobFilter
+from tests.worker.site import ROOT, Site, Worker, eventually
 from tests.worker.test_commands import UNTIL_ON, error
 
 TASKS = """
@@ -171,3 +173,17 @@ def test_who_may_not_run_it_does_not_take_what_others_lack_something_for(site: S
 
 def beats_of(site: Site, worker: Worker) -> int:
     return next((each.beats for each in site.store.workers() if each.pid == worker.pid), 0)
+
+
+def test_what_a_command_enqueues_has_it_as_its_parent(site: Site) -> None:
+    site.worker("--allow-commands", sys.executable, "--workspaces", f"{site.directory}/spaces").ready()
+    words = [sys.executable, "-m", "packhorse", "run", "-q", "work", "tests.worker.tasks:add", "1", "2"]
+    environ = {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    job = site.end(site.queue.command(words, enqueues=True, env=environ))
+    assert job.state == "succeeded", site.log(job)
+    (child,) = site.store.find(JobFilter(task="tests.worker.tasks:add")).jobs
+    assert child.parent == job.id
+    assert site.end(child.id).result == "3"
+    untold = site.end(site.queue.command(words, env=environ))
+    assert untold.state == "failed"
+    assert "E105" in site.log(untold)
