@@ -95,6 +95,7 @@ class _Run:
             raise CommandFailed(f"{made.steps[0][0]} cannot be started: {error.strerror or error}.") from error
         finally:
             os.close(theirs)
+        self._guard = _Guard(self._process.pid)
         self._told = open(told, "rb", buffering=0)  # noqa: SIM115  # closed with the others
         for stream, mark in ((self._process.stdout, _OUT), (self._process.stderr, _ERR), (self._told, _TOLD)):
             assert stream is not None
@@ -161,6 +162,7 @@ class _Run:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(_REACT)
         kill_group(pid)
+        self._guard.leave()
         self._process.wait()
         while self._selector.get_map() and self._look(0):
             pass
@@ -193,6 +195,31 @@ class _Run:
     def _said(self) -> str:
         lines = [line for line in self._last.splitlines() if line.strip()]
         return "".join(f"\n  {line}" for line in lines[-5:])
+
+
+class _Guard:
+    """A process that outlives ours, however ours dies, and then kills the group of the command."""
+
+    def __init__(self, group: int) -> None:
+        """Begin to wait."""
+        read, self._write = os.pipe()
+        script = 'read -r end && exit; kill -9 "-$1" 2>&-'
+        try:
+            self._process = subprocess.Popen(
+                ["/bin/sh", "-c", script, "sh", str(group)], stdin=read, start_new_session=True
+            )
+        finally:
+            os.close(read)
+
+    def leave(self) -> None:
+        """End it; twice does no harm."""
+        if self._write < 0:
+            return
+        with suppress(BrokenPipeError):
+            os.write(self._write, b"\n")
+        os.close(self._write)
+        self._write = -1
+        self._process.wait()
 
 
 def _signal(number: int) -> str:

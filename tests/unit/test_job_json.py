@@ -100,7 +100,9 @@ def test_what_is_wrong_is_refused(text: str, message: str) -> None:
 def test_the_id_of_a_line_is_its_own() -> None:
     ids = {line_id("a", 1, "q"), line_id("a", 2, "q"), line_id("b", 1, "q"), line_id("a", 1, "r")}
     assert len(ids) == 4
-    assert line_id("a", 1, "q") == "05bf5bfc-1d2d-5200-9501-1720eeff6431"  # for ever: a file that was stored must not be stored again
+    assert (
+        line_id("a", 1, "q") == "05bf5bfc-1d2d-5200-9501-1720eeff6431"
+    )  # for ever: a file that was stored must not be stored again
 
 
 # -- batches ------------------------------------------------------------------------------------------------------------
