@@ -47,6 +47,7 @@ class Ended:
         self.exit: int | None = code if code >= 0 else None
         self.signal: str | None = _signal_name(-code) if code < 0 else None
         self.cpu: float = usage.ru_utime + usage.ru_stime if usage else 0.0
+        #: In bytes; never less than this child itself has, since a process begins as a copy of it.
         self.peak: int = usage.ru_maxrss * (1024 if LINUX else 1) if usage else 0
 
 

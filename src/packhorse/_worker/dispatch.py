@@ -37,6 +37,9 @@ class Dispatch:
         self._single_use = supervisor.config.max_jobs == 1
         self.pace = Pace()
         self.waiting: list[Claimed] = []  #: claimed, but no child could take them yet
+        self._brought_commands = (
+            False  #: the latest claim did; what it brings ahead of free slots may be commands, and would go back
+        )
         self._crowded: float | None = None  #: since when functions wait because of commands
         self._asked: m.Want | None = None  #: a claim under way
         self._received = 0  #: claims that brought jobs
@@ -97,7 +100,8 @@ class Dispatch:
         if self.waiting or store is None or crew.broken:
             return
         busy = self._supervisor.commanding.busy
-        want = self._wanted(crew.serving()) if self._application and not busy else self._wanted_beside(busy)
+        plain = self._application and not busy and not self._brought_commands
+        want = self._wanted(crew.serving()) if plain else self._wanted_beside(busy)
         if want is None or (self._asked is not None and want.free <= self._asked.free):
             # What is under way may bring as much: asking again would only wake the store thread.
             return
@@ -137,8 +141,10 @@ class Dispatch:
     def _place(self, jobs: list[Claimed]) -> None:
         commanding = self._supervisor.commanding
         if commanding.among(set(map(_TASK, jobs))):
+            self._brought_commands = True
             self._place_commands(jobs)
             return
+        self._brought_commands = False
         commands = commanding.busy
         if commands:
             room = self._free(commands)
