@@ -20,7 +20,7 @@ from ._parameter import Parameter, restored
 from ._settings import config_files, read_config
 from ._templates import templates_of
 from ._why import live, tasks_of
-from .errors import BadArguments, BadOption, PackhorseError, StoreError
+from .errors import BadArguments, BadOption, ConfigError, PackhorseError, StoreError
 
 if TYPE_CHECKING:
     from ._queue import Queue
@@ -123,8 +123,16 @@ def named_draft(
 
     ``ask``: what is not declared here is asked of the store, where workers tell of theirs.
     """
-    known = find(name, queue._connection if ask and not queue._writes_elsewhere else None)
+    known = find(name, _asked(queue) if ask else None)
     return None if known is None else task_draft(queue, known, args, kwargs)
+
+
+def _asked(queue: Queue) -> Connection | None:
+    """Return the store in which workers tell of their tasks; None where there is none to be asked."""
+    try:
+        return None if queue._writes_elsewhere else queue._connection
+    except ConfigError:
+        return None  # a draft needs no store
 
 
 def retold(queue: Queue, draft: Draft[Any]) -> Draft[Any]:

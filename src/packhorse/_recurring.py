@@ -182,7 +182,8 @@ def _from_table(table: Any, where: str, source: str, app: Any) -> str:
     args, kwargs = table.get("args", []), table.get("kwargs", {})
     if not isinstance(args, list) or not isinstance(kwargs, Mapping):
         raise BadSchedule(f"{where}: args is a list, kwargs a table.")
-    draft = queue.draft(table["task"], *args, **kwargs)
+    # What is declared is not asked of workers: this is one, and may know no store yet.
+    draft = queue._draft(table["task"], tuple(args), dict(kwargs), ask=False)
     off = "cron" not in table and "every" in table and _is_zero(table["every"])
     rule = None if off else rule_of(table.get("every"), table.get("cron"), table.get("timezone", "UTC"), where)
     how = {key: table[key] for key in ("missed", "overlap", "jitter") if key in table}

@@ -265,6 +265,11 @@ def test_what_nobody_tells_of_is_kept_for_a_worker_that_will(kit: Kit) -> None:
     assert (job.args, job.kwargs) == ((1,), {"x": 2})
 
 
+def test_a_draft_needs_no_store(place: Path) -> None:
+    assert Queue().draft("nobody-knows", 1).task == "nobody-knows"
+    assert Queue().draft("publish-book", rstar="r", book="b").tags == ("r", "book")
+
+
 def test_the_outbox_asks_no_job_store(place: Path) -> None:
     line = Queue(store="postgresql://nobody@127.0.0.1:1/none")
     connection = sqlite3.connect(place / "app.db", isolation_level=None)

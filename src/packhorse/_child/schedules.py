@@ -7,21 +7,23 @@ import json
 import os
 import zlib
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import _declared
 from .._owning import CONFIG, owner
-from .._registry import Registry
 from .._settings import Config, config_files, read_config
 
+if TYPE_CHECKING:
+    from .._registry import Registry
 
-def declared_schedules(specs: Sequence[str], app: Any, registry: Registry) -> list[dict[str, Any]]:
+
+def declared_schedules(specs: Sequence[str], app: Any, registry: Registry | None) -> list[dict[str, Any]]:
     """Return what is declared, one entry for each owner: app, build, when it was changed (s), and name → what it says.
 
     Raises ``BadSchedule`` and what a call raises that no worker could make.
     """
     found = []
-    if specs:
+    if specs and registry is not None:
         changed = registry.import_declaring()
         said = _declared.collect(app)
         found.append(_entry(owner(specs), registry.build(), changed, said))

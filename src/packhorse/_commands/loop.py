@@ -201,13 +201,14 @@ class Commands:
             self.tasks = read_tasks(settings["tables"], settings["tables_file"])
             self.app_options = restored_defaults(plain.get("defaults", {}))
             self.place = Place(settings["workspaces"])
+            catalogue = _declared() if settings["alone"] else {}
         except PackhorseError as error:
             self._telling.tell("refused", {"code": error.code, "text": str(error)})
             self._exit = 78
             return
         self.allowed = tuple(settings["allowed"])
         self._quiet_after = settings["quiet_after"]
-        hello = {"plain": plain, "catalogue": {}, "pid": os.getpid(), "after": False}
+        hello = {"plain": plain, "catalogue": catalogue, "pid": os.getpid(), "after": False}
         self._telling.tell("hello", hello)
 
     def _take_permits(self) -> None:
@@ -350,3 +351,11 @@ def _can(name: str, allowed: tuple[str, ...], tasks: set[str]) -> bool:
 def _swept(answer: Answer) -> None:
     if answer.value:
         _log.info("removed the workspaces of %d commands children that are dead", len(answer.value))
+
+
+def _declared() -> dict[str, Any]:
+    """Return what the config file declares beside commands, where there is no child with an application to tell it."""
+    from .._child.schedules import declared_schedules
+
+    found = declared_schedules((), None, None)
+    return {"schedules": found} if found else {}

@@ -57,7 +57,11 @@ class Commanding:
 
     def is_command(self, task: str) -> bool:
         """Tell whether jobs of this task are commands here. Without an application, whatever comes is for the commands child."""
-        return task[:1] == RAW or task in self._tasks or not self._supervisor.config.app
+        return not self._supervisor.config.app or self.knows(task)
+
+    def knows(self, task: str) -> bool:
+        """Tell whether this is the task of a raw command, or declared here."""
+        return task[:1] == RAW or task in self._tasks
 
     def size(self, job: Claimed) -> int:
         """Return how many slots a job takes."""
@@ -154,6 +158,7 @@ class Commanding:
         return {
             "supervisor": os.getpid(),
             "commands": True,
+            "alone": not config.app,
             "plain": self._supervisor.plain,
             "tables": dict(config.tables),
             "tables_file": config.tables_file,
@@ -180,7 +185,7 @@ class Commanding:
         return [line for line in lines if line not in ours]
 
     def _about(self, name: str) -> bool:
-        return name.startswith((RUNS, LACKS)) or name in self._tasks or not self._supervisor.config.app
+        return name.startswith(LACKS) or self.is_command(name)
 
     def _may(self, name: str) -> bool:
         """Tell whether it is worth asking: a program that is not allowed here needs no child to say so."""
