@@ -406,5 +406,6 @@ def test_a_function_waits_at_a_worker_without_an_application(site: Site) -> None
     site.worker("--allow-commands", "*", "--workspaces", f"{site.directory}/spaces", app=None).ready()
     job = site.enqueue(tasks.add, 1, 2)
     site.state(job, "blocked")
+    site.workers[0].until("this worker does not know its task 'tests.worker.tasks:add' (it imported: nothing)")
     site.worker().ready()
     eventually(lambda: site.job(job).result == "3", "its run on a worker that knows it")

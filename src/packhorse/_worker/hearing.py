@@ -125,7 +125,7 @@ class Hearing:
         self.last_news(job, seen)
         verdict = Verdict(job.id, job.token, *fields)
         parked = verdict.state == "blocked"
-        if parked and not child.commands:
+        if parked and not (child.commands and self._supervisor.commanding.knows(job.task)):
             self._supervisor.parked(job)
         if seen is not None and seen.stopped and verdict.state == "failed":
             _log.debug("job %s ended by itself after it was asked to stop (%s)", job.id, seen.stopped)
