@@ -16,6 +16,8 @@ ANY = "*"
 #: How the side line of what a host lacks begins, behind the queue and the ``#``; that of a program begins with ``$``.
 LACKS = "?"
 RUNS = "$"
+#: What the worker itself was told that its host must have for commands.
+HOST = f"{LACKS}host"
 #: Behind that may stand for whom it is, a declared task or ``$`` and a program: who does not run that either must not take it.
 FOR = "\x1f"
 

@@ -402,6 +402,17 @@ def test_what_a_host_must_have_is_waited_for(site: Site) -> None:
     assert site.job(missing).state == "blocked"
 
 
+def test_a_host_without_what_it_must_have_leaves_commands_to_others(site: Site) -> None:
+    place = site.directory / "content"
+    where = ("--allow-commands", "true", "--workspaces", f"{site.directory}/spaces")
+    site.worker(*where, "--needs", f"mount:{place}", app=None).ready()
+    job = site.queue.command(["true"])
+    site.state(job, "blocked")
+    assert f"{place}: No such file or directory" in job.why()
+    site.worker(*where, app=None).ready()
+    eventually(lambda: site.job(job).state == "succeeded", "its run on a host that needs nothing")
+
+
 def test_a_function_waits_at_a_worker_without_an_application(site: Site) -> None:
     site.worker("--allow-commands", "*", "--workspaces", f"{site.directory}/spaces", app=None).ready()
     job = site.enqueue(tasks.add, 1, 2)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
-from .._programs import LACKS, RUNS, allowed, located
+from .._programs import HOST, LACKS, RUNS, allowed, located
 
 #: A host that does not answer by then lacks what was asked about (seconds).
 PATIENCE = 5.0
@@ -42,9 +42,17 @@ class Known:
 
 
 def look(
-    programs: Sequence[str], patterns: Sequence[str], needs: Sequence[str], own: bool, workspace: str
+    programs: Sequence[str],
+    patterns: Sequence[str],
+    needs: Sequence[str],
+    own: bool,
+    workspace: str,
+    host: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return ``programs`` (name → file), or ``lacks``: the name of a side line and the reason."""
+    """Return ``programs`` (name → file), or ``lacks``: the name of a side line and the reason. ``host``: needs of every command."""
+    for need in host:
+        if reason := lacking(need):
+            return {"lacks": [HOST, reason]}
     for need in needs:
         if reason := lacking(need):
             return {"lacks": [LACKS + need, reason]}

@@ -16,7 +16,7 @@ from .._command import Command
 from .._command_task import CommandTask, read_tasks
 from .._defaults import restored_defaults
 from .._options import Options, Policy
-from .._programs import FOR, LACKS, RUNS
+from .._programs import FOR, HOST, LACKS, RUNS
 from .._record import Claimed, Verdict
 from .._wire import CONTROL, ORDER, PERMIT, REASONS, FrameBuffer
 from ..errors import PackhorseError
@@ -86,6 +86,7 @@ class Commands:
     tasks: dict[str, CommandTask]
     app_options: Options
     allowed: tuple[str, ...]
+    needs: tuple[str, ...]  #: of this host, for every command
     store_place: dict[str, str]
 
     def __init__(self, payload: int, permits: int, control: int, results: int) -> None:
@@ -207,6 +208,7 @@ class Commands:
             self._exit = 78
             return
         self.allowed = tuple(settings["allowed"])
+        self.needs = tuple(settings["needs"])
         self._quiet_after = settings["quiet_after"]
         hello = {"plain": plain, "catalogue": catalogue, "pid": os.getpid(), "after": False}
         self._telling.tell("hello", hello)
@@ -244,10 +246,10 @@ class Commands:
 
     def _resolve(self, names: list[str]) -> None:
         """Tell which side lines can be served here: their programs may be run and are there, what they need is there."""
-        allowed, tasks = self.allowed, set(self.tasks)
+        allowed, tasks, needs = self.allowed, set(self.tasks), self.needs
 
         def look() -> list[str]:
-            return [name for name in names if _can(name, allowed, tasks)]
+            return [] if any(map(checks.lacking, needs)) else [name for name in names if _can(name, allowed, tasks)]
 
         def answered(answer: Answer) -> None:
             self._telling.tell("resolved", answer.value or [])
@@ -319,7 +321,9 @@ class Commands:
     def lacks(self, name: str, reason: str) -> str:
         """Return why a job waits in the side line of this name; it is said in the log once, and again when it changes."""
         what = name[1:]
-        if name.startswith(LACKS):
+        if name == HOST:
+            text = f"no live worker's host has what is needed there ({reason})"
+        elif name.startswith(LACKS):
             text = f"no live worker has what it needs, {what} ({reason})"
         else:
             text = f"no live worker runs this program: {what} ({reason})"
@@ -342,7 +346,7 @@ def _can(name: str, allowed: tuple[str, ...], tasks: set[str]) -> bool:
     if whose and not _can(whose, allowed, tasks):
         return False
     if name.startswith(LACKS):
-        return not checks.lacking(name[1:])
+        return name == HOST or not checks.lacking(name[1:])
     if name.startswith(RUNS):
         return checks.runnable(name[1:], allowed, own=whose in tasks, workspace="/")[0] is not None
     return name in tasks

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .._codec import PLAIN
 from .._command import Command, filled, is_raw, of_payload
 from .._options import Options, Policy, effective
-from .._programs import FOR, LACKS, RUNS
+from .._programs import FOR, HOST, LACKS, RUNS
 from .._record import Claimed, Verdict
 from ..errors import PackhorseError
 from . import checks, verdicts
@@ -146,14 +146,14 @@ class Run(Steps):
     def _look(self, command: Command, own: bool, workspace: Workspace) -> Story:
         """Return the files of the programs. What is not there, or not allowed, sends the job to a side line."""
         names, host = command.programs, self._host
-        found = None if command.needs else host.known.get(names, own, workspace.work)
+        found = None if command.needs or host.needs else host.known.get(names, own, workspace.work)
         if found is not None:
             return found
         answer = yield from self._aside(
-            lambda: checks.look(names, host.allowed, command.needs, own, workspace.work), checks.PATIENCE
+            lambda: checks.look(names, host.allowed, command.needs, own, workspace.work, host.needs), checks.PATIENCE
         )
         if answer is None:
-            slow = LACKS + command.needs[0] if command.needs else RUNS + names[0]
+            slow = HOST if host.needs else LACKS + command.needs[0] if command.needs else RUNS + names[0]
             answer = {"lacks": [slow, f"its host did not answer within {checks.PATIENCE:g} s"]}
         if "lacks" in answer:
             name, reason = answer["lacks"]

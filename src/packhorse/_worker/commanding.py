@@ -162,6 +162,7 @@ class Commanding:
             "plain": self._supervisor.plain,
             "tables": dict(config.tables),
             "tables_file": config.tables_file,
+            "needs": list(config.needs),
             "workspaces": config.workspaces,
             "allowed": self.patterns,
             "quiet_after": config.quiet_after,

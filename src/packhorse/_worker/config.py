@@ -66,9 +66,8 @@ class WorkerConfig:
     tables: Mapping[str, Any] = field(default_factory=dict)  #: the same as they are written there
     tables_file: str | None = None  #: that file
     commands: tuple[str, ...] = ()  #: patterns of the programs that may be run
-    workspaces: str | None = (
-        None  #: where commands get their directories; None: where this user's programs keep what is theirs
-    )
+    needs: tuple[str, ...] = ()  #: what this host must have for any command to run here: ``mount:/content``
+    workspaces: str | None = None  #: where commands get their directories; None: where this user's programs keep theirs
     quiet_after: float = 600.0  #: a command without output for so long is shown as quiet
     plain: dict[str, object] | None = None  #: the App's plain part, handed over by ``App.main``; None: a child tells it
     sys_path: tuple[str, ...] = field(default_factory=lambda: tuple(sys.path))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 #: Heading → the options under it, in the order of the page.
 _GROUPS: dict[str, tuple[str, ...]] = {
-    "What it runs": ("queue", "allow_commands", "workspaces", "burst", "name"),
+    "What it runs": ("queue", "allow_commands", "needs", "workspaces", "burst", "name"),
     "How much at a time": ("processes", "threads", "coroutines", "max_jobs", "max_memory"),
     "How it stops and reports": ("grace", "exclusive_patience", "quiet_after", "log_level", "log_format", "log_file"),
     "Where the jobs are": ("store", "namespace", "no_retry", "debug", "help"),
@@ -97,6 +97,7 @@ _LEVEL = click.Choice(["debug", "info", "warning", "error", "critical"], case_se
     "-q", "--queue", metavar="QUEUE", multiple=True, help="-q a,b: in turn; -q a -q b: a first. Default: all."
 )
 @click.option("--allow-commands", metavar="PROGRAM", multiple=True, help="May be run as jobs: ffmpeg,/opt/bin/*")
+@click.option("--needs", metavar="NEED", multiple=True, help="Else no command runs here: mount:/content")
 @click.option("--workspaces", metavar="DIR", help="For the private directories of commands.")
 @click.option("--burst", is_flag=True, help="Exit once nothing is left that could run now.")
 @click.option("--name", metavar="NAME", default="%H:%p", show_default=True, help="%h %H host, %p pid, %i instance.")
@@ -170,6 +171,7 @@ def configure(session: Session, options: dict[str, Any]) -> WorkerConfig:
         tables=file.values.get("tasks", {}),
         tables_file=file.path,
         commands=split([*words_of(file.values.get("commands", ())), *given["allow_commands"]]),
+        needs=_needs(given["needs"]),
         workspaces=given["workspaces"] or _beside(file, file.values.get("workspaces")),
         quiet_after=given["quiet_after"],
         plain=plain,
@@ -183,6 +185,18 @@ def _limits_of(file: Any) -> Mapping[str, str]:
     try:
         return checked_limits(file.values.get("limits", {}), f"[limits] ({file.source})")
     except (BadOption, BadName) as error:
+        raise ConfigError(str(error).removesuffix(f"  [{error.code}]")) from error
+
+
+def _needs(given: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what the host must have, checked."""
+    if not given:
+        return ()
+    from .._command_checks import needs
+
+    try:
+        return needs(given, "--needs")
+    except BadOption as error:
         raise ConfigError(str(error).removesuffix(f"  [{error.code}]")) from error
 
 
