@@ -49,7 +49,7 @@ def look(
     workspace: str,
     host: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return ``programs`` (name → file), or ``lacks``: the name of a side line and the reason. ``host``: needs of every command."""
+    """Return ``programs`` (name → file), or ``lacks``: the name of a side line and the reason. ``host``: what all need."""
     for need in host:
         if reason := lacking(need):
             return {"lacks": [HOST, reason]}
