@@ -19,7 +19,8 @@ from .errors import BadName, ConfigError
 SCHEMES = ("memory", "postgres", "postgresql", "redis", "rediss", "sqlite", "unix", "valkey", "valkeys")
 #: The keys of a config file, and what each must be.
 _WANTED: Mapping[str, type | tuple[type, ...]] = {
-    "app": (str, list), "commands": (str, list), "limits": dict, "namespace": str, "schedules": dict, "store": str,
+    "app": (str, list), "commands": (str, list), "hosts": dict, "limits": dict, "namespace": str, "notify": dict,
+    "retention": dict, "schedules": dict, "store": str,
     "tasks": dict, "worker": dict, "workspaces": str,
 }  # fmt: skip
 _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,200}\Z")

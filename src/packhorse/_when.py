@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta, tzinfo
 
 from ._durations import seconds, spoken
 from .errors import BadOption
 
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?")
+_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_DAYS_BACK = {"today": 0, "yesterday": 1}
+_PAST = re.compile(rf"({'|'.join([*_DAYS_BACK, *_WEEKDAYS])})?\s*(?:(\d{{1,2}}):(\d{{2}})(?::(\d{{2}}))?)?")
 
 
-def local(moment: int) -> datetime:
-    """Return a stored time as an aware datetime in the zone of this machine (or of ``TZ``)."""
-    return datetime.fromtimestamp(moment / 1e6, UTC).astimezone()
+def local(moment: int, where: tzinfo | None = None) -> datetime:
+    """Return a stored time as an aware datetime in a zone, None: that of this machine (or of ``TZ``)."""
+    return datetime.fromtimestamp(moment / 1e6, UTC).astimezone(where)
 
 
-def clock(moment: int, now: int) -> str:
+def clock(moment: int, now: int, where: tzinfo | None = None) -> str:
     """Return a moment as a person says it: ``15:00:00``, with the date if that is not today."""
-    then = local(moment)
-    if then.date() == local(now).date():
+    then = local(moment, where)
+    if then.date() == local(now, where).date():
         return then.strftime("%H:%M:%S")
     return then.strftime("%Y-%m-%d %H:%M:%S")
 
@@ -64,15 +67,61 @@ def _next_clock(match: re.Match[str], now: datetime) -> datetime:
     return moment.astimezone()
 
 
-def since(text: str, name: str, now: int) -> int:
-    """Return a moment in the past, µs: a duration before ``now`` (``1h``), or a time as ``parse`` takes it."""
+def zone(text: str, name: str) -> tzinfo:
+    """Return the time zone of this name, like ``Europe/Vienna`` or ``UTC``. Raises ``BadOption``."""
+    from zoneinfo import ZoneInfo
+
+    if text.upper() in ("UTC", "Z"):
+        return UTC
+    try:
+        return ZoneInfo(text)
+    except (KeyError, ValueError, OSError):  # not found is a KeyError
+        said = f"{name} takes a time zone, like Europe/Vienna or UTC; {text!r} is none that is known here."
+        raise BadOption(said) from None
+
+
+def since(text: str, name: str, now: int, where: tzinfo | None = None) -> int:
+    """Return a moment in the past, µs: a duration before ``now`` (``1h``), ``15:00`` (the last one), ``yesterday 17:00``,
+    ``monday``, or a date or time as ``parse`` takes it; without a zone of its own in ``where`` (None: that of this machine).
+
+    Raises ``BadOption``, naming ``name``, for anything else.
+    """
     try:
         return now - round(seconds(text, name) * 1e6)
     except BadOption:
-        moment = parse(text, name, local(now))
-    micro = to_micro(moment)
-    # "15:00" of the next day cannot be meant when looking back.
-    return micro - 86_400_000_000 if micro > now and _CLOCK.fullmatch(text.strip()) else micro
+        pass
+    words = _PAST.fullmatch(text.strip().lower())
+    try:
+        if words:
+            return to_micro(_on_the_day(words, local(now, where), where))
+        return to_micro(_in(datetime.fromisoformat(text.strip()), where))
+    except (ValueError, OverflowError):
+        raise BadOption(
+            f'{name} takes a moment in the past, like "1h", "15:00", "yesterday 17:00", "monday", "2026-11-20 09:00" or '
+            f'"2026-11-20T09:00:00Z"; not {text!r}.'
+        ) from None
+
+
+def _on_the_day(words: re.Match[str], now: datetime, where: tzinfo | None) -> datetime:
+    day, hour, minute, second = words.groups()
+    if day is None and hour is None:
+        raise ValueError(words[0])
+    back = _DAYS_BACK.get(day, 0)
+    if day in _WEEKDAYS:
+        back = (now.weekday() - _WEEKDAYS.index(day)) % 7
+    date = now.date() - timedelta(days=back)
+    moment = datetime.combine(date, time(int(hour or 0), int(minute or 0), int(second or 0)))
+    # Naive until here: the offset of another day may differ from today's.
+    found = _in(moment, where)
+    if found > now and back == 0 and day != "today":
+        found = _in(moment - timedelta(days=1 if day is None else 7), where)
+    return found
+
+
+def _in(moment: datetime, where: tzinfo | None) -> datetime:
+    if moment.tzinfo is not None:
+        return moment
+    return moment.astimezone() if where is None else moment.replace(tzinfo=where)
 
 
 def to_micro(moment: datetime) -> int:

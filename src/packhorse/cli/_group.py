@@ -171,6 +171,7 @@ _LAZY = {
     "flows": ("packhorse.cli.flows", "flows", "How far sets of jobs are."),
     "workers": ("packhorse.cli.workers", "workers", "Who is alive, where, doing what."),
     "scheduled": ("packhorse.cli.scheduled", "scheduled", "Recurring jobs."),
+    "report": ("packhorse.cli.report", "report", "Jobs by task, queue, host, day: counts, times, failures."),
     "why": ("packhorse.cli.why", "why", "Why a job is where it is."),
     "config": ("packhorse.cli.config", "config", "Every setting and its source."),
     "move": ("packhorse.cli.move", "move", "Move all jobs to another store."),

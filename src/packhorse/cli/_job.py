@@ -170,27 +170,6 @@ def worker_names(workers: Iterable[WorkerRecord]) -> dict[str, str]:
     return {worker.id: worker.name for worker in workers}
 
 
-def listing(records: Sequence[JobRecord], names: dict[str, str], now: int) -> None:
-    """Print jobs as a table, one line each and the error under a failed one."""
-    rows = []
-    for record in records:
-        waited, ran, when = moments(record, now)
-        rows.append(
-            [
-                short(record.id),
-                state(record.state),
-                call_text(record, 60),
-                clean(record.queue),
-                str(attempt_number(record)),
-                waited,
-                ran,
-                when,
-                clean(names.get(record.worker or "", "")),
-            ]
-        )
-    table(["id", "state", "task", "queue", "try", "waited", "ran", "when", "worker"], rows, right=(4, 5, 6))
-
-
 def tell(store: Store, record: JobRecord, why: str, *, full: bool = False) -> None:
     """Print everything a person may want to know of one job."""
     now = store.now()

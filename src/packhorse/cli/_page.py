@@ -18,6 +18,7 @@ Look
   flows             list | show
   workers           list | show
   scheduled         list | next | run | pause | resume | skip | reschedule
+  report            Jobs by task, host, day …: counts, times, failures (--html)
   why JOB           Why a job is where it is, in one sentence
 Look after
   config            Every setting, its value and where it came from

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 import click
 
 from .. import _why
-from .._batches import flow_of
 from .._durations import seconds
-from .._record import State
-from .._store import JobFilter, Page, Store
-from .._when import since as moment_since
-from ..errors import BadOption
-from . import _show
+from .._looking import Part
+from .._store import JobFilter, Store
+from . import _listing, _show
 from ._act import Verb, act, act_on
+from ._choosing import STATES, about_runs, about_time, aliases, filters, which_jobs, which_runs, zone_of
 from ._group import LazyGroup
-from ._job import as_data, attempt_data, listing, one, short, tell, worker_names
-from ._names import canonical
+from ._job import as_data, attempt_data, one, short, tell, worker_names
 from ._session import Session, json_option, with_session
 
 F = TypeVar("F", bound=Callable[..., Any])
-_STATES = get_args(State)
 
 
 @click.group("jobs", cls=LazyGroup)
@@ -30,83 +26,37 @@ def jobs() -> None:
     """Find jobs and act on them. JOB is an id, or its last 8 characters."""
 
 
-# -- which jobs -------------------------------------------------------------------------------------------------------
-_FILTERS = (
-    click.option("--state", "states", metavar="STATE", multiple=True, help="One of the eight states, or several: a,b."),
-    click.option("--task", metavar="TASK", help="Jobs of this task."),
-    click.option("-q", "--queue", metavar="QUEUE", help="Jobs of this queue."),
-    click.option("--tag", metavar="TAG", help="Jobs with this tag."),
-    click.option("--flow", metavar="FLOW", help="Members of this flow."),
-    click.option("--batch", metavar="N", help="Members of this batch, as submit numbers them."),
-    click.option("--since", metavar="WHEN", help="Enqueued since: 1h, 15:00 or a date."),
-    click.option("--text", metavar="TEXT", help="Found in arguments, meta, tags, error or reason."),
-)
-
-
-def filters(command: F) -> F:
-    """Add the options that say which jobs are meant."""
-    for option in reversed(_FILTERS):
-        command = option(command)
-    return command
-
-
-def chosen(store: Store, given: dict[str, Any]) -> JobFilter:
-    """Return the filter that these options make."""
-    since = given.get("since")
-    return JobFilter(
-        states=_states(given.get("states") or ()),
-        queue=given.get("queue"),
-        task=canonical(store, given["task"]) if given.get("task") else None,
-        tag=given.get("tag"),
-        flow=_flow(given.get("flow"), given.get("batch")),
-        text=given.get("text"),
-        since=moment_since(since, "--since", store.now()) if since else None,
-    )
-
-
-def _flow(flow: str | None, batch: str | None) -> str | None:
-    if batch is None:
-        return flow
-    if flow is not None or not batch.isdecimal():
-        raise BadOption("--batch takes one number here, and goes without --flow.")
-    return flow_of(int(batch))
-
-
-def _states(words: tuple[str, ...]) -> tuple[State, ...]:
-    names = [name.strip().lower() for word in words for name in word.split(",") if name.strip()]
-    for name in names:
-        if name not in _STATES:
-            raise BadOption(f"--state: '{name}' is not a state. There are: {', '.join(_STATES)}.")
-    return tuple(dict.fromkeys(names))  # type: ignore[arg-type]
-
-
 # -- looking ----------------------------------------------------------------------------------------------------------
 @jobs.command("list")
 @filters
+@about_runs
+@about_time
+@click.option("--columns", metavar="A,B,…", help=f"Of {', '.join(_listing.COLUMNS)}.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000), help="At most so many.")
 @click.option("--after", type=int, metavar="CURSOR", help="Go on where a list ended.")
 @json_option
 @with_session
-def list_(session: Session, limit: int, after: int | None, as_json: bool, **given: Any) -> None:
+def list_(session: Session, limit: int, after: int | None, columns: str | None, as_json: bool, **given: Any) -> None:
     """Show jobs, newest first."""
+    named, where = _listing.chosen(columns), zone_of(given)
     with session.open() as store:
-        page = store.find(chosen(store, given), limit, after)
-        now, names = store.now(), worker_names(store.workers(dead=True))
+        found = _listing.page(store, which_jobs(store, given), which_runs(given), limit, after)
+        about = _listing.Look(worker_names(store.workers(dead=True)), aliases(), store.now(), where)
     if as_json:
-        found = [as_data(record, names) for record in page.jobs]
-        _show.document({"jobs": found, "next": page.next, "searched": page.searched, "total": page.total})
+        rows = [_listing.data(seen, about) for seen in found.found]
+        _show.document({"jobs": rows, "next": found.next, "searched": found.searched, "total": found.total})
         return
-    if page.jobs:
-        listing(page.jobs, names, now)
-    _more(page)
+    if found.found:
+        _listing.table(found.found, named, about)
+    _more(found)
 
 
-def _more(page: Page) -> None:
-    if not page.jobs and page.next is None:
+def _more(part: Part) -> None:
+    if not part.found and part.next is None:
         _show.echo("no job matches")
-    if page.next is not None:
-        seen = f"searched {page.searched:,} of {page.total:,}; " if page.searched < page.total else ""
-        _show.echo(f"{seen}more: --after {page.next}", err=True)
+    if part.next is not None:
+        seen = f"searched {part.searched:,} of {part.total:,}; " if part.searched < part.total else ""
+        _show.echo(f"{seen}more: --after {part.next}", err=True)
 
 
 @jobs.command()
@@ -176,14 +126,14 @@ def _acting(verb: Verb) -> Callable[[F], F]:
 def _go(session: Session, verb: Verb, ids: tuple[str, ...], given: dict[str, Any], **more: Any) -> None:
     yes, dry_run, every = given.pop("yes"), given.pop("dry_run"), given.pop("every")
     with session.open() as store:
-        which = chosen(store, given)
+        which = which_jobs(store, given)
         if ids:
             _named(store, verb, ids, which, yes, dry_run, more)
             return
         if which.empty:
             if not every:
                 raise click.UsageError(f"Say which jobs to {verb}: ids, or options such as --state, or --all.")
-            which = JobFilter(states=_STATES)
+            which = JobFilter(states=STATES)
         act(store, verb, which, yes=yes, dry_run=dry_run, **more)
 
 
@@ -248,7 +198,7 @@ def copy(session: Session, ids: tuple[str, ...], sets: tuple[str, ...], **given:
     how = {name: given.pop(name) for name in ("dry_run", "yes", "as_json")}
     batch = given.pop("batch")
     with session.open() as store:
-        which = chosen(store, given)
+        which = which_jobs(store, given)
         if ids and (batch or not which.empty):
             raise click.UsageError("Give ids or options that choose jobs, not both.")
         if not ids and not batch and which.empty:
