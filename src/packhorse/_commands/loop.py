@@ -24,7 +24,7 @@ from . import checks
 from .aside import Answer, Aside
 from .asides import Asides
 from .news import News
-from .places import Place, sweep
+from .places import Place, end_of_the_dead, sweep
 from .process import Process, moved_up, reserve_descriptor
 from .run import Run
 from .steps import Steps
@@ -107,7 +107,7 @@ class Commands:
         self._said: dict[str, str] = {}
         self._closing = False
         self._exit: int | None = None
-        self._next_sweep = 0.0
+        self._next_sweep = float("inf")
         self._wake = _hear_signals()
         for fd, heard in (
             (payload, self._read_frames),
@@ -132,9 +132,7 @@ class Commands:
         return self._exit if self._exit is not None else GONE
 
     def _pause(self) -> float | None:
-        due = [self._asides.due, self._watch.due, *(run.due for run in self.runs.values())]
-        if hasattr(self, "place"):
-            due.append(self._next_sweep)
+        due = [self._asides.due, self._watch.due, self._next_sweep, *(run.due for run in self.runs.values())]
         first = min(due)
         return None if first == float("inf") else max(0.0, first - monotonic())
 
@@ -145,7 +143,7 @@ class Commands:
                 run.tick(now)
         self._watch.look(now)
         self._watch_results()
-        if hasattr(self, "place") and now >= self._next_sweep:
+        if now >= self._next_sweep:
             self._next_sweep = now + _SWEEP_EVERY
             root = self.place.root
             self._asides.start(lambda: sweep(root), _swept)
@@ -188,8 +186,7 @@ class Commands:
         elif kind == "init":
             self._begin(body)
         elif kind == "store":
-            self.store_place = body
-            self._telling.tell("ready")
+            self._make_ready(body)
         elif kind == "resolve":
             self._resolve(body)
 
@@ -212,6 +209,16 @@ class Commands:
         self._quiet_after = settings["quiet_after"]
         hello = {"plain": plain, "catalogue": catalogue, "pid": os.getpid(), "after": False}
         self._telling.tell("hello", hello)
+
+    def _make_ready(self, place: dict[str, str]) -> None:
+        """Be ready, once nothing runs any more of those who were killed here together with their supervisor."""
+        root, self.store_place = self.place.root, place
+
+        def ended(answer: Answer) -> None:
+            self._telling.tell("ready")
+            self._next_sweep = 0.0  # only now: it wants the same locks
+
+        self._asides.start(lambda: end_of_the_dead(root), ended, checks.PATIENCE)
 
     def _take_permits(self) -> None:
         try:

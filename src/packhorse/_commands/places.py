@@ -13,6 +13,7 @@ import secrets
 import stat
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from ..errors import ConfigError
@@ -110,19 +111,31 @@ def _names(directory: str) -> list[str]:
         return []
 
 
+def end_of_the_dead(root: str) -> int:
+    """Kill what still runs of dead owners, and leave the rest to ``sweep``; return how many owners are dead."""
+    return sum(_with_lock(root, name, _end_of) for name in _names(root) if _OWN.match(name.removesuffix(".lock")))
+
+
 def _clear(root: str, name: str) -> bool:
+    def clear(path: str) -> None:
+        _end_of(path)
+        _clear_away(path)
+        os.unlink(f"{path}.lock")
+
+    return _with_lock(root, name, clear)
+
+
+def _with_lock(root: str, name: str, act: Callable[[str], None]) -> bool:
+    """Do something to the directory of an owner that is dead; tell whether it is, and all went well."""
     if not name.endswith(".lock"):
         return False
-    lock, path = f"{root}/{name}", f"{root}/{name.removesuffix('.lock')}"
     try:
-        fd = os.open(lock, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        fd = os.open(f"{root}/{name}", os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
         return False
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        _end_of(path)
-        _clear_away(path)
-        os.unlink(lock)
+        act(f"{root}/{name.removesuffix('.lock')}")
     except OSError:
         return False
     finally:
