@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from . import _identity, _signature
 from ._defaults import plain_defaults
 from ._options import Options, Unset
+from ._retention import FOREVER, NOT_SAID
 from .errors import TaskNameTaken
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ def command_entry(task: CommandTask) -> dict[str, Any]:
     told: dict[str, Any] = {"signature": task.signature, "async": False, "timeout": None, "timeout_given": True}
     told["command"] = task.command.program
     told["params"] = {name: each.plain() for name, each in task.params.items()}
+    if task.keep is not NOT_SAID:
+        told["keep"] = FOREVER if task.keep is None else task.keep
     if task.doc:
         told["doc"] = task.doc.splitlines()[0].rstrip()
     told.update(_told(task.options))

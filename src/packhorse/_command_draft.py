@@ -15,8 +15,9 @@ from ._command_task import TRIED_IN, CommandTask, call, read_tasks, spelled, wit
 from ._defaults import given_defaults
 from ._draft import Draft, Target
 from ._names import is_given
-from ._options import NONE, Options, check
+from ._options import NONE, Merged, Options, check
 from ._parameter import Parameter, restored
+from ._retention import FOREVER, NOT_SAID, NotSaid, Retention, kept_for, retention_of
 from ._settings import config_files, read_config
 from ._templates import templates_of
 from ._why import live, tasks_of
@@ -37,6 +38,7 @@ class ToldCommand(NamedTuple):
     name: str
     params: Mapping[str, Parameter]
     options: Options
+    keep: float | NotSaid | None = NOT_SAID
 
 
 Known = CommandTask | ToldCommand
@@ -54,6 +56,17 @@ class CommandTarget(Target):
         self._anchor, self._home, self._path = None, None, ()
         if known is not None:
             self.templates = templates_of(known.options, lambda: _signature_of(known.params), f"[tasks.{task}]")
+
+    def stored(self, merged: Merged) -> Merged:
+        """Return the same, saying how long the record stays: for commands that is longer than for functions."""
+        least = self.known.keep if self.known is not None and self.known.keep is not NOT_SAID else kept_here().commands
+        return merged._replace(options=kept_for(merged.options, least))
+
+
+def kept_here() -> Retention:
+    """Return what the config file that holds here says of retention."""
+    config = read_config(os.getcwd())
+    return retention_of(config.values.get("retention", {}), config.source)
 
 
 def _signature_of(params: Mapping[str, Parameter]) -> inspect.Signature:
@@ -200,4 +213,5 @@ def told_command(name: str, about: Mapping[str, Any] | None) -> ToldCommand | No
         options = check(given_defaults(about.get("options") or {}), name, "task")
     except PackhorseError:
         options = NONE  # of a newer version
-    return ToldCommand(name, params, options)
+    keep = about.get("keep", NOT_SAID)
+    return ToldCommand(name, params, options, None if keep == FOREVER else keep)

@@ -13,12 +13,13 @@ from ._names import is_given
 from ._option_checks import CHECKS as OPTION_CHECKS
 from ._options import Options, check
 from ._parameter import Parameter, checked, missing_path, parameter
+from ._retention import NOT_SAID, NotSaid, age
 from ._templates import NAMES as TEMPLATES
 from .errors import BadArguments, BadOption, ConfigError, PackhorseError
 
 #: Where a command is only tried: any path will do.
 TRIED_IN = "/workspace"
-_OWN = ("command", "params", "doc")
+_OWN = ("command", "params", "doc", "keep")
 _NOT_HERE = frozenset({"id", "at", "after", "name", "aliases"})
 _OPTIONS = tuple(name for name in OPTION_CHECKS if name not in _NOT_HERE)
 #: What ``params`` of a raw command are is another thing.
@@ -34,6 +35,7 @@ class CommandTask(NamedTuple):
     options: Options  #: of the level of ``@task``
     doc: str = ""
     source: str = ""  #: for messages: the file
+    keep: float | NotSaid | None = NOT_SAID  #: seconds for which its records stay at least; None: for ever
 
     def values(self, given: Mapping[str, Any]) -> dict[str, Value]:
         """Return the values of a call, checked and with the defaults. Raises ``BadArguments`` naming the parameter."""
@@ -129,7 +131,8 @@ def _task_of(name: str, table: Any, where: str, file: str) -> CommandTask:
     if not isinstance(doc, str):
         raise BadOption(f"{where}: doc takes text, not {doc!r:.80}.")
     _try(command, params)
-    return CommandTask(name, command, params, found, doc, file)
+    keep = age(table["keep"], f"{where}: keep") if "keep" in table else NOT_SAID
+    return CommandTask(name, command, params, found, doc, file, keep)
 
 
 def _try(command: Command, params: Mapping[str, Parameter]) -> None:

@@ -45,6 +45,10 @@ class Target:
         self._anchor = anchor
         self._home, self._path = _home_of(anchor)
 
+    def stored(self, merged: Merged) -> Merged:
+        """Return what is stored with each job of this task, given what its options say."""
+        return merged
+
     def holds(self) -> bool:
         """Tell whether the name still leads to this very object. Cheap, and asked for every call: a mock may have come."""
         if self._home is None:
@@ -88,7 +92,7 @@ class Plan:
         self.source = source
         self.codec = codec
         self.fixed_id: str | None = None if using.id is UNSET else str(using.id)
-        merged: Merged = merge(using, target.options, defaults, app)
+        merged: Merged = target.stored(merge(using, target.options, defaults, app))
         self.fixed, self.waiting = merged[:7], merged.waiting
         #: Its jobs belong to the flow of the job that enqueues them.
         self.joins = self.waiting.flow is UNSET

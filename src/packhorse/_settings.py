@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ._guessing import Candidate, Finding, candidates, choose, file_url
+from ._retention import DEFAULT as RETAINED
+from ._retention import NOT_SAID, Retention, retention_of, shown
 from ._url import driver_of, kind_of, mask, password_source, scheme_of
 from .errors import BadName, ConfigError
 
@@ -63,6 +65,9 @@ class Settings(NamedTuple):
     tasks: Mapping[str, Any] = _NOTHING  #: tables ``[tasks.NAME]``, as they stand there
     commands: tuple[str, ...] = ()  #: programs that may be run as commands: names, paths, patterns
     workspaces: str | None = None  #: directory for the private directories of commands
+    retention: Retention = RETAINED  #: table ``[retention]``
+    notify: Mapping[str, Any] = _NOTHING  #: table ``[notify]``
+    hosts: Mapping[str, Any] = _NOTHING  #: table ``[hosts]``
     candidates: tuple[Candidate, ...] = ()  #: all that might have been meant, when this one is a guess
 
     def __repr__(self) -> str:
@@ -81,7 +86,15 @@ class Settings(NamedTuple):
         found.extend(Setting(f"worker.{k}", str(v), f"from {self.config_file}") for k, v in self.worker.items())
         found.extend(Setting(f"limits.{k}", str(v), f"from {self.config_file}") for k, v in self.limits.items())
         found.extend(self._about_commands())
+        found.extend(Setting(f"hosts.{k}", str(v), f"from {self.config_file}") for k, v in self.hosts.items())
+        found.extend(self._about_keeping())
         return found
+
+    def _about_keeping(self) -> Iterator[Setting]:
+        """Yield how long what has ended is kept. What prunes are the live workers, each by its own config file."""
+        for name, value in self.retention._asdict().items():
+            said = value == getattr(RETAINED, name)
+            yield Setting(f"retention.{name}", shown(value), "the default" if said else f"from {self.config_file}")
 
     def _about_commands(self) -> list[Setting]:
         """Return what was configured of commands. Raises ``ConfigError`` for a task that is declared wrongly."""
@@ -92,7 +105,10 @@ class Settings(NamedTuple):
             from ._command_task import read_tasks
 
             tasks = read_tasks(self.tasks, self.config_file)
-            found.extend(Setting(f"tasks.{name}", task.shown, source) for name, task in tasks.items())
+            for name, task in tasks.items():
+                found.append(Setting(f"tasks.{name}", task.shown, source))
+                if task.keep is not NOT_SAID:
+                    found.append(Setting(f"tasks.{name}.keep", shown(task.keep), source))
         return found
 
 
@@ -150,6 +166,9 @@ def resolve(
         tasks=config.values.get("tasks", {}),
         commands=words_of(config.values.get("commands", ())),
         workspaces=config.values.get("workspaces"),
+        retention=retention_of(config.values.get("retention", {}), config.source),
+        notify=config.values.get("notify", {}),
+        hosts=config.values.get("hosts", {}),
     )
     return settings if named else _guess(settings, env, here, probe)
 

@@ -195,7 +195,8 @@ def test_a_command_task_is_enqueued_by_its_name(kit: Kit) -> None:
     assert json.loads(stored.payload) == [[], {"rstar": "r", "book": "b1", "extra": ["--force"]}]
     assert json.loads(str(stored.holds)) == [["s", "root:r"], ["x", "book:b1"]]
     assert json.loads(str(stored.tags)) == ["r", "book"]
-    assert stored.options is None  # timeout and retry are read where it runs
+    # timeout and retry are read where it runs
+    assert json.loads(str(stored.options)) == {"kept_for": 365 * 86400}
     assert jobs.enqueue("publish-book", rstar="r", book="b1", extra=["--force"]).existing
 
 
@@ -203,7 +204,10 @@ def test_what_is_given_goes_before_what_is_declared(kit: Kit) -> None:
     job = jobs.using(reserves="mine", priority=-1, timeout="1m").enqueue("publish-book", rstar="r", book="b1")
     stored = record(kit, job.id)
     assert json.loads(str(stored.holds)) == [["s", "root:r"], ["x", "mine"]]
-    assert (stored.priority, json.loads(str(stored.options))) == (-1, {"timeout": 60.0})
+    assert (stored.priority, json.loads(str(stored.options))) == (
+        -1,
+        {"timeout": 60.0, "kept_for": 365 * 86400},
+    )
 
 
 def test_the_file_is_read_again_when_it_changes(kit: Kit, place: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from .._inside import Steps, Stored
 from .._record import Enqueued, NewJob
+from .._retention import kept_for
 from ..errors import BadSchema, IdConflict
 
 #: So many rows go into one statement.
@@ -118,4 +119,4 @@ def _retyped(job: NewJob, age: float) -> NewJob:
 
 
 def _kept(options: str | None) -> str:
-    return json.dumps({**json.loads(options or "{}"), "kept_for": KEPT_FOR}, separators=(",", ":"))
+    return kept_for(options, KEPT_FOR)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._enqueuing import unreachable
 from .._rescue import EXCLUSIVE_PATIENCE
+from .._retention import DEFAULT, Retention
 from .._url import mask
 from ..errors import PackhorseError, StoreUnavailable
 
@@ -68,6 +69,7 @@ class WorkerConfig:
     commands: tuple[str, ...] = ()  #: patterns of the programs that may be run
     needs: tuple[str, ...] = ()  #: what this host must have for any command to run here: ``mount:/content``
     workspaces: str | None = None  #: where commands get their directories; None: where this user's programs keep theirs
+    retention: Retention = DEFAULT  #: how long what has ended is kept
     quiet_after: float = 600.0  #: a command without output for so long is shown as quiet
     plain: dict[str, object] | None = None  #: the App's plain part, handed over by ``App.main``; None: a child tells it
     sys_path: tuple[str, ...] = field(default_factory=lambda: tuple(sys.path))

@@ -105,6 +105,7 @@ class Opening:
         supervisor.store = StoreThread(
             access.open, supervisor.identity, config.queues, supervisor.mailbox, supervisor.held,
             no_retry=config.no_retry, place=place, limits=limits, patience=config.exclusive_patience,
+            retention=config.retention,
         )  # fmt: skip
         supervisor.store.start()
         self._began = monotonic()

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from time import monotonic, monotonic_ns
 
 from .._rescue import EXCLUSIVE_PATIENCE, Spaced
+from .._retention import DEFAULT, Retention
 from .._store import Store
 from ..errors import PackhorseError, StoreFull, StoreUnavailable
 from . import mailbox as m
@@ -56,9 +57,10 @@ class StoreThread(threading.Thread):
         place: Place | None = None,
         limits: Declared | None = None,
         patience: float = EXCLUSIVE_PATIENCE,
+        retention: Retention = DEFAULT,
     ) -> None:
         """Nothing is opened before the thread runs. ``place``: where the store is, for messages. ``limits``: what the application
-        declares. ``patience``: the worker's ``exclusive_patience``."""
+        declares. ``patience``: the worker's ``exclusive_patience``. ``retention``: how long what has ended is kept."""
         super().__init__(name="store", daemon=True)
         self.inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
         self.armed = threading.Event()  #: a claim found nothing: hints are welcome
@@ -87,7 +89,7 @@ class StoreThread(threading.Thread):
         self._look = True  #: something may be claimable
         self.beats = Spaced()  #: the beat thread's
         self._firing = Firing(identity.host)
-        self._upkeep = Upkeep(Rescuing(identity.host, main, self.beats, patience), self._firing)
+        self._upkeep = Upkeep(Rescuing(identity.host, main, self.beats, patience), self._firing, retention)
         self._admitting = Admitting()
         self._place = place
         self._limits = limits or {}

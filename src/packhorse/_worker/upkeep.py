@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from time import monotonic
 
+from .._record import BATCH
+from .._retention import DEFAULT, Retention
 from .._store import Store
 from . import mailbox as m
 from .firing import Firing
@@ -17,15 +19,14 @@ _PRUNE_EVERY = 60.0
 _RESCUE_EVERY = 10.0
 #: Some orphans wait for our beats.
 _RESCUE_SOON = 5.0
-#: How long ended jobs are kept (seconds).
-KEEP = {"succeeded": 24 * 3600.0, "failed": 14 * 86400.0, "cancelled": 14 * 86400.0}
 
 
 class Upkeep:
     """Does each when it is time; every method tells whether something may be claimable by it."""
 
-    def __init__(self, rescuing: Rescuing, firing: Firing) -> None:
+    def __init__(self, rescuing: Rescuing, firing: Firing, retention: Retention = DEFAULT) -> None:
         """Everything is to be looked at but old jobs, which many workers should not do together."""
+        self._retention = retention
         self._rescuing = rescuing
         self._firing = firing
         self._next_poll = 0.0
@@ -76,7 +77,9 @@ class Upkeep:
         if now >= self._next_rescue:
             found = self._rescue(store, now) or found
         if now >= self._next_prune:
-            more = store.prune(KEEP) >= 1000  # type: ignore[arg-type]
+            more = store.prune(self._retention.keep) >= BATCH
+            if self._retention.output is not None:
+                more = store.drop_logs(self._retention.output) >= BATCH or more
             self._next_prune = now + (0.1 if more else _PRUNE_EVERY)
         return found
 

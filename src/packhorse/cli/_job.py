@@ -57,7 +57,8 @@ def as_data(record: JobRecord, names: dict[str, str] | None = None) -> dict[str,
         "priority": record.priority,
         "tags": loads(record.tags) or [],
         "meta": loads(record.meta) or {},
-        "options": loads(record.options) or {},
+        "options": _options(record),
+        "kept_for": (loads(record.options) or {}).get("kept_for"),
         "on_crash": "fail" if record.crash_fails else "retry",
         "attempt": attempt_number(record),
         "failures": record.failures,
@@ -81,6 +82,11 @@ def as_data(record: JobRecord, names: dict[str, str] | None = None) -> dict[str,
         "reason": record.reason,
         **rules_of(record),
     }
+
+
+def _options(record: JobRecord) -> dict[str, Any]:
+    """Return the options as they were given; how long the record stays at least is no option."""
+    return {name: value for name, value in (loads(record.options) or {}).items() if name != "kept_for"}
 
 
 def rules_of(record: JobRecord) -> dict[str, Any]:
@@ -226,7 +232,9 @@ def _rule_lines(record: JobRecord) -> Iterable[tuple[str, str]]:
 def _data_lines(record: JobRecord) -> Iterable[tuple[str, str]]:
     # Meta and options are given by name, on the command line too, and are no call: they are shown as the JSON they are.
     yield "meta", _json_text(record.meta)
-    yield "options", _json_text(record.options)
+    yield "options", _json_text(json.dumps(_options(record)))
+    least = (loads(record.options) or {}).get("kept_for")
+    yield "kept", f"at least {spoken(least)} after its end" if least else ""
     if record.crash_fails:
         yield "on_crash", "fail"
     for name, bar in bars_of(record.progress).items():

@@ -141,6 +141,7 @@ def worker(session: Session, **options: Any) -> int:
 def configure(session: Session, options: dict[str, Any]) -> WorkerConfig:
     """Return the worker's settings: command line > environment > config file > default."""
     from .._programs import split
+    from .._retention import retention_of
     from .._settings import words_of
     from .._worker.config import WorkerConfig
 
@@ -173,6 +174,7 @@ def configure(session: Session, options: dict[str, Any]) -> WorkerConfig:
         commands=split([*words_of(file.values.get("commands", ())), *given["allow_commands"]]),
         needs=_needs(given["needs"]),
         workspaces=given["workspaces"] or _beside(file, file.values.get("workspaces")),
+        retention=retention_of(file.values.get("retention", {}), file.source),
         quiet_after=given["quiet_after"],
         plain=plain,
     )
