@@ -63,6 +63,7 @@ class Settings(NamedTuple):
     rates: tuple[
         tuple[str, int], ...
     ] = ()  #: (name, µs from which on nothing of the rate is used up), by name; future ones
+    steps: tuple[tuple[str, int], ...] = ()  #: (queue, its step), by name; those that are not the default
 
 
 class Admission(Protocol):
@@ -130,7 +131,7 @@ class Admission(Protocol):
         (nothing if that is not stored)."""
 
     def export_settings(self) -> Settings:
-        """Return the limits, and how far each rate is used up."""
+        """Return the limits, how far each rate is used up, and the steps of queues."""
 
     def import_settings(self, settings: Settings) -> None:
         """Set them as they were elsewhere, in place of those of the same names; others stay. Works on a frozen store."""

@@ -9,13 +9,16 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from ._record import WAITING, JobRecord, State, rank
+from ._record import BATCH, DEFAULT_STEP, WAITING, JobRecord, State, rank
+from .errors import BadOption
 
 if TYPE_CHECKING:
     from ._store import Changed
 
 #: As ``Edit.expires_at``: the job expires no more.
 NEVER = 0
+#: A queue's step is at least so many µs.
+LEAST_STEP = 1_000_000
 
 
 class Edit(NamedTuple):
@@ -115,6 +118,32 @@ def may_edit(job: JobRecord) -> bool:
     return job.state in WAITING
 
 
+# -- what is refused, alike by every store ----------------------------------------------------------------------------
+def refuse_bad_edit(ids: Sequence[str], edit: Edit) -> None:
+    """Refuse an edit of nothing, or of more jobs than one call touches."""
+    if edit.empty:
+        raise BadOption(
+            "edit was given nothing to change; nothing was changed. Name a queue, a priority or another part."
+        )
+    if len(ids) > BATCH:
+        raise BadOption(f"edit was given {len(ids):,} jobs, more than the {BATCH:,} of one call; nothing was changed.")
+
+
+def pause_end(now: int, seconds: float | None, until: int | None) -> int | None:
+    """Return when a pause ends by itself, µs; refuse what is not in the future."""
+    end = until if until is not None or seconds is None else now + round(seconds * 1_000_000)
+    if end is not None and end <= now:
+        raise BadOption("A pause must end in the future; nothing was changed. Give a later time, or none at all.")
+    return end
+
+
+def step_of(step: int | None) -> int:
+    """Return a queue's step as it is stored; refuse one that is too short."""
+    if step is not None and step < LEAST_STEP:
+        raise BadOption(f"A queue's step is at least one second, {LEAST_STEP:,} µs, not {step:,}; nothing was changed.")
+    return DEFAULT_STEP if step is None else step
+
+
 class Steering(Protocol):
     """The verbs."""
 
@@ -132,14 +161,16 @@ class Steering(Protocol):
         self, queue: str, *, by: str = "", reason: str = "", seconds: float | None = None, until: int | None = None
     ) -> bool:
         """Stop claims from a queue; jobs are not touched. Return False if it was paused already: then who, why, and until when
-        are replaced, and ``paused_at`` stays. It ends by itself after ``seconds``, or at ``until`` (µs, wins; never in the
-        past: that is refused with ``BadOption``): the first ``promote`` from then on resumes it."""
+        are replaced, and ``paused_at`` stays. It ends by itself after ``seconds``, or at ``until`` (µs, wins; always in
+        the future, else ``BadOption``): the first ``promote`` from then on resumes it."""
 
     def resume(self, queue: str) -> bool:
         """Undo ``pause``. Return False if it was not paused."""
 
     def set_step(self, queue: str, step: int | None) -> bool:
         """Say after how many µs of waiting a job has overtaken one of a priority higher by 1: the queue's ``step``. None: the
-        default. At least 1,000,000, else ``BadOption``. Return False if it was so already. It counts for ranks given from now on
-        (at an enqueue, a snooze, a requeue, an edit, a new due time): the jobs that wait keep theirs, and until they are gone
-        ``oldest_ready_at`` is an estimate, never before the oldest job's creation."""
+        default, which as a number is the default, too. At least 1,000,000, else ``BadOption``. Return False if it was so
+        already. It counts for ranks given from now on (at an enqueue, a snooze, a requeue, an edit, a new due time): the jobs
+        that wait keep theirs, and until they are gone ``oldest_ready_at`` is an estimate: of the queued jobs the one with the
+        smallest ``rank + priority * step`` (of equals the smallest seq) tells it, where the step is not the default no
+        earlier than its creation and no later than now."""

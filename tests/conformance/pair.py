@@ -37,7 +37,8 @@ class Side:
     def job(self, job: JobRecord) -> dict[str, Any]:
         """Return a job in a form that can be compared."""
         plain = job._replace(seq=0, token=self.names.get(job.token or ""))._asdict()
-        return {**plain, "meta": json.loads(job.meta or "null"), "reason": _reason(job.reason)}
+        objects = {"meta": json.loads(job.meta or "null"), "options": json.loads(job.options or "null")}
+        return {**plain, **objects, "reason": _reason(job.reason)}
 
     def seen(self, ids: Sequence[str], look: Look) -> dict[str, Any]:
         """Return all that can be seen of the store."""
@@ -259,8 +260,8 @@ def _walk(side: Side, which: JobFilter, size: int) -> Any:
 
 
 def _bare(job: Claimed) -> Claimed:
-    meta = json.dumps(json.loads(job.meta)) if job.meta else None
-    return job._replace(token="", meta=meta)
+    meta, options = (json.dumps(json.loads(text)) if text else None for text in (job.meta, job.options))
+    return job._replace(token="", meta=meta, options=options)
 
 
 def _sorted(changed: Changed) -> Any:

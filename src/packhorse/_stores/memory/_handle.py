@@ -11,6 +11,7 @@ from weakref import WeakValueDictionary
 
 from ..._admission import Admitted, FlowRecord, LimitRecord, Obstacle, Settings
 from ..._closed import refusal
+from ..._exchange import Ask, Exchanged, one_by_one
 from ..._record import (
     AttemptRecord,
     BeatReply,
@@ -44,6 +45,7 @@ from . import (
     _settle,
 )
 from ._scheduling import Scheduling
+from ._switching import Steering
 from ._tables import Tables
 
 #: Tables by (name, namespace), as long as a handle on them is left.
@@ -55,7 +57,7 @@ def _real_time() -> int:
     return time.time_ns() // 1000
 
 
-class MemoryStore(Scheduling):
+class MemoryStore(Scheduling, Steering):
     """One handle on jobs that live in this process and die with it.
 
     All handles opened in one process on ``memory://NAME`` share their jobs; the jobs are gone with the last handle.
@@ -214,6 +216,11 @@ class MemoryStore(Scheduling):
         self.freed = False
         return answer
 
+    def exchange(self, worker: str, verdicts: Sequence[Verdict], ask: Ask, *, look: bool = False) -> Exchanged:
+        """Settle, claim, and admit where it may help."""
+        with self._tables.lock:
+            return one_by_one(self, worker, verdicts, ask, look)
+
     def obstacles(self, ids: Sequence[str]) -> list[Obstacle | None]:
         """Return what is in the way of each job."""
         with self._call() as (tables, now):
@@ -274,8 +281,8 @@ class MemoryStore(Scheduling):
 
     def queues(self, names: Sequence[str] | None = None) -> list[QueueRecord]:
         """Return queues with their numbers, by name."""
-        with self._call() as (tables, _):
-            return _find.queues(tables, names)
+        with self._call() as (tables, now):
+            return _find.queues(tables, now, names)
 
     def ahead(self, job: str) -> int:
         """Return how many jobs would be claimed before this one."""
@@ -286,17 +293,6 @@ class MemoryStore(Scheduling):
         """Return the workers, oldest first."""
         with self._call() as (tables, _):
             return _find.workers(tables, dead)
-
-    # -- switches -------------------------------------------------------------------------------------------------
-    def pause(self, queue: str, *, by: str = "", reason: str = "") -> bool:
-        """Stop claims from a queue."""
-        with self._call() as (tables, now):
-            return _operate.pause(tables, now, queue, by, reason)
-
-    def resume(self, queue: str) -> bool:
-        """Undo ``pause``."""
-        with self._call() as (tables, _):
-            return _operate.resume(tables, queue)
 
     # -- moving ------------------------------------------------------------------------------------------------------
     def freeze(self, to: str) -> None:
@@ -320,7 +316,7 @@ class MemoryStore(Scheduling):
             return _moving.export(tables, after, limit)
 
     def export_settings(self) -> Settings:
-        """Return the limits, and how far each rate is used up."""
+        """Return limits, rates and steps."""
         with self._call() as (tables, now):
             return _limits.export_settings(tables, now)
 
