@@ -58,7 +58,7 @@ def main(url: str, name: str, scale: str) -> int:
     def opened(create: bool) -> Any:
         return Away(open_store(url, create=create), f"away-{name}")
 
-    return run_worker(config, lambda plain: Place(url, "default", "a test", opened))
+    return run_worker(config, lambda plain: Place(url, "default", "a test", opened), lambda: None)
 
 
 if __name__ == "__main__":

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from .._durations import seconds
-from ..errors import BadName, BadOption, ConfigError
+from ..errors import BadName, BadOption, ConfigError, PackhorseError
 from ._session import Session, app_specs, with_session
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def worker(session: Session, **options: Any) -> int:
 
     config = configure(session, options)
     _logs.configure(config.log_level, config.log_format, config.log_file)
-    return int(run_worker(config, connector(session)))
+    return int(run_worker(config, connector(session), lambda: prepare(session)))
 
 
 # -- settings ---------------------------------------------------------------------------------------------------------
@@ -214,6 +215,14 @@ def _application(session: Session, typed: tuple[str, ...]) -> tuple[tuple[str, .
         return app_specs(session, typed), None
     place = session.app.must_be_importable()
     return ((place,), None) if place else (tuple(session.app.tasks), session.app.plain())
+
+
+def prepare(session: Session) -> None:
+    """Import what the store needs that seems to be meant. The App may still name another; nothing is opened or said here."""
+    from .. import _runtime, _settings
+
+    with suppress(PackhorseError):
+        _runtime.prepare(_settings.resolve(session.store, getattr(session.app, "store", None)))
 
 
 def connector(session: Session) -> Connect:
