@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from ..._admission import Admitted, FlowRecord, LimitRecord, Obstacle, ObstacleKind, Settings
-from ..._record import FINAL, STATES, State
+from ..._record import DEFAULT_STEP, FINAL, STATES, State
 from ..._rules import limit as limit_of
 from ..._store import BATCH
-from .connection import Connection
+from .revive import Reviving
 from .states import LETTERS
 
 #: One script examines so many jobs at most: it shall not hold others up.
@@ -21,14 +21,14 @@ _FOR_ITS_LENGTH, _FULL = 1, 2
 _TRIES = 1000
 
 
-class Admitting(Connection):
+class Admitting(Reviving):
     """The verbs of the waiting rules."""
 
     def admit(self, limit: int = BATCH) -> Admitted:
         """Let go what waits and has no obstacle: one round."""
         admitted, cancelled, left = 0, 0, limit
         while True:
-            queued, ended, more, cut, waits, following, examined = self._run("admit", min(left, _STEP))
+            queued, ended, more, cut, waits, following, examined, revives = self._run("admit", min(left, _STEP))
             changes = 1 if queued or ended else 0
             self._did(changes)
             admitted += queued
@@ -37,6 +37,9 @@ class Admitting(Connection):
             left -= examined
             if not more or not is_part or left <= 0:
                 break
+        if revives:
+            self._revive(limit)
+            more = waits = True
         self.freed = False
         return Admitted(admitted, cancelled, bool(more), bool(waits), int(following) / 1_000_000 if following else None)
 
@@ -54,7 +57,7 @@ class Admitting(Connection):
     # -- limits -------------------------------------------------------------------------------------------------
     def limits(self) -> list[LimitRecord]:
         """Return what is declared, by name."""
-        exact, wild, _ = self._run("limits", "")
+        exact, wild, *_ = self._run("limits", "")
         return _limits(exact, wild)
 
     def set_limits(self, values: Mapping[str, str | None], *, by: str = "", app: str | None = None) -> list[str]:
@@ -69,10 +72,9 @@ class Admitting(Connection):
         return sorted(done)
 
     def export_settings(self) -> Settings:
-        """Return the limits, and how far each rate is used up."""
-        exact, wild, rates = self._run("limits", "rates")
-        used = sorted(zip(rates[::2], map(int, rates[1::2]), strict=True))
-        return Settings(tuple(_limits(exact, wild)), tuple(used))
+        """Return the limits, how far each rate is used up, and the steps of queues."""
+        exact, wild, rates, steps = self._run("limits", "all")
+        return Settings(tuple(_limits(exact, wild)), _pairs(rates), _pairs(steps))
 
     def import_settings(self, settings: Settings) -> None:
         """Set them as they were elsewhere."""
@@ -82,6 +84,7 @@ class Admitting(Connection):
                 for record in settings.limits
             ],
             "rates": [[name, str(tat)] for name, tat in settings.rates],
+            "steps": [[queue, "" if step == DEFAULT_STEP else str(step)] for queue, step in settings.steps],
         }
         self._did(self._run("import_settings", json.dumps(words)), 1)
 
@@ -97,6 +100,11 @@ def _obstacle(words: list[str]) -> Obstacle | None:
         return None
     kind, name, holder, since, place, at = words
     return Obstacle(cast(ObstacleKind, kind), name, holder or None, _number(since), _number(place), _number(at))
+
+
+def _pairs(words: list[str]) -> tuple[tuple[str, int], ...]:
+    """Return names with their numbers, by name."""
+    return tuple(sorted(zip(words[::2], map(int, words[1::2]), strict=True)))
 
 
 def _number(text: str) -> int | None:

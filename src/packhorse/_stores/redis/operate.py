@@ -12,6 +12,7 @@ from typing import Literal
 from ..._record import FINAL, STATES, WAITING, JobRecord, State
 from ..._store import BATCH, Changed, JobFilter
 from ...errors import BadOption
+from .revive import Reviving
 from .search import Searching
 from .states import letters, micros
 
@@ -20,11 +21,9 @@ _REQUEUED: frozenset[State] = FINAL | {"scheduled", "retrying"}
 
 #: Parts jobs into those that can be moved and the others.
 _Part = Callable[[Sequence[JobRecord]], tuple[list[JobRecord], list[JobRecord]]]
-#: So many jobs at most are put back in one step because a requeued one had made them give up.
-_PART = 200
 
 
-class Operating(Searching):
+class Operating(Reviving, Searching):
     """The verbs of people."""
 
     def cancel(self, which: JobFilter, *, by: str = "", reason: str = "", dry: bool = False) -> Changed:
@@ -57,9 +56,8 @@ class Operating(Searching):
             return answer
         done, stirred, more = self._run("requeue", micros(max(delay, 0)), letters(_meant(which, _REQUEUED)), *movable)
         self._did(1 if done else 0, stirred)
-        while more:
-            changed, stirred, more = self._run("revive", _PART)
-            self._did(changed, stirred)
+        if more:
+            self._revive()
         return answer._replace(done=tuple(done))
 
     def _with_keys(self, jobs: Sequence[JobRecord]) -> tuple[list[JobRecord], list[JobRecord]]:

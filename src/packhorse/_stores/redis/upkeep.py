@@ -9,8 +9,8 @@ from typing import Any
 from ..._record import FINAL, LOG_LIMIT, BeatReply, Orphan, Report, State, WorkerRecord
 from ..._store import BATCH
 from ...errors import NameTaken, StoreUnavailable
-from .connection import Connection
 from .records import given_of, state_of
+from .revive import Reviving
 from .states import LETTERS, micros
 
 _HOUR = 3600.0
@@ -18,7 +18,7 @@ _HOUR = 3600.0
 _TRIES = 20
 
 
-class Upkeep(Connection):
+class Upkeep(Reviving):
     """The verbs of workers that do not touch outcomes."""
 
     # -- workers ------------------------------------------------------------------------------------------------
@@ -99,9 +99,11 @@ class Upkeep(Connection):
 
     # -- time ---------------------------------------------------------------------------------------------------
     def promote(self, limit: int = BATCH) -> tuple[int, float | None]:
-        """Make due jobs queued; return how many, and the seconds until the next one is due."""
-        count, following, stirred = self._run("promote", limit)
-        self._did(1 if count else 0, stirred)
+        """Make due jobs queued, and resume queues; return how many jobs, and the seconds until there is more to do."""
+        count, following, changed, stirred, revives = self._run("promote", limit)
+        self._did(changed, stirred)
+        if revives and self._revive(limit):
+            return count, 0.0
         return count, int(following) / 1_000_000 if following else None
 
     def expire(self, limit: int = BATCH) -> list[str]:

@@ -11,7 +11,7 @@ _BARE = frozenset({"create"})
 #: Verbs that look at no single job.
 _WITHOUT_JOBS = frozenset(
     "claim condemn enqueue_plain export flows freeze frozen get leave limits log named numbers overview pause publish "
-    "put_schedules records register resting resume runs schedules stopping thaw unresting wait workers".split()
+    "put_schedules records register resting resume runs schedules set_step stopping thaw unresting wait workers".split()
 )
 
 #: What some verbs stand on beside that.

@@ -37,7 +37,7 @@ local function put_back(job, due)
   end
   if due then d.s = 'c' else make_ready(d) end
   d.due, d.sch, d.line = due, due, nil
-  d.rank = fmt('%.0f', (due or now) - job.priority * STEP)
+  d.rank = fmt('%.0f', (due or now) - job.priority * step_of(job.queue, job.priority))
   enter(job)
   return true
 end

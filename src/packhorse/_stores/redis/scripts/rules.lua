@@ -16,7 +16,7 @@ local NOTHING = { { 's', '' } }
 local function holds_of(job) return rules_of(job).h or NOTHING end
 
 -- Where those stand who want a name so, in the order of their places, queue by queue: a queue that is closed counts for nothing.
-local function tail_of(job, hold) return hold[1] .. ':' .. job.queue .. SEP .. hold[2] end
+local function tail_of(job, hold, queue) return hold[1] .. ':' .. (queue or job.queue) .. SEP .. hold[2] end
 
 local function free(name)
   if call('EXISTS', NS .. ':lines:' .. name) == 1 then call('SADD', NS .. ':freed', name) end
@@ -36,11 +36,11 @@ local function into_lines(job)
   end
 end
 
--- Take a job out of its lines; "quiet": nobody can go because of that.
-local function out_of_lines(job, quiet)
-  local queue, was = job.queue, false
+-- Take a job out of its lines, those of the queue in which it was; "quiet": nobody can go because of that.
+local function out_of_lines(job, queue, quiet)
+  local was = false
   for _, hold in ipairs(holds_of(job)) do
-    local tail = tail_of(job, hold)
+    local tail = tail_of(job, hold, queue)
     if call('ZREM', NS .. ':line:' .. tail, job.seq) == 1 then
       was = true
       call('ZREM', NS .. ':stuck:' .. tail, job.seq)
@@ -170,8 +170,8 @@ relink = function(job, was, gone, again)
     if was and was.wt then
       call('ZREM', NS .. ':fresh', seq)
       call('ZREM', NS .. ':back', seq)
-      call('ZREM', NS .. ':shut:' .. job.queue, seq)
-      if d.pl then out_of_lines(job, job.quiet) end
+      call('ZREM', NS .. ':shut:' .. was.queue, seq)
+      if d.pl then out_of_lines(job, was.queue, job.quiet) end
       call('HINCRBY', NS, 'waits', -1)
     end
     if d.h and has_holds(from) and not has_holds(to) then give_up_holds(job) end
