@@ -1,0 +1,103 @@
+"""A killer that declares nobody dead by itself: it pauses a worker until the others have found it dead, by its beats."""
+
+from __future__ import annotations
+
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from packhorse._record import WorkerRecord
+from packhorse._store import Store
+from packhorse.errors import StoreUnavailable
+
+from .killing import Killer
+from .producers import Producer
+from .workers import Worker, continue_later, send
+
+#: Six beats of the others must see it unchanged, and what it reserved waits for a few more (seconds).
+_NOT_FOUND = 90.0
+#: It is woken so long after that, while its jobs run elsewhere.
+_LATER = 12.0
+#: While it is paused so many strikes are left out: the others must live to find it dead.
+_QUIET = 0.8
+
+
+class Pauser(Killer):
+    """Pauses the supervisor alone: its children end what they run, and nobody is there to hear of it."""
+
+    def __init__(
+        self, workers: list[Worker], producers: Sequence[Producer], store: Store, rng: random.Random, pauses: int,
+        opener: Callable[[], Store],
+    ) -> None:  # fmt: skip
+        super().__init__(workers, producers, store, rng)
+        self._left = pauses
+        self._opener = opener
+        self._paused: Worker | None = None
+        self.not_found = 0  #: pauses in which nobody had found it dead
+
+    @property
+    def pausing(self) -> bool:
+        return self._paused is not None
+
+    def strike(self) -> None:
+        if not self.pausing or self._rng.random() > _QUIET:
+            super().strike()
+
+    def _choose(self) -> tuple[str, Worker]:
+        paused = self._paused
+        if paused is None:
+            return super()._choose()
+        return "child", self._rng.choice([worker for worker in self._workers if worker is not paused])
+
+    def _pause(self) -> None:
+        if not self.pausing:  # what wakes it would wake the other one
+            super()._pause()
+
+    def _condemn(self) -> None:
+        if self._left and not self.pausing:
+            self._left -= 1
+            self._paused = self._rng.choice(self._workers)
+            thread = threading.Thread(target=self._past_death, args=(self._paused, self._rng.uniform(0, _LATER)))
+            thread.start()
+            self._timers.append(thread)
+
+    def _past_death(self, worker: Worker, later: float) -> None:
+        store, began = self._opener(), time.time()
+        try:
+            row = self._row(store, worker.pid)
+            if row is not None and send(worker.pid, signal.SIGSTOP):
+                self._await_death(store, row)
+                time.sleep(later)  # the moment in which it wakes is random
+        finally:
+            continue_later(worker.pid)
+            self.troubled.append((began, time.time()))
+            self._paused = None
+            store.close()
+
+    def _row(self, store: Store, pid: int) -> WorkerRecord | None:
+        """Return what the store knows of a worker; it may just have been started."""
+        deadline = time.monotonic() + _LATER
+        while time.monotonic() < deadline:
+            try:
+                for row in store.workers():
+                    if row.pid == pid and row.state == "live":
+                        return row
+            except StoreUnavailable:
+                pass
+            time.sleep(0.1)
+        return None
+
+    def _await_death(self, store: Store, paused: WorkerRecord) -> None:
+        deadline = time.monotonic() + _NOT_FOUND
+        while time.monotonic() < deadline:
+            try:
+                if any(row.id == paused.id and row.state == "dead" for row in store.workers(dead=True)):
+                    self.condemned.add(paused.id)
+                    self.did["declared dead alive"] += 1
+                    return
+            except StoreUnavailable:
+                pass
+            time.sleep(0.2)
+        self.not_found += 1
