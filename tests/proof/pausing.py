@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from packhorse._record import WorkerRecord
 from packhorse._store import Store
@@ -20,8 +21,16 @@ from .workers import Worker, continue_later, send
 _NOT_FOUND = 90.0
 #: It is woken so long after that, while its jobs run elsewhere.
 _LATER = 12.0
+#: A writer gets its turn within so long (seconds).
+_TURN = 2.0
 #: While it is paused so many strikes are left out: the others must live to find it dead.
 _QUIET = 0.8
+
+
+def _write(store: Store) -> None:
+    """Change nothing, and need to be able to."""
+    with suppress(StoreUnavailable):
+        store.condemn("nobody", 0)
 
 
 class Pauser(Killer):
@@ -67,7 +76,7 @@ class Pauser(Killer):
         store, began = self._opener(), time.time()
         try:
             row = self._row(store, worker.pid)
-            if row is not None and send(worker.pid, signal.SIGSTOP):
+            if row is not None and self._stopped(store, worker.pid):
                 self._await_death(store, row)
                 time.sleep(later)  # the moment in which it wakes is random
         finally:
@@ -75,6 +84,18 @@ class Pauser(Killer):
             self.troubled.append((began, time.time()))
             self._paused = None
             store.close()
+
+    def _stopped(self, store: Store, pid: int) -> bool:
+        """Stop it at a moment when it does not hold up everybody: a file has one writer at a time, paused or not."""
+        while send(pid, signal.SIGSTOP):
+            writer = threading.Thread(target=_write, args=(store,))
+            writer.start()
+            writer.join(_TURN)
+            if not writer.is_alive():
+                return True
+            continue_later(pid)
+            writer.join()
+        return False
 
     def _row(self, store: Store, pid: int) -> WorkerRecord | None:
         """Return what the store knows of a worker; it may just have been started."""

@@ -115,6 +115,15 @@ def test_what_has_not_started_does_not_start(clock: Clock) -> None:
     assert not supervisor.stopped
 
 
+def test_what_was_claimed_before_a_long_pause_does_not_start_after_it(clock: Clock) -> None:
+    supervisor = Supervisor()
+    watch, claimed = rule(supervisor), [job("plain"), job("alone", ALONE), job("shared", SHARED)]
+    assert watch.still_ours(claimed) == claimed
+    clock.now += EXCLUSIVE_PATIENCE
+    assert [each.id for each in watch.still_ours(claimed)] == ["plain", "shared"]
+    assert supervisor.back == [("alone", REASON)]
+
+
 def test_a_beat_in_between_gives_it_all_the_time_again(clock: Clock) -> None:
     supervisor = Supervisor(Child(job("a", ALONE)))
     watch = rule(supervisor)

@@ -52,7 +52,7 @@ class Exclusive:
 
     def look(self, now: int) -> None:
         """Stop what must not run any longer; ``now`` in nanoseconds of the monotonic clock."""
-        if boottime() - self.contact.since < self._patience:
+        if not self._cut_off():
             self._said = False
             return
         supervisor = self._supervisor
@@ -61,6 +61,17 @@ class Exclusive:
         for child in list(supervisor.crew.children.values()):
             if any(map(is_exclusive, child.jobs.values())):
                 self._stop(child, now)
+
+    def still_ours(self, jobs: list[Claimed]) -> list[Claimed]:
+        """Return those of a claim that may begin: this process may have been paused between the claim and now."""
+        late = [job for job in jobs if is_exclusive(job)] if self._cut_off() else []
+        if not late:
+            return jobs
+        self._supervisor.give_back(late, REASON)
+        return [job for job in jobs if not is_exclusive(job)]
+
+    def _cut_off(self) -> bool:
+        return boottime() - self.contact.since >= self._patience
 
     def _stop(self, child: ChildProcess, now: int) -> None:
         self._supervisor.give_back(child.withdraw(), REASON)

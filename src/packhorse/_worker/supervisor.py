@@ -327,7 +327,7 @@ class Supervisor:
         if self.ending.begun:
             self.give_back(jobs, "the worker is stopping")
         elif not self.reborn:  # else they were claimed by the one that was declared dead
-            self.dispatch.received(jobs)
+            self.dispatch.received(self.exclusive.still_ours(jobs))
 
     def _declared_dead(self) -> None:
         if self.reborn or self.ending.begun:
