@@ -64,7 +64,7 @@ def test_it_is_never_claimed_ahead_of_a_free_slot(site: Site) -> None:
     deadline = time.monotonic() + 2.5  # it is looked for each second
     while time.monotonic() < deadline:
         seen.add(site.job(job).state)
-    assert seen == {"blocked", "queued"}
+    assert seen - {"blocked"} == {"queued"}
     site.let("holder-may-end")
     assert site.end(holder).state == "succeeded"
     assert site.end(job).state == "succeeded"
