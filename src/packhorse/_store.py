@@ -163,7 +163,8 @@ class Store(Admission, Schedules, Steering, Protocol):
         ``UnknownParent``, and nothing of the call is stored. A flow need not have members.
 
         ``unique``: the key is held by at most one job, the *holder*: ``unique_held``, and of the scope "time"
-        ``unique_end > now``. If there is none, the new job holds it; a former holder whose time is over loses ``unique_held``.
+        ``unique_end > now``, and of the scope "flow" it has not ended, or a member of its flow has not (any, now). If there is
+        none, the new job holds it; a former holder whose time or flow is over loses ``unique_held``.
         Else, by ``on_conflict``: "return" stores nothing and answers for the holder, ``existing``, whatever its content;
         "replace" cancels a holder that waits (scheduled, blocked, queued, retrying; reason "replaced by ID") and stores the
         new job as the holder, and does what "return" does with a holder that runs or has ended; "raise" raises
@@ -226,7 +227,7 @@ class Store(Admission, Schedules, Steering, Protocol):
         kept in that attempt row's ``late`` if there is such a row.
         ``cancelled``: a requested cancel took precedence; counters and error are kept, the reason is the request's.
         ``locked``: a transaction of the user's own holds the job just now; nothing was done, settle it again later.
-        An end, here and by whatever other verb, ends the holding of a unique key, but of the scope "time".
+        An end, here and by whatever other verb, ends the holding of a unique key, but of the scopes "time" and "flow".
         With ``elsewhere`` a job that bears my token still and is final is ``repeated``, whatever its outcome; the log is kept.
         ``unstorable``: the verdict could not be written; the job was made ``failed`` (a failure counted, with its
         attempt row), "outcome cannot be stored: …"; one bad row never holds up its batch.
@@ -241,7 +242,7 @@ class Store(Admission, Schedules, Steering, Protocol):
         time is over. States that are not final are ignored. Dead workers go a day after their last beat. Return how many jobs.
 
         A job stays, and so does its result, while a job that has not ended names it in ``after`` or waits for its flow; and
-        while it holds a unique key of the scope "time"."""
+        while it holds a unique key (of the scope "time" or "flow")."""
 
     def beat(self, worker: str, claim_no: int, held: Sequence[tuple[str, str]]) -> BeatReply:
         """Count one beat of a live worker and bring back orders.

@@ -136,6 +136,7 @@ def _of_rules(job: JobRecord) -> dict[str, Any]:
         "uk": job.unique_key if job.unique_held else None,
         "us": 1 if job.unique_until == "started" else None,
         "ut": 1 if job.unique_until == "time" else None,
+        "uf": 1 if job.unique_until == "flow" else None,
         "ue": _text(job.unique_end),
         "pl": job.place,
         "wt": 1 if job.waits else None,

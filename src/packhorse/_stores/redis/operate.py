@@ -62,14 +62,18 @@ class Operating(Reviving, Searching):
 
     def _with_keys(self, jobs: Sequence[JobRecord]) -> tuple[list[JobRecord], list[JobRecord]]:
         """Part jobs into those whose unique key nobody else holds, of equal ones the first, and the others."""
-        wanted = {job.unique_key or "": job.seq for job in reversed(jobs) if _wants_key(job)}
+        wanted = list(dict.fromkeys(job.unique_key or "" for job in jobs if _wants_key(job)))
         if not wanted:
             return list(jobs), []
-        held = self._places("keys_held", list(wanted))
-        movable = [
-            job for job in jobs
-            if not _wants_key(job) or (wanted[job.unique_key or ""] == job.seq and job.unique_key not in held)
-        ]  # fmt: skip
+        parts = [wanted[start : start + BATCH] for start in range(0, len(wanted), BATCH)]
+        found = [seq for part in parts for seq in self._run("keys_held", *part)]
+        holders = {key: int(seq) for key, seq in zip(wanted, found, strict=True) if seq}
+        movable = []
+        for job in jobs:
+            if not _wants_key(job) or holders.get(job.unique_key or "", job.seq) == job.seq:
+                movable.append(job)
+                if _wants_key(job):
+                    holders[job.unique_key or ""] = 0  # nobody after it
         moved = {job.seq for job in movable}
         return movable, [job for job in jobs if job.seq not in moved]
 

@@ -109,7 +109,8 @@ class Operating(Searching):
             if not _wants_key(job) or job.unique_key is None:
                 return True
             values = {"ns": self._ns, "key": job.unique_key, "now": now}
-            if job.unique_key in taken or db.execute(sql("rules", "held_by"), values).fetchone() is not None:
+            holder = db.execute(sql("rules", "held_by"), values).fetchone()
+            if job.unique_key in taken or (holder is not None and holder[0] != job.seq):
                 return False
             taken.add(job.unique_key)
             return True

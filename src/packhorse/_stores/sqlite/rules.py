@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from ..._rules import held_names, parents
+from ..._rules import OUTLASTS, held_names, parents
 from .queries import sql
 from .states import BLOCKED, FIRST, QUEUED, RUNNING, SUCCEEDED
 
@@ -59,7 +59,7 @@ class Job(NamedTuple):
     @property
     def keeps_key(self) -> bool:
         """Tell whether the key it holds, if it does, is its own still."""
-        if self.until == "time":
+        if self.until in OUTLASTS:
             return True
         return self.lives and not (self.until == "started" and self.state == RUNNING)
 

@@ -51,7 +51,7 @@ WITH c AS MATERIALIZED (
            result = $5, result_until = (SELECT now FROM c) + $6::bigint, suspect = false, waits_until = NULL,
            drop_at = CASE WHEN $5::text IS NOT NULL THEN (SELECT now FROM c) + $6::bigint END,
            error = NULL, reason = NULL, cancel_reason = NULL,
-           held_key = CASE WHEN unique_until = 'time' THEN held_key END
+           held_key = CASE WHEN unique_until IN ('time', 'flow') THEN held_key END
       FROM held WHERE j.seq = held.seq
     RETURNING j.*
 ), a AS (

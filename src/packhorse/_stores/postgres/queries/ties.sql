@@ -1,5 +1,12 @@
--- name: owners (of keys)
-SELECT j.held_key, j.id, j.state, j.unique_end, j.seq FROM unnest($2::text[]) AS v (key)
+-- name: owners (of keys, each with the time until which it holds its own: none, it has not ended; 0, its flow is over)
+SELECT j.held_key, j.id, j.state,
+       CASE WHEN j.unique_until = 'flow' AND j.state IN (:SUCCEEDED, :FAILED, :CANCELLED) AND NOT EXISTS (
+                SELECT FROM packhorse.members m
+                 CROSS JOIN LATERAL (SELECT FROM packhorse.jobs k
+                                      WHERE k.seq = m.seq AND k.state NOT IN (:SUCCEEDED, :FAILED, :CANCELLED) OFFSET 0) k
+                 WHERE m.ns = $1 AND m.flow = j.flow) THEN 0 ELSE j.unique_end END,
+       j.seq
+  FROM unnest($2::text[]) AS v (key)
  CROSS JOIN LATERAL (SELECT * FROM packhorse.jobs j WHERE j.ns = $1 AND j.held_key = v.key OFFSET 0) j
 
 -- name: parents (held so that they are not deleted before this commits; neither a claim nor a settle is in the way)
@@ -10,8 +17,10 @@ SELECT j.id FROM unnest($2::text[]) AS v (id)
 SELECT j.id FROM unnest($2::text[]) AS v (id)
  CROSS JOIN LATERAL (SELECT j.id FROM packhorse.jobs j WHERE j.ns = $1 AND j.id = v.id OFFSET 0) j
 
--- name: let_go (keys of jobs whose time is over)
-UPDATE packhorse.jobs SET held_key = NULL WHERE ns = $1 AND seq = ANY ($2::bigint[]) AND held_key IS NOT NULL
+-- name: let_go (keys of jobs whose time or flow is over; one that runs again meanwhile keeps it)
+UPDATE packhorse.jobs SET held_key = NULL
+ WHERE ns = $1 AND seq = ANY ($2::bigint[]) AND held_key IS NOT NULL
+   AND (unique_until <> 'flow' OR state IN (:SUCCEEDED, :FAILED, :CANCELLED))
 
 -- name: begin_flows
 INSERT INTO packhorse.flows (ns, id, created_at)
@@ -174,7 +183,12 @@ SELECT j.seq FROM packhorse.jobs j
  WHERE j.seq = ANY ($2::bigint[])
    AND (EXISTS (SELECT FROM packhorse.edges e WHERE e.ns = $1 AND e.kind = 0 AND e.target = j.id)
         OR (j.flow IS NOT NULL AND EXISTS (SELECT FROM packhorse.edges e WHERE e.ns = $1 AND e.kind = 1 AND e.target = j.flow))
-        OR ($4::boolean AND j.held_key IS NOT NULL AND (j.unique_end IS NULL OR j.unique_end > $3::bigint)))
+        OR ($4::boolean AND j.held_key IS NOT NULL AND j.unique_end > $3::bigint)
+        OR ($4::boolean AND j.held_key IS NOT NULL AND j.unique_until = 'flow' AND EXISTS (
+                SELECT FROM packhorse.members m
+                 CROSS JOIN LATERAL (SELECT FROM packhorse.jobs k
+                                      WHERE k.seq = m.seq AND k.state NOT IN (:SUCCEEDED, :FAILED, :CANCELLED) OFFSET 0) k
+                 WHERE m.ns = $1 AND m.flow = j.flow)))
 
 -- name: gave_up
 SELECT e.child FROM packhorse.edges e WHERE e.ns = $1 AND e.kind = 2 AND e.target = ANY ($2::text[])

@@ -26,7 +26,11 @@ SELECT j.seq FROM packhorse.kinds k
     SELECT j.seq FROM packhorse.jobs j
      WHERE j.kind = k.id AND j.shelf = $2::smallint AND j.finished_at < $3::bigint
        AND (j.options IS NULL OR j.finished_at < $5::bigint - 1000000 * coalesce(substring(j.options FROM '"kept_for":([0-9]+)')::bigint, 0))
-       AND (j.held_key IS NULL OR j.unique_end <= $5::bigint)
+       AND (j.held_key IS NULL OR j.unique_end <= $5::bigint OR (j.unique_until = 'flow' AND NOT EXISTS (
+            SELECT FROM packhorse.members m
+             CROSS JOIN LATERAL (SELECT FROM packhorse.jobs k
+                                  WHERE k.seq = m.seq AND k.state NOT IN (:SUCCEEDED, :FAILED, :CANCELLED) OFFSET 0) k
+             WHERE m.ns = $1 AND m.flow = j.flow)))
        AND NOT EXISTS (SELECT FROM packhorse.edges e WHERE e.ns = $1 AND e.kind = 0 AND e.target = j.id)
        AND (j.flow IS NULL OR NOT EXISTS (SELECT FROM packhorse.edges e WHERE e.ns = $1 AND e.kind = 1 AND e.target = j.flow))
      ORDER BY j.seq LIMIT $4::bigint) j

@@ -146,7 +146,7 @@ local function enter(job)
   job.odd = true
   if d.R then
     if s ~= 'b' then d.wt = nil end
-    if d.uk and FINAL[s] and not d.ut then
+    if d.uk and FINAL[s] and not d.ut and not d.uf then
       call('HDEL', NS .. ':unique', d.uk)
       d.uk = nil
     end

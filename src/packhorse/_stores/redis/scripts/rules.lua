@@ -193,12 +193,22 @@ relink = function(job, was, gone, again)
   if d.k and (not ended) ~= (not ends) then news('p' .. job.id, NS .. ':after:' .. job.id) end
 end
 
--- Who holds a unique key, and one whose time is over but who was not told so yet.
+-- Tell whether a member of a flow has not ended.
+local function goes_on(flow)
+  local open = flow and call('HMGET', NS .. ':tally:' .. flow, 'q', 'r', 'c', 'y', 'b') or {}
+  for _, number in ipairs(open) do
+    if number and tonumber(number) > 0 then return true end
+  end
+  return false
+end
+
+-- Who holds a unique key, and one whose time or flow is over but who was not told so yet.
 local function holder_of(key)
   local seq = call('HGET', NS .. ':unique', key)
   local job = seq and load(seq)
   if not job then return nil, nil end
   if job.d.ut and tonumber(job.d.ue) <= now then return nil, job end
+  if job.d.uf and FINAL[job.d.s] and not goes_on(job.d.fl) then return nil, job end
   return job, nil
 end
 
@@ -214,6 +224,7 @@ local function note_rules(d, rules)
   if rules.h or rules.a or rules.af then d.aw = 1 end
   if rules.uu == 'started' then d.us = 1 end
   if rules.uu == 'time' then d.ut = 1 end
+  if rules.uu == 'flow' then d.uf = 1 end
 end
 
 -- Where a job goes that nothing but its rules keeps from running.

@@ -88,7 +88,11 @@ SELECT seq FROM packhorse_jobs
          WHERE u.seq = packhorse_jobs.seq
            AND (EXISTS (SELECT 1 FROM packhorse_edges e WHERE e.ns = u.ns AND e.parent = packhorse_jobs.id)
                 OR EXISTS (SELECT 1 FROM packhorse_rules f WHERE f.ns = u.ns AND f.after_flow = u.flow AND f.stage > 0)
-                OR (u.unique_held = 1 AND (u.unique_end IS NULL OR u.unique_end > :now)))))
+                OR (u.unique_held = 1 AND u.unique_end > :now)
+                OR (u.unique_held = 1 AND u.unique_until = 'flow' AND EXISTS (
+                    SELECT 1 FROM packhorse_flows f
+                     WHERE f.ns = u.ns AND f.name = u.flow
+                       AND f.n_queued + f.n_running + f.n_scheduled + f.n_retrying + f.n_blocked > 0)))))
  ORDER BY seq LIMIT :limit
 
 -- name: over
