@@ -238,8 +238,8 @@ def _shown(side: Side, parcels: Sequence[Parcel]) -> list[dict[str, Any]]:
 
 def _reason(reason: str | None) -> str | None:
     """What a store has against a text is told in its own words."""
-    unstorable = "outcome cannot be stored: "
-    return unstorable if reason is not None and reason.startswith(unstorable) else reason
+    before, unstorable, _ = (reason or "").partition("outcome cannot be stored: ")
+    return before + unstorable if unstorable else reason
 
 
 def _exported(side: Side, limit: int) -> list[Parcel]:

@@ -193,7 +193,7 @@ def _again(row: Row, now: int, due_at: int | None) -> Row:
         state=ready_state(job) if due_at is None else "scheduled",
         due_at=due_at,
         scheduled_at=due_at,
-        rank=rank(due_at or now, job.priority),
+        rank=rank(due_at or now, job.priority, row.step),
         line=job.queue,
     )
     return row._replace(job=job, line=row.queue, cancel_reason=None)

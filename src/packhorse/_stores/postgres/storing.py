@@ -46,7 +46,7 @@ class Plan(NamedTuple):
 
 def is_ruled(job: NewJob) -> bool:
     """Tell whether a job has anything to do with others."""
-    return bool(job.holds or job.after or job.after_flow or job.flow or job.unique)
+    return bool(job.holds or job.after or job.after_flow or job.after_failed or job.flow or job.unique)
 
 
 class Storing:

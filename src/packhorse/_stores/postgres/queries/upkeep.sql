@@ -3,11 +3,16 @@ SELECT j.seq FROM packhorse.jobs j
  WHERE j.ns = $1 AND j.due_at <= $2::bigint AND (SELECT closed FROM packhorse.namespaces WHERE id = $1) IS NULL
  ORDER BY j.due_at, j.seq LIMIT $3::bigint FOR NO KEY UPDATE SKIP LOCKED
 
--- name: next_due
-SELECT j.due_at, coalesce($2::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)
-  FROM packhorse.jobs j
- WHERE j.ns = $1 AND j.due_at IS NOT NULL AND (SELECT closed FROM packhorse.namespaces WHERE id = $1) IS NULL
- ORDER BY j.due_at, j.seq LIMIT 1
+-- name: next_due (of the jobs, and of the ends of pauses)
+SELECT (SELECT j.due_at FROM packhorse.jobs j WHERE j.ns = $1 AND j.due_at IS NOT NULL ORDER BY j.due_at, j.seq LIMIT 1),
+       (SELECT l.paused_until FROM packhorse.lines l WHERE l.ns = $1 AND l.paused_until IS NOT NULL ORDER BY l.paused_until LIMIT 1),
+       coalesce($2::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)
+  FROM packhorse.namespaces n WHERE n.id = $1 AND n.closed IS NULL
+
+-- name: end_pauses
+UPDATE packhorse.lines SET paused_at = NULL, paused_by = NULL, paused_reason = NULL, paused_until = NULL
+ WHERE ns = $1 AND paused_until <= $2::bigint AND (SELECT closed FROM packhorse.namespaces WHERE id = $1) IS NULL
+RETURNING id
 
 -- name: expired
 SELECT j.seq FROM packhorse.jobs j
