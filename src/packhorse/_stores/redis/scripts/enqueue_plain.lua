@@ -29,17 +29,22 @@ else
     if stored then return { 'other' } end
   end
   local seq = call('HINCRBY', NS, 'seq', size) - size
-  local places, jobs, line, states = {}, {}, {}, {}
+  local places, jobs, line = {}, {}, {}
   for place = 1, size do
     local id, number, at = ids[place], fmt('%.0f', seq + place), 2 * place
     places[at - 1], places[at] = id, number .. kind
     jobs[at - 1], jobs[at] = number, prefix .. id .. SEP .. ARGV[6 + at]
-    line[at - 1], line[at] = rank, number .. mark
-    if step then states[at - 1], states[at] = number, state end
+    line[at - 1], line[at] = rank, number
   end
   many('HSET', IDS, places)
   many('HSET', JOB, jobs)
-  many('HSET', STATE, states)
+  if step then
+    local states = {}
+    for at = 2, #line, 2 do
+      states[at - 1], states[at], line[at] = line[at], state, line[at] .. mark
+    end
+    many('HSET', STATE, states)
+  end
   many('ZADD', ready, line)
 end
 count(queue, 'q', size)
