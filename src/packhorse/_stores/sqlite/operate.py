@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from typing import Any, Literal
 
-from ..._record import FINAL, STATES, WAITING, JobRecord, State, rank
+from ..._record import FINAL, STATES, WAITING, JobRecord, State
 from ..._store import BATCH, Changed, JobFilter
 from ...errors import BadOption
 from . import records
 from .counts import Counts
 from .produce import ODD_LIVE, ODD_SOLO
 from .queries import sql
+from .ranks import ranked
 from .search import Searching
 from .states import BLOCKED, CANCELLED, NUMBER, QUEUED, SCHEDULED, micros
 from .upkeep import delete_jobs
@@ -137,7 +138,7 @@ class Operating(Searching):
             "line": queue,
             "state": state,
             "due_at": due_at,
-            "rank": rank(ready, job.priority),
+            "rank": ranked(db, queue, ready, job.priority),
             "odd": ODD_SOLO if job.crash_fails or job.holds or (job.suspect and job.state not in FINAL) else ODD_LIVE,
         }
         if job.state == "succeeded":

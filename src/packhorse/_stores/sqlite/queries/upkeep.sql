@@ -11,8 +11,11 @@ UPDATE packhorse_jobs SET state = :state WHERE seq IN (SELECT value FROM json_ea
 -- name: promoted
 UPDATE packhorse_details SET due_at = NULL WHERE seq IN (SELECT value FROM json_each(:seqs))
 
--- name: next_due
-SELECT min(due_at) FROM packhorse_details WHERE ns = :ns AND due_at IS NOT NULL
+-- name: next_due (or the next pause that is over)
+SELECT min(at)
+  FROM (SELECT min(due_at) AS at FROM packhorse_details WHERE ns = :ns AND due_at IS NOT NULL
+        UNION ALL
+        SELECT min(paused_until) FROM packhorse_lines WHERE ns = :ns AND paused_until IS NOT NULL)
 
 -- name: running
 SELECT seq, meta FROM packhorse_records WHERE ns = :ns AND id = :id AND state = 3 AND token = :token
