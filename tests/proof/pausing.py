@@ -18,13 +18,22 @@ from .producers import Producer
 from .workers import Worker, continue_later, send
 
 #: Six beats of the others must see it unchanged, and what it reserved waits for a few more (seconds).
-_NOT_FOUND = 90.0
+_NOT_FOUND = 120.0
 #: It is woken so long after that, while its jobs run elsewhere.
 _LATER = 12.0
 #: A writer gets its turn within so long (seconds).
 _TURN = 2.0
 #: While it is paused so many strikes are left out: the others must live to find it dead.
-_QUIET = 0.8
+_QUIET = 0.93
+
+
+def _opened(opener: Callable[[], Store]) -> Store:
+    """Open it, again and again while the server is away."""
+    while True:
+        try:
+            return opener()
+        except StoreUnavailable:
+            time.sleep(0.2)
 
 
 def _write(store: Store) -> None:
@@ -55,10 +64,8 @@ class Pauser(Killer):
             super().strike()
 
     def _choose(self) -> tuple[str, Worker]:
-        paused = self._paused
-        if paused is None:
-            return super()._choose()
-        return "child", self._rng.choice([worker for worker in self._workers if worker is not paused])
+        what, worker = super()._choose()
+        return "child" if self.pausing else what, worker
 
     def _pause(self) -> None:
         if not self.pausing:  # what wakes it would wake the other one
@@ -68,12 +75,15 @@ class Pauser(Killer):
         if self._left and not self.pausing:
             self._left -= 1
             self._paused = self._rng.choice(self._workers)
-            thread = threading.Thread(target=self._past_death, args=(self._paused, self._rng.uniform(0, _LATER)))
+            chosen = (self._paused, list(self._timers), self._rng.uniform(0, _LATER))
+            thread = threading.Thread(target=self._past_death, args=chosen)
             thread.start()
             self._timers.append(thread)
 
-    def _past_death(self, worker: Worker, later: float) -> None:
-        store, began = self._opener(), time.time()
+    def _past_death(self, worker: Worker, before: Sequence[threading.Thread], later: float) -> None:
+        for timer in before:
+            timer.join()  # what would wake it
+        store, began = _opened(self._opener), time.time()
         try:
             row = self._row(store, worker.pid)
             if row is not None and self._stopped(store, worker.pid):
