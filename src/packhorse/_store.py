@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from ._admission import Admission
+from ._exchange import Exchanging
 from ._inside import Inside
 from ._record import BATCH as BATCH
 from ._record import (
@@ -122,9 +123,9 @@ class Changed(NamedTuple):
     more: bool = False  #: more jobs match than one call touches
 
 
-class Store(Admission, Schedules, Steering, Protocol):
+class Store(Admission, Exchanging, Schedules, Steering, Protocol):
     """The contract. Ids that are not stored are simply absent from every answer. The verbs of the waiting rules are in
-    ``_admission``, those that change waiting jobs and queues in ``_steering``."""
+    ``_admission``, those that change waiting jobs and queues in ``_steering``, and several verbs in one in ``_exchange``."""
 
     url: str  #: secrets masked
     #: A call that has not been answered after so many seconds ends with ``StoreUnavailable``. Who must not wait so long

@@ -31,6 +31,7 @@ class Dispatch:
         self.waiting: list[Claimed] = []  #: claimed, but no child could take them yet
         self._asked: m.Want | None = None  #: a claim under way
         self._received = 0  #: claims that brought jobs
+        self._alone = False  #: the last job claimed is of those that are never claimed ahead
 
     def count(self) -> None:
         """Note that a claim has brought jobs, whatever becomes of them."""
@@ -44,6 +45,7 @@ class Dispatch:
         """Take what a claim brought."""
         self._asked = None
         self.pace.claimed({job[3] for job in jobs})
+        self._alone = bool(jobs) and (jobs[-1].crash_fails or jobs[-1].holds is not None)
         self._place(jobs)
 
     def retry(self) -> None:
@@ -86,7 +88,7 @@ class Dispatch:
         return m.Want(free, ahead, self._received) if free + ahead > 0 else None
 
     def _ahead(self) -> int:
-        return 0 if self._single_use else self.pace.ahead(self._supervisor.timers.ages())
+        return 0 if self._single_use or self._alone else self.pace.ahead(self._supervisor.timers.ages())
 
     # -- placing ------------------------------------------------------------------------------------------------------
     def _place(self, jobs: list[Claimed]) -> None:

@@ -14,7 +14,7 @@ from .revive import Reviving
 from .states import LETTERS
 
 #: One script examines so many jobs at most: it shall not hold others up.
-_STEP = 100
+STEP = 100
 #: Why it stopped: it would have taken long; or as many were examined as it was told.
 _FOR_ITS_LENGTH, _FULL = 1, 2
 #: So often ``obstacles`` asks while much has changed that nobody has looked at.
@@ -28,12 +28,12 @@ class Admitting(Reviving):
         """Let go what waits and has no obstacle: one round."""
         admitted, cancelled, left = 0, 0, limit
         while True:
-            queued, ended, more, cut, waits, following, examined, revives = self._run("admit", min(left, _STEP))
+            queued, ended, more, cut, waits, following, examined, revives = self._run("admit", min(left, STEP))
             changes = 1 if queued or ended else 0
             self._did(changes)
             admitted += queued
             cancelled += ended
-            is_part = cut == _FOR_ITS_LENGTH or (cut == _FULL and left > _STEP)
+            is_part = cut == _FOR_ITS_LENGTH or (cut == _FULL and left > STEP)
             left -= examined
             if not more or not is_part or left <= 0:
                 break
@@ -41,11 +41,18 @@ class Admitting(Reviving):
             self._revive(limit)
             more = waits = True
         self.freed = False
-        return Admitted(admitted, cancelled, bool(more), bool(waits), int(following) / 1_000_000 if following else None)
+        return _answer(admitted, cancelled, more, waits, following)
+
+    def _admitted(self, answer: list[Any]) -> Admitted:
+        """Return what the answer of one script means. What a requeue began is left to the next ``admit``."""
+        admitted, cancelled, more, _, waits, following, _, revives = answer
+        self._did(1 if admitted or cancelled else 0)
+        self.freed = False
+        return _answer(admitted, cancelled, more or revives, waits or revives, following)
 
     def obstacles(self, ids: Sequence[str]) -> list[Obstacle | None]:
         """Return what is in the way of each job."""
-        return [found for start in range(0, len(ids), _STEP) for found in self._obstacles(ids[start : start + _STEP])]
+        return [found for start in range(0, len(ids), STEP) for found in self._obstacles(ids[start : start + STEP])]
 
     def _obstacles(self, ids: Sequence[str]) -> list[Obstacle | None]:
         for _ in range(_TRIES):
@@ -93,6 +100,10 @@ class Admitting(Reviving):
         """Return flows, all or these, newest first, from behind ``after``."""
         named = () if names is None else ("named", *names)
         return [_flow(*row) for row in self._run("flows", limit, after or "", *named)]
+
+
+def _answer(admitted: int, cancelled: int, more: int, waits: int, following: str) -> Admitted:
+    return Admitted(admitted, cancelled, bool(more), bool(waits), int(following) / 1_000_000 if following else None)
 
 
 def _obstacle(words: list[str]) -> Obstacle | None:
