@@ -14,6 +14,7 @@ from packhorse._outcome import failed, parked
 from packhorse._steering import NEVER, Edit
 from packhorse._store import JobFilter, Store
 from packhorse._stores import open_store
+from packhorse._stores.redis import revive
 from packhorse.errors import StoreUnavailable
 from tests.conformance.making import admit, beat, ids, join, new_job, put, running, settle, state, take, the
 from tests.servers.redis import Server
@@ -91,8 +92,8 @@ def test_what_another_wrote_meanwhile_is_merged(store: Store, other: Store, monk
     monkeypatch.setattr(store, "_run", run_late)
     assert store.edit(jobs, Edit(meta='{"c": 1.50}', options='{"timeout": null}')).done == tuple(jobs)
     first, second = (the(store, job) for job in jobs)
-    assert (first.meta, first.options) == ('{"a": 1, "c": 1.5}', None)
-    assert (second.meta, second.options) == ('{"a": 1, "b": 2, "c": 1.5}', '{"retry": 0}')
+    assert (first.meta, first.options) == ('{"a": 1, "c": 1.5}', '{"timeout": null}')
+    assert (second.meta, second.options) == ('{"a": 1, "b": 2, "c": 1.5}', '{"timeout": null, "retry": 0}')
 
 
 def test_an_edit_that_is_always_outrun_says_so(store: Store, other: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -275,3 +276,43 @@ def test_one_kept_out_by_its_key_comes_back_with_a_later_requeue(store: Store) -
     settle(store, failed(again, Backoff(0), "{}"))
     store.requeue(ids(parent.id))
     assert state(store, child) == "blocked"
+
+
+def test_of_two_with_one_key_the_older_comes_back_whatever_the_order_of_their_parents(store: Store) -> None:
+    worker = join(store)
+    parents = [running(store, worker) for _ in range(2)]
+    children = []
+    for parent in reversed(parents):
+        children.append(put(store, after=(parent.id,), unique="k"))
+        settle(store, failed(parent, Backoff(0), "{}"))
+        admit(store)
+    store.requeue(ids(*(parent.id for parent in parents)))
+    assert [state(store, child) for child in children] == ["blocked", "cancelled"]
+
+
+def test_steps_away_from_a_requeued_job_are_taken_one_after_the_other(
+    store: Store, other: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(revive, "_PART", 2)
+    worker = join(store)
+    parent = running(store, worker)
+    step = [put(store, after=(parent.id,)) for _ in range(3)]
+    first = put(store, after=(step[0],), unique="k")
+    settle(store, failed(parent, Backoff(0), "{}"))
+    admit(store)
+    second = put(store, after=(step[2],), unique="k")
+    settle(store, *(failed(job, Backoff(0), "{}") for job in take(store, worker)))
+    admit(store)
+    rest = put(store, after=(parent.id,), unique="k")
+    admit(store)
+    assert {state(store, job) for job in (*step, first, second, rest)} == {"cancelled"}
+    cut_off(store, lambda: store.requeue(ids(parent.id)))
+    for _ in range(30):
+        if not other._revive(1):  # type: ignore[attr-defined]
+            break
+    assert [state(store, job) for job in (*step, first, second, rest)] == [
+        *["blocked"] * 3,
+        "cancelled",
+        "cancelled",
+        "blocked",
+    ]

@@ -7,7 +7,7 @@ local limit, FRESH, FREED, LATE, NEWS = tonumber(ARGV[4]), NS .. ':fresh', NS ..
 if tonumber(call('HGET', NS, 'waits') or 0) == 0 then
   local SHUT, OPEN = NS .. ':shut', NS .. ':open'
   if call('EXISTS', FREED, LATE, NEWS, SHUT, OPEN) > 0 then call('DEL', FREED, LATE, NEWS, SHUT, OPEN) end
-  return { 0, 0, 0, 0, 0, '', 0, call('EXISTS', NS .. ':revive') }
+  return { 0, 0, 0, 0, 0, '', 0, call('EXISTS', NS .. ':revive', NS .. ':reviving') }
 end
 call('ZREM', NEWS, '') -- so that what follows works when memory is full
 local budget, cut = catch_up(400), false
@@ -297,5 +297,5 @@ if not more and call('EXISTS', FREED) == 1 then more = true end
 return {
   admitted, #hopeless, more and 1 or 0, cut and 1 or (left or examined[limit]) and 2 or 0, tonumber(call('HGET', NS, 'waits') or 0) > 0 and 1 or 0,
   following and fmt('%.0f', following - now) or '', math.max(#examined, #hopeless + admitted),
-  call('EXISTS', NS .. ':revive'),
+  call('EXISTS', NS .. ':revive', NS .. ':reviving'),
 }

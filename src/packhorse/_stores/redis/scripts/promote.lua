@@ -24,5 +24,5 @@ for _, key in ipairs({ DUE, ENDS }) do
   if first and (not following or tonumber(first) < following) then following = tonumber(first) end
 end
 return {
-  #seqs, following and fmt('%.0f', math.max(0, following - now)) or '', touched and 1 or 0, stirred, call('EXISTS', NS .. ':revive'),
+  #seqs, following and fmt('%.0f', math.max(0, following - now)) or '', touched and 1 or 0, stirred, call('EXISTS', NS .. ':revive', NS .. ':reviving'),
 }
