@@ -123,8 +123,8 @@ def _full(result: Judgement, name: str, same: Sequence[Span], mode: str, limits:
         result.wrong(f"limit: {surely} runs held {name}, limited to {limits[name]}, when {same[-1].text} began")
     if mode == "l" and name in limits and len(same) > limits[name] >= surely:
         result.counts["overlaps in doubt"] += 1
-    key = f"most at once, {mode}"
-    result.counts[key] = max(result.counts[key], surely)
+    if mode != "l" or name in limits:
+        result.counts[f"most at once, {mode}"] = max(result.counts[f"most at once, {mode}"], surely)
     result.counts["limit reached"] += mode == "l" and surely == limits.get(name)
 
 

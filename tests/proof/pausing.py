@@ -89,6 +89,8 @@ class Pauser(Killer):
             if row is not None and self._stopped(store, worker.pid):
                 self._await_death(store, row)
                 time.sleep(later)  # the moment in which it wakes is random
+            else:
+                self._left += 1  # it had just been killed: another time
         finally:
             continue_later(worker.pid)
             self.troubled.append((began, time.time()))

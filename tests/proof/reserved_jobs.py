@@ -21,7 +21,7 @@ TAPES = tuple(f"tape-{n}" for n in range(8))
 #: Many readers, rare writers.
 SHELVES = tuple(f"shelf-{n}" for n in range(3))
 #: So many at once.
-POOLS = {"pool-0": 3, "pool-1": 3}
+POOLS = {"pool-0": 3}
 #: So many a second, without a burst.
 RATES = {"rate-0": 8}
 KEYS = tuple(f"key-{n}" for n in range(6))
@@ -30,8 +30,8 @@ app = App(tasks=[jobs.__name__, __name__], limits={**POOLS, **{name: f"{count}/1
 
 #: kind → how many of a thousand
 MIX = {
-    "tape": 260, "tapes": 150, "reader": 170, "writer": 25, "pooled": 170, "rated": 50, "after": 50, "unique": 25,
-    "mixed": 25, "slow": 55, "failing": 20,
+    "tape": 235, "tapes": 150, "reader": 170, "writer": 25, "pooled": 170, "rated": 50, "after": 50, "unique": 25,
+    "mixed": 25, "slow": 80, "failing": 20,
 }  # fmt: skip
 #: A job that reserves this name is enqueued when all others have ended.
 PROBE = "probe:"
@@ -79,11 +79,11 @@ def _locked(locks: ExitStack, name: str, place: int) -> bool:
 
 def made(queue: Queue, kind: str, rng: random.Random, stored: Sequence[str]) -> Made:
     """Return a job of the reserved run."""
-    names, milliseconds = _holds(kind, rng), rng.uniform(1, 12)
+    names, milliseconds = _holds(kind, rng), rng.uniform(1, 25)
     if kind == "slow":
-        milliseconds = rng.uniform(80, 250)
+        milliseconds = rng.uniform(80, 400)
     if kind in ("reader", "pooled"):
-        milliseconds = rng.uniform(10, 60)
+        milliseconds = rng.uniform(15, 75)
     held = {mode: [name[2:] for name in names if name[0] == mode] for mode in "xslu"}
     queue = queue.using(reserves=held["x"], shares=held["s"], limit=held["l"], retry=Backoff(5, base=0.05))
     if held["u"]:

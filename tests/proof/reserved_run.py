@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from packhorse._stores import open_store
 
 from . import reserved_jobs
+from .checking import FAULTS
 from .kill_run import Attack, parser, repeated
 from .ledger import Ledger
 from .overlaps import Rules, judge_holds
@@ -34,7 +35,7 @@ _AT_ONCE = 10.0
 def main(argv: Sequence[str] | None = None) -> int:
     """Run, print, and say by the exit status how it went."""
     options = parser("reserved_run", __doc__ or "")
-    options.set_defaults(jobs=10_000, kills=100, server_kills=10)
+    options.set_defaults(jobs=10_000, kills=100, server_kills=10, processes=3)
     options.add_argument(
         "--pauses", type=int, default=3, help="of supervisors, past their death: each takes about 45 s"
     )
@@ -96,6 +97,7 @@ class ReservedAttack(Attack):
                 "runs that held names", "interrupted holders", "interrupted exclusive holders"))),
             ("most at once of a name: alone / shared / limited to 3", most),
             ("times that a limit was full", f"{counts['limit reached']:,}"),
+            ("taken back from supervisors that were only paused", f"{self._taken_back(run)}"),
             ("begun while a killed holder was dying, the kernel says no", f"{counts['overlaps in doubt']}"),
             ("holders whose death nobody saw", f"{counts['deaths unseen']}"),
             ("let go by a rate / of these had waited for it", f"{counts['rate let go']:,} / {counts['rate full']:,}"),
@@ -104,10 +106,15 @@ class ReservedAttack(Attack):
             ("jobs for every name at the end, seconds", f"{len(self._probes)}, {self._slowest:.1f}"),
         ]  # fmt: skip
 
+    def _taken_back(self, run: Run) -> int:
+        attempts = (row for rows in run.judgement.attempts.values() for row in rows)
+        return sum(row.worker in self._killer.condemned and row.outcome in FAULTS for row in attempts)
+
     def _wanted(self, run: Run) -> dict[str, tuple[int, int]]:
         counts, kills, pauses = run.judgement.counts, self._options.kills, self._options.pauses
         return {
             "late outcomes refused": (run.stale, 0),
+            "jobs taken back from paused supervisors": (self._taken_back(run), min(pauses, kills // 24, 1)),
             "paused past their death": (run.killer.did["declared dead alive"], min(pauses, kills // 24)),
             "exclusive holders that were killed": (counts["interrupted exclusive holders"], kills // 12),
             "readers at once": (counts["most at once, s"], 2),
