@@ -14,6 +14,7 @@ from ._codec import PLAIN
 from ._draft import Draft, Plan, Target
 from ._durations import Duration
 from ._finding import Counts, Jobs, counts_of, find, one
+from ._host_queue import PREFIX, queue_here
 from ._identity import flatten
 from ._job import Job
 from ._names import queue_name
@@ -56,6 +57,18 @@ class Queue(Scheduling):
         self._plans: dict[object, Plan] = {}
         #: Shared with all that ``using`` makes of this queue, which live for one call most often.
         self._targets: dict[object, Target] = {}
+
+    @classmethod
+    def here(
+        cls, prefix: str = PREFIX, *, app: App | None = None, store: str | None = None, **defaults: Unpack[JobOptions]
+    ) -> Self:
+        """Return the queue of the host where this is called: ``Queue.here().enqueue(f)`` in a job, and that job runs on the same
+        host.
+
+        Its name is ``prefix`` and the host's name up to the first dot. Workers serve it that are started with ``packhorse worker -q
+        'host.%h'``. The rest is as with ``Queue``. Called where a module is imported it means the host that imports it.
+        """
+        return cls(queue_here(prefix, "Queue.here"), app=app, store=store, **defaults)
 
     @property
     def name(self) -> str:

@@ -271,10 +271,33 @@ def nobody(store: Store, record: JobRecord, now: int) -> Why | None:
     meant = difflib.get_close_matches(record.queue, served, 1)
     facts = {"queue": record.queue, "served": served, "did_you_mean": meant[0] if meant else None}
     text = f"no live worker listens to queue '{record.queue}'"
+    from ._why_host import of_a_host
+
+    own = of_a_host(store, record.queue, now, facts)
+    if own is not None:
+        return Why(f"{text}: {own}", "no-worker", facts)
     if meant:
         return Why(f"{text}; did you mean '{meant[0]}'?", "no-worker", facts)
     others = f" (they listen to {', '.join(served[:5])})" if served else ""
     return Why(f"{text}{others}; to start one:  packhorse worker -q {record.queue}", "no-worker", facts)
+
+
+def _of_a_host(store: Store, queue: str, now: int, facts: dict[str, Any]) -> str | None:
+    """Return what to say of the queue of one host, whose jobs run nowhere else by themselves."""
+    rows = store.workers(dead=True)
+    found = host_of(queue, [(worker.host, queues_of(worker) or ()) for worker in rows])
+    if found is None:
+        return None
+    prefix, host = found
+    here = [worker for worker in rows if host_word(worker.host) == host]
+    last = max((worker.seen_at for worker in here), default=None)
+    others = sorted({name for worker in live(rows, now) for name in queues_of(worker) or () if name.startswith(prefix)})
+    facts["host"], facts["host_seen_at"], facts["host_queues"] = host, rfc3339(last), others
+    if live(here, now):
+        return f"it is that of host '{host}', whose workers do not; to start one there:  packhorse worker -q '{prefix}%h'"
+    heard = "of which nothing is known" if last is None else f"last heard of {distance(last, now)}"
+    move = f"packhorse jobs edit 'queue:{queue}' --queue {others[0] if others else prefix + 'OTHER'}"
+    return f"it is that of host '{host}', {heard}; to let its jobs run elsewhere:  {move}"
 
 
 def _in_line(store: Store, record: JobRecord, now: int) -> Why:

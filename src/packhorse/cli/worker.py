@@ -89,7 +89,7 @@ _LEVEL = click.Choice(["debug", "info", "warning", "error", "critical"], case_se
 @click.command("worker", cls=GroupedCommand, context_settings={"auto_envvar_prefix": "PACKHORSE_WORKER"})
 @click.argument("app", nargs=-1, metavar="[APP…]", envvar="PACKHORSE_APP")
 @click.option(
-    "-q", "--queue", metavar="QUEUE", multiple=True, help="-q a,b: in turn; -q a -q b: a first. Default: all."
+    "-q", "--queue", metavar="QUEUE", multiple=True, help="-q a,b: in turn; -q a -q b: a first; %h: host. Default: all."
 )
 @click.option("--burst", is_flag=True, help="Exit once nothing is left that could run now.")
 @click.option("--name", metavar="NAME", default="%H:%p", show_default=True, help="%h %H host, %p pid, %i instance.")
@@ -168,10 +168,11 @@ def _limits_of(file: Any) -> Mapping[str, str]:
 
 
 def queues(given: tuple[str, ...]) -> tuple[tuple[str, ...], ...] | None:
-    """Return groups of queues: those of one ``-q`` in turn, one ``-q`` after the other. None: every queue."""
+    """Return groups of queues: those of one ``-q`` in turn, one ``-q`` after the other; ``%h`` is the host. None: every queue."""
+    from .._host_queue import filled
     from .._names import queue_name
 
-    groups = [tuple(name.strip() for name in each.split(",") if name.strip()) for each in given]
+    groups = [tuple(filled(name.strip()) for name in each.split(",") if name.strip()) for each in given]
     checked = tuple(tuple(queue_name(name, "-q") for name in dict.fromkeys(group)) for group in groups if group)
     return checked or None
 
