@@ -13,7 +13,7 @@ from ._by import caller
 from ._codec import PLAIN
 from ._draft import Draft, Plan, Target
 from ._durations import Duration
-from ._finding import Counts, Jobs, counts_of, find, one
+from ._finding import Counts, Jobs, counts_of, find, one, pause_end
 from ._host_queue import PREFIX, queue_here
 from ._identity import flatten
 from ._job import Job
@@ -270,21 +270,22 @@ class Queue(Scheduling):
         return await _runtime.aside(self.counts)
 
     # -- switches ---------------------------------------------------------------------------------------------------
-    def pause(self, reason: str = "") -> bool:
-        """Stop workers from starting jobs of this queue; jobs are still accepted. Returns False if it was paused already."""
+    def pause(self, reason: str = "", *, until: datetime | Duration | None = None) -> bool:
+        """Stop workers from starting jobs of this queue; jobs are still accepted. Returns False if it was paused already: then
+        who, why and until when are replaced. It goes on by itself at ``until``, an aware datetime or a duration from now."""
         from ._by import person
 
         with self._connection as store:
-            return store.pause(self._name, by=person(), reason=reason)
+            return store.pause(self._name, by=person(), reason=reason, **pause_end(until))
 
     def resume(self) -> bool:
         """Undo ``pause``. Returns False if it was not paused."""
         with self._connection as store:
             return store.resume(self._name)
 
-    async def apause(self, reason: str = "") -> bool:
+    async def apause(self, reason: str = "", *, until: datetime | Duration | None = None) -> bool:
         """Do what ``pause`` does."""
-        return await _runtime.aside(lambda: self.pause(reason))
+        return await _runtime.aside(lambda: self.pause(reason, until=until))
 
     async def aresume(self) -> bool:
         """Do what ``resume`` does."""

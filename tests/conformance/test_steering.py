@@ -54,10 +54,12 @@ MERGED: dict[str, tuple[Edit, str, Any]] = {
     "options": (
         Edit(options='{"timeout": 5, "retry": {"n": 0}}'), "options", {"timeout": 5, "retry": {"n": 0}, "k": 1}
     ),
-    "an option taken away": (Edit(options='{"timeout": null}'), "options", {"k": 1}),
-    "all options taken away": (Edit(options='{"timeout": null, "k": null, "other": null}'), "options", None),
-    "meta": (Edit(meta='{"page": 2, "new": [null]}'), "meta", {"page": 2, "who": "ada", "new": [None]}),
-    "meta taken away": (Edit(meta='{"page": null, "who": null}'), "meta", None),
+    "no limit of time": (Edit(options='{"timeout": null}'), "options", {"timeout": None, "k": 1}),
+    "meta": (
+        Edit(meta='{"page": 2, "new": [null]}'), "meta", {"page": 2, "who": "ada", "none": None, "new": [None]}
+    ),
+    "meta taken away": (Edit(meta='{"page": null, "other": null}'), "meta", {"who": "ada", "none": None}),
+    "all meta taken away": (Edit(meta='{"page": null, "who": null, "none": null}'), "meta", None),
 }  # fmt: skip
 
 
@@ -88,7 +90,7 @@ waiting = pytest.mark.parametrize("waits", WAITING)
 def made(store: Store, clock: SettableClock, waits: str) -> JobRecord:
     """Return a job that waits so; five seconds ago all its parts were given."""
     job = WAITING[waits](
-        store, priority=3, expires_at=T0 + 2 * HOUR, tags='["old"]', meta='{"page": 1, "who": "ada"}',
+        store, priority=3, expires_at=T0 + 2 * HOUR, tags='["old"]', meta='{"page": 1, "who": "ada", "none": null}',
         options='{"timeout": 9, "k": 1}',
     )  # fmt: skip
     clock.advance(5)
@@ -141,7 +143,7 @@ def test_all_at_once(store: Store, clock: SettableClock, waits: str) -> None:
     assert (after.queue, after.line, after.priority, after.rank) == ("other", "other", -5, rank(ready, -5))
     assert (after.state, after.expires_at, after.tags, after.payload) == (waits, None, '["t"]', "[[], {}]")
     assert json.loads(after.options or "") == {"timeout": 9, "k": 2}
-    assert json.loads(after.meta or "") == {"page": 1}
+    assert json.loads(after.meta or "") == {"page": 1, "none": None}
 
 
 def test_a_claim_hands_out_what_was_edited(store: Store) -> None:

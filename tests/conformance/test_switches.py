@@ -217,8 +217,8 @@ def test_a_step_holds_for_every_connection(store: Store, other: Store) -> None:
     assert the(store, put(store, priority=1)).rank == rank(T0, 1)
 
 
-@pytest.mark.parametrize("step", [0, -1, 999_999])
-def test_a_step_is_a_second_at_least(store: Store, step: int) -> None:
+@pytest.mark.parametrize("step", [0, -1, 999_999, DEFAULT_STEP + 1])
+def test_a_step_has_bounds(store: Store, step: int) -> None:
     with pytest.raises(BadOption):
         store.set_step("mail", step)
     assert store.queues() == []

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar, get_args
+from typing import Any
 
 import click
 
 from .. import _why
 from .._durations import seconds
-from .._record import State
 from .._store import JobFilter, Page, Store
-from .._when import since as moment_since
-from ..errors import BadOption
 from . import _show
 from ._act import Verb, act, act_on
 from ._group import LazyGroup
 from ._job import as_data, attempt_data, listing, one, short, tell, worker_names
-from ._names import canonical
 from ._session import Session, json_option, with_session
-
-F = TypeVar("F", bound=Callable[..., Any])
-_STATES = get_args(State)
+from ._which import STATES, F, chosen, filters
+from .edit import edit
 
 
 @click.group("jobs", cls=LazyGroup)
@@ -29,45 +24,7 @@ def jobs() -> None:
     """Find jobs and act on them. JOB is an id, or its last 8 characters."""
 
 
-# -- which jobs -------------------------------------------------------------------------------------------------------
-_FILTERS = (
-    click.option("--state", "states", metavar="STATE", multiple=True, help="One of the eight states, or several: a,b."),
-    click.option("--task", metavar="TASK", help="Jobs of this task."),
-    click.option("-q", "--queue", metavar="QUEUE", help="Jobs of this queue."),
-    click.option("--tag", metavar="TAG", help="Jobs with this tag."),
-    click.option("--flow", metavar="FLOW", help="Members of this flow."),
-    click.option("--since", metavar="WHEN", help="Enqueued since: 1h, 15:00 or a date."),
-    click.option("--text", metavar="TEXT", help="Found in arguments, meta, tags, error or reason."),
-)
-
-
-def filters(command: F) -> F:
-    """Add the options that say which jobs are meant."""
-    for option in reversed(_FILTERS):
-        command = option(command)
-    return command
-
-
-def chosen(store: Store, given: dict[str, Any]) -> JobFilter:
-    """Return the filter that these options make."""
-    since = given.get("since")
-    return JobFilter(
-        states=_states(given.get("states") or ()),
-        queue=given.get("queue"),
-        task=canonical(store, given["task"]) if given.get("task") else None,
-        tag=given.get("tag"),
-        flow=given.get("flow"),
-        text=given.get("text"),
-        since=moment_since(since, "--since", store.now()) if since else None,
-    )
-
-
-def _states(words: tuple[str, ...]) -> tuple[State, ...]:
-    names = [name.strip().lower() for word in words for name in word.split(",") if name.strip()]
-    for name in names:
-        if name not in _STATES:
-            raise BadOption(f"--state: '{name}' is not a state. There are: {', '.join(_STATES)}.")
-    return tuple(dict.fromkeys(names))  # type: ignore[arg-type]
+jobs.add_command(edit)
 
 
 # -- looking ----------------------------------------------------------------------------------------------------------
@@ -173,7 +130,7 @@ def _go(session: Session, verb: Verb, ids: tuple[str, ...], given: dict[str, Any
         if which.empty:
             if not every:
                 raise click.UsageError(f"Say which jobs to {verb}: ids, or options such as --state, or --all.")
-            which = JobFilter(states=_STATES)
+            which = JobFilter(states=STATES)
         act(store, verb, which, yes=yes, dry_run=dry_run, **more)
 
 
