@@ -19,8 +19,11 @@ from .workers import Worker, continue_later, send
 
 #: Six beats of the others must see it unchanged, and what it reserved waits for a few more (seconds).
 _NOT_FOUND = 120.0
-#: It is woken so long after that, while its jobs run elsewhere.
-_LATER = 12.0
+#: It is woken so long after that, while its jobs would run elsewhere if they were taken back (seconds).
+_LATER = (12.0, 24.0)
+#: The job that it is paused with begins within so long (seconds), unless it waits for something.
+_BEGINS = 20.0
+_MODES = ("x", "s", "l")
 #: A writer gets its turn within so long (seconds).
 _TURN = 2.0
 #: While it is paused so many strikes are left out: the others must live to find it dead.
@@ -43,21 +46,23 @@ def _write(store: Store) -> None:
 
 
 class Pauser(Killer):
-    """Pauses the supervisor alone: its children end what they run, and nobody is there to hear of it."""
+    """Pauses the supervisor alone: its children go on with what they run, and nobody is there to stop them."""
 
     def __init__(
         self, workers: list[Worker], producers: Sequence[Producer], store: Store, rng: random.Random, pauses: int,
-        opener: Callable[[], Store],
+        opener: Callable[[], Store], lasting: Callable[[str], str],
     ) -> None:  # fmt: skip
+        """``lasting`` enqueues a job that holds a name in this mode for longer than any pause, and returns its id."""
         super().__init__(workers, producers, store, rng)
-        self._left = pauses
+        self._modes = [_MODES[n % len(_MODES)] for n in range(pauses)]
         self._opener = opener
-        self._paused: Worker | None = None
+        self._lasting = lasting
+        self._quiet = False
         self.not_found = 0  #: pauses in which nobody had found it dead
 
     @property
     def pausing(self) -> bool:
-        return self._paused is not None
+        return self._quiet
 
     def strike(self) -> None:
         if not self.pausing or self._rng.random() > _QUIET:
@@ -72,30 +77,44 @@ class Pauser(Killer):
             super()._pause()
 
     def _condemn(self) -> None:
-        if self._left and not self.pausing:
-            self._left -= 1
-            self._paused = self._rng.choice(self._workers)
-            chosen = (self._paused, list(self._timers), self._rng.uniform(0, _LATER))
+        if self._modes and not self.pausing:
+            self._quiet = True
+            chosen = (self._modes[0], list(self._timers), self._rng.uniform(*_LATER))
             thread = threading.Thread(target=self._past_death, args=chosen)
             thread.start()
             self._timers.append(thread)
 
-    def _past_death(self, worker: Worker, before: Sequence[threading.Thread], later: float) -> None:
+    def _past_death(self, mode: str, before: Sequence[threading.Thread], later: float) -> None:
         for timer in before:
             timer.join()  # what would wake it
         store, began = _opened(self._opener), time.time()
         try:
-            row = self._row(store, worker.pid)
-            if row is not None and self._stopped(store, worker.pid):
-                self._await_death(store, row)
-                time.sleep(later)  # the moment in which it wakes is random
-            else:
-                self._left += 1  # it had just been killed: another time
+            row = self._runs_it(store, self._lasting(mode))
+            if row is not None:
+                self._hold_still(store, row, later)
         finally:
-            continue_later(worker.pid)
             self.troubled.append((began, time.time()))
-            self._paused = None
+            self._quiet = False
             store.close()
+
+    def _hold_still(self, store: Store, row: WorkerRecord, later: float) -> None:
+        if self._stopped(store, row.pid):
+            self._modes.pop(0)  # else it had just been killed: another time
+            self._await_death(store, row)
+            time.sleep(later)  # the moment in which it wakes is random
+        continue_later(row.pid)
+
+    def _runs_it(self, store: Store, job: str) -> WorkerRecord | None:
+        """Return the worker in which the job has begun."""
+        deadline = time.monotonic() + _BEGINS
+        while time.monotonic() < deadline:
+            with suppress(StoreUnavailable):
+                (found,) = store.get([job])
+                for row in store.workers():
+                    if row.id == found.worker and row.state == "live" and found.started_at is not None:
+                        return row
+            time.sleep(0.1)
+        return None
 
     def _stopped(self, store: Store, pid: int) -> bool:
         """Stop it at a moment when it does not hold up everybody: a file has one writer at a time, paused or not."""
@@ -108,19 +127,6 @@ class Pauser(Killer):
             continue_later(pid)
             writer.join()
         return False
-
-    def _row(self, store: Store, pid: int) -> WorkerRecord | None:
-        """Return what the store knows of a worker; it may just have been started."""
-        deadline = time.monotonic() + _LATER
-        while time.monotonic() < deadline:
-            try:
-                for row in store.workers():
-                    if row.pid == pid and row.state == "live":
-                        return row
-            except StoreUnavailable:
-                pass
-            time.sleep(0.1)
-        return None
 
     def _await_death(self, store: Store, paused: WorkerRecord) -> None:
         deadline = time.monotonic() + _NOT_FOUND

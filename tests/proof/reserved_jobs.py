@@ -35,6 +35,9 @@ MIX = {
 }  # fmt: skip
 #: A job that reserves this name is enqueued when all others have ended.
 PROBE = "probe:"
+#: A job that holds this, with its mode, for longer than its supervisor is paused; when it runs again it is short.
+LASTING = "lasting:"
+_LASTS, _AGAIN = 120_000.0, 20.0
 
 
 def plan(count: int, rng: random.Random) -> list[str]:
@@ -46,6 +49,8 @@ def hold(names: Sequence[str], milliseconds: float, failures: int = 0) -> None:
     """Hold the names (``x:tape-1``: with the mode) for a while; fail so many times after it."""
     run = running()
     assert run is not None
+    if run.job.crashes or run.job.losses:
+        milliseconds = min(milliseconds, _AGAIN)
     with _witnessed(run.job.id, run.job.token, names), jobs.on_record(names):
         time.sleep(milliseconds / 1000)
     if run.job.failures < failures:
@@ -88,6 +93,8 @@ def made(queue: Queue, kind: str, rng: random.Random, stored: Sequence[str]) -> 
     queue = queue.using(reserves=held["x"], shares=held["s"], limit=held["l"], retry=Backoff(5, base=0.05))
     if held["u"]:
         queue = queue.using(unique=f"//{held['u'][0]}")
+    if kind.startswith(LASTING):
+        return queue.using(priority=100), hold, (names, _LASTS)
     if kind == "after" and stored:
         queue = queue.using(after=rng.choice(stored))
     return queue, hold, (names, round(milliseconds, 1), int(kind == "failing"))
@@ -112,5 +119,7 @@ def _holds(kind: str, rng: random.Random) -> list[str]:
             return [tape, f"s:{rng.choice(SHELVES)}", f"l:{rng.choice(list(POOLS))}"]
         case _ if kind.startswith(PROBE):
             return [f"x:{kind.removeprefix(PROBE)}"]
+        case _ if kind.startswith(LASTING):
+            return [kind.removeprefix(LASTING)]
         case _:
             return [tape]

@@ -28,6 +28,8 @@ from .watching import Watch
 
 #: Longer than any outage of the run's server. What waits because of it waits for it twice.
 PATIENCE = "20s"
+#: What a job holds while its supervisor is paused.
+_HELD = {"x": "tape-0", "s": "shelf-0", "l": "pool-0"}
 #: When all have ended, a job for each name runs within so long, on a host that is busy with other things too (seconds).
 _AT_ONCE = 10.0
 
@@ -37,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser("reserved_run", __doc__ or "")
     options.set_defaults(jobs=10_000, kills=100, server_kills=10, processes=3)
     options.add_argument(
-        "--pauses", type=int, default=3, help="of supervisors, past their death: each takes about 45 s"
+        "--pauses", type=int, default=3, help="of supervisors, past their death: each takes about a minute"
     )
     return repeated(options.parse_args(argv), ReservedAttack)
 
@@ -60,7 +62,9 @@ class ReservedAttack(Attack):
         self._probes: list[str] = []
         self._slowest = 0.0
         opener = lambda: open_store(self._where.url)  # noqa: E731
-        return Pauser(self._workers, self._producers, self._store, rng, self._options.pauses, opener)
+        enqueuer = Enqueuer(self._where.url, str(self._directory), rng.getrandbits(32), reserved_jobs.made)
+        lasting = lambda mode: enqueuer.enqueue([f"{reserved_jobs.LASTING}{mode}:{_HELD[mode]}"])[0]  # noqa: E731
+        return Pauser(self._workers, self._producers, self._store, rng, self._options.pauses, opener, lasting)
 
     def _afterwards(self) -> None:
         """Reserve every name there is: nothing may be in the way."""
@@ -114,7 +118,7 @@ class ReservedAttack(Attack):
         counts, kills, pauses = run.judgement.counts, self._options.kills, self._options.pauses
         return {
             "late outcomes refused": (run.stale, 0),
-            "jobs taken back from paused supervisors": (self._taken_back(run), min(pauses, kills // 24, 1)),
+            "jobs taken back from paused supervisors": (self._taken_back(run), min(pauses, kills // 24)),
             "paused past their death": (run.killer.did["declared dead alive"], min(pauses, kills // 24)),
             "exclusive holders that were killed": (counts["interrupted exclusive holders"], kills // 12),
             "readers at once": (counts["most at once, s"], 2),
