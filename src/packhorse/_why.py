@@ -250,12 +250,13 @@ def paused(store: Store, record: JobRecord, now: int) -> Why | None:
         return None
     who = f" by {queue.paused_by}" if queue.paused_by else ""
     reason = f": {queue.paused_reason}" if queue.paused_reason else ""
+    end = f" until {clock(queue.paused_until, now)}" if queue.paused_until is not None else ""
     text = (
-        f"queue '{record.queue}' is paused{who} since {clock(queue.paused_at, now)}{reason}; "
+        f"queue '{record.queue}' is paused{who} since {clock(queue.paused_at, now)}{end}{reason}; "
         f"to go on:  packhorse queues resume {record.queue}"
     )
     facts = {"queue": queue.name, "paused_at": rfc3339(queue.paused_at), "by": queue.paused_by}
-    return Why(text, "paused", {**facts, "reason": queue.paused_reason})
+    return Why(text, "paused", {**facts, "until": rfc3339(queue.paused_until), "reason": queue.paused_reason})
 
 
 def _queue(store: Store, name: str) -> QueueRecord | None:
@@ -276,28 +277,12 @@ def nobody(store: Store, record: JobRecord, now: int) -> Why | None:
     own = of_a_host(store, record.queue, now, facts)
     if own is not None:
         return Why(f"{text}: {own}", "no-worker", facts)
+    move = f"packhorse jobs edit queue:{record.queue} --queue"
     if meant:
-        return Why(f"{text}; did you mean '{meant[0]}'?", "no-worker", facts)
+        return Why(f"{text}; did you mean '{meant[0]}'? To move its jobs there:  {move} {meant[0]}", "no-worker", facts)
     others = f" (they listen to {', '.join(served[:5])})" if served else ""
-    return Why(f"{text}{others}; to start one:  packhorse worker -q {record.queue}", "no-worker", facts)
-
-
-def _of_a_host(store: Store, queue: str, now: int, facts: dict[str, Any]) -> str | None:
-    """Return what to say of the queue of one host, whose jobs run nowhere else by themselves."""
-    rows = store.workers(dead=True)
-    found = host_of(queue, [(worker.host, queues_of(worker) or ()) for worker in rows])
-    if found is None:
-        return None
-    prefix, host = found
-    here = [worker for worker in rows if host_word(worker.host) == host]
-    last = max((worker.seen_at for worker in here), default=None)
-    others = sorted({name for worker in live(rows, now) for name in queues_of(worker) or () if name.startswith(prefix)})
-    facts["host"], facts["host_seen_at"], facts["host_queues"] = host, rfc3339(last), others
-    if live(here, now):
-        return f"it is that of host '{host}', whose workers do not; to start one there:  packhorse worker -q '{prefix}%h'"
-    heard = "of which nothing is known" if last is None else f"last heard of {distance(last, now)}"
-    move = f"packhorse jobs edit 'queue:{queue}' --queue {others[0] if others else prefix + 'OTHER'}"
-    return f"it is that of host '{host}', {heard}; to let its jobs run elsewhere:  {move}"
+    moved = f", or to move its jobs:  {move} {served[0]}" if served else ""
+    return Why(f"{text}{others}; to start one:  packhorse worker -q {record.queue}{moved}", "no-worker", facts)
 
 
 def _in_line(store: Store, record: JobRecord, now: int) -> Why:
