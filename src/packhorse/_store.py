@@ -36,6 +36,7 @@ from ._record import (
 )
 from ._schedule_store import Schedules
 from ._steering import Steering
+from ._sweep import Sweeping
 
 Clock = Callable[[], int]
 
@@ -123,9 +124,10 @@ class Changed(NamedTuple):
     more: bool = False  #: more jobs match than one call touches
 
 
-class Store(Admission, Exchanging, Schedules, Steering, Protocol):
+class Store(Admission, Exchanging, Schedules, Steering, Sweeping, Protocol):
     """The contract. Ids that are not stored are simply absent from every answer. The verbs of the waiting rules are in
-    ``_admission``, those that change waiting jobs and queues in ``_steering``, and several verbs in one in ``_exchange``."""
+    ``_admission``, those that change waiting jobs and queues in ``_steering``, several verbs in one in ``_exchange``, and the
+    one that looks for what was forgotten in ``_sweep``."""
 
     url: str  #: secrets masked
     #: A call that has not been answered after so many seconds ends with ``StoreUnavailable``. Who must not wait so long

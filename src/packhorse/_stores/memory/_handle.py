@@ -29,6 +29,7 @@ from ..._record import (
     WorkerRecord,
 )
 from ..._store import BATCH, Capabilities, Changed, Clock, JobFilter, Page
+from ..._sweep import Swept
 from ...errors import StoreUnavailable
 from . import (
     _admit,
@@ -220,6 +221,10 @@ class MemoryStore(Scheduling, Steering):
         """Settle, claim, and admit where it may help."""
         with self._tables.lock:
             return one_by_one(self, worker, verdicts, ask, look)
+
+    def sweep(self, after: int | None = None, limit: int = BATCH) -> Swept:
+        """Find nothing: an ``admit`` looks at all who wait."""
+        return Swept((), None)
 
     def obstacles(self, ids: Sequence[str]) -> list[Obstacle | None]:
         """Return what is in the way of each job."""

@@ -11,11 +11,14 @@ from .operate import Operating
 from .produce import Producing
 from .schedules import Scheduling
 from .steer import Steering
+from .sweep import Sweeping
 from .upkeep import Upkeep
 from .workers import Workers
 
 
-class PostgresStore(Scheduling, Exchanging, Producing, Upkeep, Workers, Operating, Steering, Looking, Moving, Waiting):
+class PostgresStore(
+    Scheduling, Exchanging, Sweeping, Producing, Upkeep, Workers, Operating, Steering, Looking, Moving, Waiting
+):
     """Jobs in one schema of a PostgreSQL database, for any number of hosts.
 
     ``postgresql://user@host/database``, with the parameters of libpq as options, and ``?schema=`` (default ``packhorse``),

@@ -9,10 +9,11 @@ from .operate import Operating
 from .produce import Producing
 from .schedules import Scheduling
 from .steer import Steering
+from .sweep import Sweeping
 from .upkeep import Upkeep
 
 
-class RedisStore(Exchanging, Scheduling, Producing, Upkeep, Operating, Steering, Moving, Waiting):
+class RedisStore(Exchanging, Sweeping, Scheduling, Producing, Upkeep, Operating, Steering, Moving, Waiting):
     """Jobs on a Redis (6.2 or newer) or Valkey server, for any number of hosts.
 
     ``redis://[user[:password]@]host[:port][/db]``, ``rediss://`` over TLS, ``unix:///path.sock?db=1``; ``valkey://`` and

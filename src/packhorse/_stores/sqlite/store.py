@@ -13,6 +13,7 @@ from .operate import Operating
 from .produce import Producing
 from .schedules import Scheduling
 from .steering import Steering
+from .sweep import Sweeping
 from .upkeep import Upkeep
 
 
@@ -20,6 +21,7 @@ class SqliteStore(
     Scheduling,
     Producing,
     Exchanging,
+    Sweeping,
     Limiting,
     Explaining,
     Upkeep,

@@ -15,7 +15,7 @@ _WITHOUT_JOBS = frozenset(
 )
 
 #: What some verbs stand on beside that.
-_MORE = {"admit": ("lines",), "obstacles": ("lines",), "requeue": ("again",), "revive": ("again",)}
+_MORE = {"admit": ("lines",), "obstacles": ("lines",), "sweep": ("lines",), "requeue": ("again",), "revive": ("again",)}
 
 #: Verbs that do what another one does, in the same step.
 _WITH = {"fire": "enqueue"}
