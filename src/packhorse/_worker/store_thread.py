@@ -83,7 +83,7 @@ class StoreThread(threading.Thread):
         self._look = True  #: something may be claimable
         self.beats = Spaced()  #: the beat thread's
         self._firing = Firing(identity.host)
-        self._upkeep = Upkeep(Rescuing(identity.host, main, self.beats, patience), self._firing)
+        self._upkeep = Upkeep(Rescuing(identity.host, main, self.beats, patience), self._firing, identity)
         self._admitting = Admitting()
         self._gathering = Gathering()
         self._place = place

@@ -8,7 +8,9 @@ from time import monotonic
 from .._store import Store
 from . import mailbox as m
 from .firing import Firing
+from .identity import Identity
 from .rescuing import Rescuing
+from .sweeping import Sweeping
 
 _POLL = 1.0
 _PRUNE_EVERY = 60.0
@@ -24,10 +26,11 @@ KEEP = {"succeeded": 24 * 3600.0, "failed": 14 * 86400.0, "cancelled": 14 * 8640
 class Upkeep:
     """Does each when it is time; every method tells whether something may be claimable by it."""
 
-    def __init__(self, rescuing: Rescuing, firing: Firing) -> None:
+    def __init__(self, rescuing: Rescuing, firing: Firing, identity: Identity) -> None:
         """Everything is to be looked at but old jobs, which many workers should not do together."""
         self._rescuing = rescuing
         self._firing = firing
+        self._sweeping = Sweeping(identity)
         self._next_poll = 0.0
         self._next_due = 0.0
         self._next_prune = monotonic() + random.uniform(5, _PRUNE_EVERY)
@@ -36,7 +39,8 @@ class Upkeep:
     @property
     def next(self) -> float:
         """Return when something is to be done (monotonic)."""
-        return min(self._next_poll, self._next_due, self._next_prune, self._next_rescue, self._firing.due)
+        times = self._next_poll, self._next_due, self._next_prune, self._next_rescue
+        return min(*times, self._firing.due, self._sweeping.due)
 
     # -- what is due --------------------------------------------------------------------------------------------------
     def look(self) -> None:
@@ -78,6 +82,8 @@ class Upkeep:
         if now >= self._next_prune:
             more = store.prune(KEEP) >= 1000  # type: ignore[arg-type]
             self._next_prune = now + (0.1 if more else _PRUNE_EVERY)
+        if now >= self._sweeping.due:
+            found = self._sweeping.look(store, now) or found
         return found
 
     def _rescue(self, store: Store, now: float) -> bool:
