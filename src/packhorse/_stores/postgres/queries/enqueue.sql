@@ -23,7 +23,7 @@ WITH c AS MATERIALIZED (
 ), n AS (
     INSERT INTO packhorse.changes (queue, state, jobs) SELECT $5, state, 1 FROM job
 )
-SELECT state, created_at, scheduled_at FROM job
+SELECT state, created_at, scheduled_at, seq FROM job
 
 -- name: many (columns as joined text: an array is dearer to write, and to read)
 WITH c AS MATERIALIZED (
