@@ -58,6 +58,7 @@ class Pauser(Killer):
         self._opener = opener
         self._lasting = lasting
         self._quiet = False
+        self._paused = 0  #: its children are left alone: they shall go on
         self.not_found = 0  #: pauses in which nobody had found it dead
 
     @property
@@ -70,7 +71,9 @@ class Pauser(Killer):
 
     def _choose(self) -> tuple[str, Worker]:
         what, worker = super()._choose()
-        return "child" if self.pausing else what, worker
+        if not self.pausing:
+            return what, worker
+        return "child", self._rng.choice([each for each in self._workers if each.pid != self._paused])
 
     def _pause(self) -> None:
         if not self.pausing:  # what wakes it would wake the other one
@@ -98,10 +101,12 @@ class Pauser(Killer):
             store.close()
 
     def _hold_still(self, store: Store, row: WorkerRecord, later: float) -> None:
+        self._paused = row.pid
         if self._stopped(store, row.pid):
             self._modes.pop(0)  # else it had just been killed: another time
             self._await_death(store, row)
             time.sleep(later)  # the moment in which it wakes is random
+        self._paused = 0
         continue_later(row.pid)
 
     def _runs_it(self, store: Store, job: str) -> WorkerRecord | None:
