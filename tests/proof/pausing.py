@@ -73,7 +73,7 @@ class Pauser(Killer):
         what, worker = super()._choose()
         if not self.pausing:
             return what, worker
-        return "child", self._rng.choice([each for each in self._workers if each.pid != self._paused])
+        return "child", self._rng.choice([each for each in self._workers if each.pid != self._paused] or self._workers)
 
     def _pause(self) -> None:
         if not self.pausing:  # what wakes it would wake the other one
