@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Literal, NamedTuple, Protocol
 
-from ._record import BATCH, State
+from ._record import BATCH, Mode, State
 
 #: What is in the way of a waiting job, in the order in which it is looked for.
 ObstacleKind = Literal["after", "flow", "paused", "unserved", "undeclared", "held", "rate"]
@@ -35,6 +35,13 @@ class Obstacle(NamedTuple):
     #: held: 1 + how many jobs stand before this one in the line of that name. flow: how many members have not ended.
     place: int | None = None
     at: int | None = None  #: rate: when the next one may go, µs
+
+
+class Holders(NamedTuple):
+    """Who has a name."""
+
+    number: int = 0
+    jobs: tuple[str, ...] = ()  #: ids of the oldest (smallest seq), oldest first
 
 
 class LimitRecord(NamedTuple):
@@ -113,6 +120,9 @@ class Admission(Protocol):
 
         A job that is about to give up has no obstacle for what made it give up.
         """
+
+    def holders(self, name: str, modes: Sequence[Mode], limit: int = 20) -> Holders:
+        """Return how many hold a name in one of these modes, and the oldest of them, at most ``limit``."""
 
     def limits(self) -> list[LimitRecord]:
         """Return what is declared, by name."""

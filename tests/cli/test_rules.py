@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from packhorse._admission import FlowRecord
 from packhorse._backoff import Backoff
 from packhorse._outcome import failed, parked, succeeded
+from packhorse.cli import flows
 
 from .conftest import World
 
@@ -95,6 +97,23 @@ def test_flows_are_listed_newest_first_and_shown_task_by_task(cli, world):
     ]
 
 
+@pytest.mark.parametrize(
+    "counts, seconds, ended, said, data",
+    [
+        ({"succeeded": 20, "failed": 10, "queued": 60}, 10, False, "so far 10 s, 3.0 a second, about 20 s left", (3.0, 20.0)),
+        ({"cancelled": 3, "running": 1}, 360, False, "so far 6 m, 0.5 a minute, about 2 m left", (0.008, 120.0)),
+        ({"running": 4}, 5, False, "so far 5.0 s", (None, None)),
+        ({"succeeded": 30}, 10, True, "took 10 s, 3.0 a second", (3.0, None)),
+    ],
+)  # fmt: skip
+def test_rate_and_time_left_of_a_flow(counts, seconds, ended, said, data):
+    now = 1_800_000_000_000_000
+    flow = FlowRecord("f", counts, now - seconds * 1_000_000, now if ended else None)
+    assert flows._how_long(flow, now) == said
+    told = flows._data(flow, now)
+    assert (told["per_second"], told["seconds_left"], told["seconds"]) == (*data, float(seconds))
+
+
 def test_a_flow_that_is_not_there(cli, world):
     ran = cli("flows", "show", "nope")
     assert ran.code == 2
@@ -143,8 +162,8 @@ def test_each_reason_is_told_once_with_its_number(cli, world):
     kinds = {reason["kind"]: reason for reason in cli("queues", "why", "default", "--json").data["why"]}
     assert set(kinds) == {"queued", "held", "undeclared", "after", "due"}
     told = cli("queues", "why", "default").out
-    assert f"3 jobs wait for 'disk', held by job {holders[0]}." in told
-    assert f"2 jobs wait for 'smtp' (1 at once), held by job {holders[1]}." in told
+    assert f"3 jobs wait for 'disk', held by job {holders[0]} (tasks:add)." in told
+    assert f"2 jobs wait for 'smtp' (1 at once), held by job {holders[1]} (tasks:add)." in told
     assert "limit 'nowhere' is declared nowhere" in told
     assert f"waits for the end of job {holders[0]}" in told
     assert "1 job due later, the next at " in told

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from weakref import WeakValueDictionary
 
-from ..._admission import Admitted, FlowRecord, LimitRecord, Obstacle, Settings
+from ..._admission import Admitted, FlowRecord, Holders, LimitRecord, Obstacle, Settings
 from ..._closed import refusal
 from ..._exchange import Ask, Exchanged, one_by_one
 from ..._record import (
@@ -18,6 +18,7 @@ from ..._record import (
     Claim,
     Enqueued,
     JobRecord,
+    Mode,
     NewJob,
     Orphan,
     Parcel,
@@ -230,6 +231,12 @@ class MemoryStore(Scheduling, Steering):
         """Return what is in the way of each job."""
         with self._call() as (tables, now):
             return [_lines.obstacle(tables, now, tables.jobs.get(id)) for id in ids]
+
+    def holders(self, name: str, modes: Sequence[Mode], limit: int = 20) -> Holders:
+        """Return how many hold a name, and the oldest of them."""
+        with self._call() as (tables, _):
+            found = _lines.holders(tables, name, modes)
+            return Holders(len(found), tuple(job.id for job in found[:limit]))
 
     def limits(self) -> list[LimitRecord]:
         """Return what is declared, by name."""

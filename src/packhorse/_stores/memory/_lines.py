@@ -94,6 +94,11 @@ class Line:
         return Obstacle("held", name, first.id, since, 1 + len(before))
 
 
+def holders(tables: Tables, name: str, modes: Sequence[Mode]) -> list[JobRecord]:
+    """Return those who have a name in one of these modes, oldest first."""
+    return [job for job in tables.linked("holder", name) if any((mode, name) in held_names(job.holds) for mode in modes)]
+
+
 class Lines:
     """All lines, as one job after the other comes to see whether it is let go."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ..._admission import Obstacle
+from ..._admission import Holders, Obstacle
 from ..._record import JobRecord, Mode
 from ..._rules import goes_at, held_names, parents
 from .gates import is_served
@@ -45,6 +45,14 @@ class Obstacles(Limiting):
     def obstacles(self, ids: Sequence[str]) -> list[Obstacle | None]:
         """Return what is in the way of each job. Aligned with ``ids``."""
         return self._write(self._obstacles, list(ids)) if ids else []
+
+    def holders(self, name: str, modes: Sequence[Mode], limit: int = 20) -> Holders:
+        """Return how many hold a name, and the oldest of them."""
+        rows = self._write(self._oldest, name, list(modes), limit)
+        return Holders(rows[0][1], tuple(row[0] for row in rows)) if rows else Holders()
+
+    def _oldest(self, link: Link, now: int, name: str, modes: list[Mode], limit: int) -> list[Any]:
+        return self._rows(link, "obstacles", "oldest", self._ns, name, modes, limit)
 
     def _obstacles(self, link: Link, now: int, ids: list[str]) -> list[Obstacle | None]:
         jobs = {row[0]: job_record(row) for row in self._rows(link, "look", "by_id", self._ns, ids)}

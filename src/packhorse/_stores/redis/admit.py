@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from ..._admission import Admitted, FlowRecord, LimitRecord, Obstacle, ObstacleKind, Settings
-from ..._record import DEFAULT_STEP, FINAL, STATES, State
+from ..._admission import Admitted, FlowRecord, Holders, LimitRecord, Obstacle, ObstacleKind, Settings
+from ..._record import DEFAULT_STEP, FINAL, STATES, Mode, State
 from ..._rules import limit as limit_of
 from ..._store import BATCH
 from .revive import Reviving
@@ -60,6 +60,11 @@ class Admitting(Reviving):
             if not behind:
                 return [_obstacle(words) for words in answer[0]]
         return [None] * len(ids)
+
+    def holders(self, name: str, modes: Sequence[Mode], limit: int = 20) -> Holders:
+        """Return how many hold a name, and the oldest of them."""
+        count, ids = self._run("holders", name, "".join(modes), limit)
+        return Holders(count, tuple(ids))
 
     # -- limits -------------------------------------------------------------------------------------------------
     def limits(self) -> list[LimitRecord]:

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..._admission import Obstacle
+from ..._admission import Holders, Obstacle
 from ..._record import Mode
 from ..._rules import held_names
 from .connection import Connection
@@ -30,6 +30,12 @@ class Explaining(Connection):
             return [look.at(id) for id in ids]
 
         return self._read(step)
+
+    def holders(self, name: str, modes: Sequence[Mode], limit: int = 20) -> Holders:
+        """Return how many hold a name, and the oldest of them."""
+        values = {"ns": self._ns, "name": name, "modes": json.dumps(list(modes)), "limit": limit}
+        rows = self._read(lambda db: db.execute(sql("obstacles", "oldest"), values).fetchall())
+        return Holders(rows[0][1], tuple(row[0] for row in rows)) if rows else Holders()
 
 
 class _Job(NamedTuple):
