@@ -249,7 +249,7 @@ class Attack:
         result = judge(self._store, book, jobs.QUEUE, self._killer.condemned, tail)
         ghosts = [job for job in self._store.get(self._killer.ghosts) if job.state not in FINAL]
         self._store.close()
-        told = tell([life for worker in self._workers for life in worker.lives], outages)
+        told = tell([life for worker in self._workers for life in worker.lives], outages, self._killer.stopped)
         result.violations += told.wrong
         self._outside(result, codes)
         self._own_faults(result)

@@ -40,6 +40,8 @@ class Killer:
         self.did: Counter[str] = Counter()
         #: When something was done to a worker: for so long it may have been unable to claim (seconds since the epoch).
         self.troubled: list[tuple[float, float]] = []
+        #: When a supervisor was stopped for longer than a call to the store may take (seconds since the epoch).
+        self.stopped: list[tuple[float, float]] = []
         self.condemned: set[str] = set()
         self.ghosts: list[str] = []
         self._timers: list[threading.Thread] = []

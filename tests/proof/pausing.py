@@ -101,13 +101,14 @@ class Pauser(Killer):
             store.close()
 
     def _hold_still(self, store: Store, row: WorkerRecord, later: float) -> None:
-        self._paused = row.pid
+        self._paused, began = row.pid, time.time()
         if self._stopped(store, row.pid):
             self._modes.pop(0)  # else it had just been killed: another time
             self._await_death(store, row)
             time.sleep(later)  # the moment in which it wakes is random
         self._paused = 0
         continue_later(row.pid)
+        self.stopped.append((began, time.time()))
 
     def _runs_it(self, store: Store, job: str) -> WorkerRecord | None:
         """Return the worker in which the job has begun."""

@@ -33,15 +33,16 @@ class Told:
     wrong: list[str] = field(default_factory=list)
 
 
-def tell(lives: Sequence[Life], outages: Sequence[Outage]) -> Told:
-    """Hold the logs against the outages."""
+def tell(lives: Sequence[Life], outages: Sequence[Outage], stopped: Sequence[tuple[float, float]] = ()) -> Told:
+    """Hold the logs against the outages; a worker that was ``stopped`` so long finds that its call had no answer in time."""
+    causes = [*((o.began, o.ready) for o in outages), *stopped]
     told = Told()
     for life in lives:
         spells = list(_spells(life, told))
         told.away += len(spells)
         told.back += sum(end is not None for _, end in spells)
         for began, ended in spells:
-            _has_a_cause(told, life, outages, began, ended)
+            _has_a_cause(told, life, outages, began, ended, causes)
         for outage in outages:
             if _lived_through(life, outage) and not _covered(spells, outage):
                 told.wrong.append(f"{life.log.name} says nothing of the outage at {_clock(outage.began)}")
@@ -70,9 +71,11 @@ def _spells(life: Life, told: Told) -> Iterator[tuple[float, float | None]]:
         yield began, None
 
 
-def _has_a_cause(told: Told, life: Life, outages: Sequence[Outage], began: float, ended: float | None) -> None:
-    causes = [o for o in outages if o.began - _SLACK <= began <= o.ready + _NOTICED]
-    if not causes:
+def _has_a_cause(
+    told: Told, life: Life, outages: Sequence[Outage], began: float, ended: float | None,
+    causes: Sequence[tuple[float, float]],
+) -> None:  # fmt: skip
+    if not any(start - _SLACK <= began <= end + _NOTICED for start, end in causes):
         told.wrong.append(f"{life.log.name} says that the store is away at {_clock(began)}, and it was not")
     elif ended is not None:
         # A spell may span several outages; the last return before the line is the one that it tells of.
