@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 
 import pytest
@@ -183,6 +185,16 @@ def test_what_is_no_choice_of_jobs(cli, world, words, said):
     assert (ran.code, said in ran.err) == (2, True), ran.err
 
 
+def test_a_queue_nobody_serves_is_warned_of(cli, world):
+    job = world.job()
+    assert cli("jobs", "edit", job, "--queue", "mial").err == ""  # no worker is there at all
+    world.worker(queues='[["mail"]]')
+    ran = cli("jobs", "edit", job, "--queue", "other")
+    assert (ran.code, ran.out) == (0, "1 job changed\n")
+    assert ran.err == "Warning: no live worker listens to queue 'other'.  [E141]\n"
+    assert cli("jobs", "edit", job, "--queue", "mail").err == ""
+
+
 def test_words_of_a_condition_may_be_quoted(cli, world):
     world.job(meta='{"note": "two words"}')
     world.job()
@@ -300,6 +312,23 @@ def test_a_worker_takes_all_of_the_first_queue_before_any_of_the_next(program, p
     ran = program("worker", "noting", *queues, "--burst")
     assert ran.code == 0, ran.err
     assert (place / "order.txt").read_text() == order
+
+
+def test_a_worker_goes_on_when_the_pause_is_over(place, world):
+    (place / "noting.py").write_text(RECORD)
+    world.store.pause("default", seconds=3.0)
+    (paused,) = world.store.queues(["default"])
+    job = world.job("noting:note", '[["x"],{}]')
+    with subprocess.Popen([sys.executable, "-m", "packhorse", "worker", "noting"], stderr=subprocess.DEVNULL) as worker:
+        try:
+            deadline = time.monotonic() + 30
+            while the(world, job).state != "succeeded" and time.monotonic() < deadline:
+                world.store.wait(0.1)
+        finally:
+            worker.terminate()
+    record = the(world, job)
+    assert record.state == "succeeded"
+    assert record.started_at >= paused.paused_until
 
 
 def test_a_worker_takes_from_both_where_they_stand_together(program, place, world):

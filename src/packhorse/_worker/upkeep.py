@@ -59,11 +59,12 @@ class Upkeep:
         fired = now >= self._firing.due and self._firing.look(store, now)
         if not fired and now < min(self._next_due, self._next_poll):
             return False
+        freed = store.freed
         count, pause = store.promote()
         self._next_due = now + min(_POLL, pause if pause is not None else _POLL)
         if count:
             self._next_due = now
-        return fired or bool(count)
+        return fired or bool(count) or store.freed > freed  # the pause of a queue is over
 
     # -- the rest -----------------------------------------------------------------------------------------------------
     def rescue_now(self) -> None:

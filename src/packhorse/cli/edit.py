@@ -15,6 +15,7 @@ from .._record import BATCH, PAYLOAD_LIMIT, WAITING, JobRecord, State
 from .._steering import NEVER, Edit
 from .._store import JobFilter, Store
 from .._when import parse
+from .._why import live, serves
 from ..errors import BadArguments, BadOption, BadState
 from . import _show
 from ._act import refuse_closed
@@ -69,6 +70,7 @@ def edit(
         if change.empty:
             raise click.UsageError("Say what to change, such as --queue or --priority.")
         meant = [job.id for job in found] if found else _matching(store, conditions)
+        _warn(store, change.queue)
         _do(store, list(dict.fromkeys(meant)), change, yes or bool(ids), dry_run, as_json, bool(ids))
 
 
@@ -186,6 +188,13 @@ def _pages(store: Store, which: JobFilter) -> Iterator[list[str]]:
         after = page.next
         if after is None:
             return
+
+
+def _warn(store: Store, queue: str | None) -> None:
+    """Say on stderr what will keep the jobs from running in their new queue."""
+    alive = live(store.workers(), store.now())
+    if queue is not None and alive and not any(serves(worker, queue) for worker in alive):
+        _show.echo(f"Warning: no live worker listens to queue '{queue}'.  [E141]", err=True)
 
 
 def _do(store: Store, ids: list[str], change: Edit, sure: bool, dry: bool, as_json: bool, named: bool) -> None:
