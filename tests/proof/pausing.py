@@ -22,7 +22,7 @@ _NOT_FOUND = 120.0
 #: It is woken so long after that, while its jobs would run elsewhere if they were taken back (seconds).
 _LATER = (12.0, 24.0)
 #: The job that it is paused with begins within so long (seconds), unless it waits for something.
-_BEGINS = 20.0
+_BEGINS = 90.0
 _MODES = ("x", "s", "l")
 #: A writer gets its turn within so long (seconds).
 _TURN = 2.0
