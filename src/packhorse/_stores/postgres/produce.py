@@ -17,7 +17,7 @@ from .known import answered, known_jobs, new_among
 from .link import Link
 from .pace import Pace
 from .states import NAMES, micros
-from .storing import Storing, is_ruled
+from .storing import Storing, is_ruled, ranked
 
 #: So many jobs are stored by one statement.
 _CHUNK = 1000
@@ -117,9 +117,9 @@ class Producing(Connection):
 
     def _insert_one(self, link: Link, now: int | None, job: NewJob, kind: tuple[int, int]) -> list[Enqueued]:
         rows = self._rows(
-            link, "enqueue", "one", now, self._ns, job.id, *kind, job.priority, job.at, _delay(job), job.expires_at,
-            None if job.expires is None else micros(job.expires), job.crash_fails, job.parent, job.by, job.options, job.tags,
-            job.meta, job.payload,
+            link, "enqueue", ranked("one", [job]), now, self._ns, job.id, *kind, job.priority, job.at, _delay(job),
+            job.expires_at, None if job.expires is None else micros(job.expires), job.crash_fails, job.parent, job.by,
+            job.options, job.tags, job.meta, job.payload,
         )  # fmt: skip
         if not rows:
             raise self._refusal(link)
@@ -136,7 +136,7 @@ class Producing(Connection):
         if all(map(_is_plain, jobs)):
             values = (*shared, _texts([job.by for job in jobs]), _SEPARATOR.join([job.payload for job in jobs]))
             _refuse_separators(values[2:], len(jobs))
-            ((count, created),) = self._rows(link, "enqueue", "plain", *values)
+            ((count, created),) = self._rows(link, "enqueue", ranked("plain", jobs), *values)
             if not count:
                 raise self._refusal(link)
             return [Enqueued(job.id, "queued", created, None, False) for job in jobs]
@@ -152,7 +152,7 @@ class Producing(Connection):
             _texts([job.meta for job in jobs]), _SEPARATOR.join([job.payload for job in jobs]),
         )  # fmt: skip
         _refuse_separators(values[2:], len(jobs))
-        rows = self._rows(link, "enqueue", "many", *values)
+        rows = self._rows(link, "enqueue", ranked("many", jobs), *values)
         if not rows:
             raise self._refusal(link)
         found = {id: (state, created, scheduled) for id, state, created, scheduled in rows}

@@ -1,4 +1,4 @@
--- name: one (the step of the queue is looked up for those alone that have a priority)
+-- name: one
 WITH c AS MATERIALIZED (
     SELECT coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now
       FROM packhorse.namespaces WHERE id = $2 AND closed IS NULL
@@ -9,9 +9,7 @@ WITH c AS MATERIALIZED (
 ), job AS (
     INSERT INTO packhorse.jobs (created_at, rank, due_at, scheduled_at, waits_until, expires_at, ns, kind, line, state, shelf,
                                 priority, crash_fails, id, parent, made_by, options, tags, meta, payload)
-    SELECT now,
-           coalesce(later, now)
-           - CASE WHEN $6::bigint = 0 THEN 0 ELSE $6::bigint * (SELECT l.step FROM packhorse.lines l WHERE l.id = $5) END,
+    SELECT now, coalesce(later, now) /*ranked - $6::bigint * (SELECT l.step FROM packhorse.lines l WHERE l.id = $5) */,
            later, later, expires, expires, $2, $4, $5,
            CASE WHEN later IS NULL THEN :QUEUED ELSE :SCHEDULED END, CASE WHEN later IS NOT NULL THEN :SCHEDULED END,
            $6::bigint, $11::boolean, $3, $12, $13, $14, $15, $16, $17
@@ -47,8 +45,7 @@ WITH c AS MATERIALIZED (
     INSERT INTO packhorse.jobs (created_at, rank, due_at, scheduled_at, waits_until, expires_at, ns, kind, line, state, shelf,
                                 priority, crash_fails, id, parent, made_by, options, tags, meta, payload)
     SELECT now,
-           coalesce(later, now)
-           - CASE WHEN priority = '0' THEN 0 ELSE priority::bigint * (SELECT l.step FROM packhorse.lines l WHERE l.id = timed.line::int) END,
+           coalesce(later, now) /*ranked - priority::bigint * (SELECT l.step FROM packhorse.lines l WHERE l.id = timed.line::int) */,
            later, later, over, over, $2, kind::int, line::int,
            CASE WHEN later IS NULL THEN :QUEUED ELSE :SCHEDULED END, CASE WHEN later IS NOT NULL THEN :SCHEDULED END,
            priority::smallint, crash_fails::boolean, id, parent, made_by, options, tags, meta, payload
@@ -73,8 +70,7 @@ WITH c AS MATERIALIZED (
     ) WITH ORDINALITY AS v (id, kind, line, priority, made_by, payload, place)
 ), job AS (
     INSERT INTO packhorse.jobs (created_at, rank, ns, kind, line, state, priority, id, made_by, payload)
-    SELECT now,
-           now - CASE WHEN priority = '0' THEN 0 ELSE priority::bigint * (SELECT l.step FROM packhorse.lines l WHERE l.id = given.line::int) END,
+    SELECT now, now /*ranked - priority::bigint * (SELECT l.step FROM packhorse.lines l WHERE l.id = given.line::int) */,
            $2, kind::int, line::int, :QUEUED, priority::smallint, id, made_by, payload
       FROM given CROSS JOIN c ORDER BY place
     RETURNING line, priority, seq, rank, created_at

@@ -25,9 +25,7 @@ WITH c AS MATERIALIZED (
 ), job AS (
     INSERT INTO packhorse.jobs (created_at, rank, due_at, scheduled_at, waits_until, expires_at, ns, kind, line, state, shelf,
                                 priority, crash_fails, id, parent, made_by, options, tags, meta, payload)
-    SELECT now,
-           coalesce(later, now)
-           - CASE WHEN priority = 0 THEN 0 ELSE priority * (SELECT l.step FROM packhorse.lines l WHERE l.id = timed.line) END,
+    SELECT now, coalesce(later, now) /*ranked - priority * (SELECT l.step FROM packhorse.lines l WHERE l.id = timed.line) */,
            later, later, over, over, $2, kind, line,
            CASE WHEN later IS NULL THEN :QUEUED ELSE :SCHEDULED END, CASE WHEN later IS NOT NULL THEN :SCHEDULED END,
            priority, crash_fails, id, parent, made_by, options, tags, meta, payload

@@ -45,9 +45,7 @@ WITH timed AS MATERIALIZED (
     INSERT INTO packhorse.jobs (created_at, rank, due_at, scheduled_at, waits_until, expires_at, ns, kind, line, state, shelf,
                                 priority, crash_fails, id, parent, made_by, options, tags, meta, payload, holds, after, after_flow,
                                 after_failed, flow, unique_key, unique_until, unique_end, held_key, waiting)
-    SELECT $3::bigint,
-           coalesce(later, $3::bigint)
-           - CASE WHEN priority = 0 THEN 0 ELSE priority * (SELECT l.step FROM packhorse.lines l WHERE l.id = timed.line) END,
+    SELECT $3::bigint, coalesce(later, $3::bigint) /*ranked - priority * (SELECT l.step FROM packhorse.lines l WHERE l.id = timed.line) */,
            later, later, over, over, $2, kind, line,
            CASE WHEN later IS NOT NULL THEN :SCHEDULED WHEN ruled THEN :BLOCKED ELSE :QUEUED END,
            CASE WHEN later IS NOT NULL THEN :SCHEDULED WHEN ruled THEN :BLOCKED END,
