@@ -124,6 +124,9 @@ class Admission(Protocol):
     def holders(self, name: str, modes: Sequence[Mode], limit: int = 20) -> Holders:
         """Return how many hold a name in one of these modes, and the oldest of them, at most ``limit``."""
 
+    def holding(self, names: Sequence[str]) -> list[tuple[int, int, int]]:
+        """Return how many hold each of these names: reserve it, share it, count towards its limit. Aligned with ``names``."""
+
     def limits(self) -> list[LimitRecord]:
         """Return what is declared, by name."""
 

@@ -68,6 +68,34 @@ def test_what_makes_no_sense_together_is_refused(cli, words):
     assert cli("queues", "limit", *words).code == 2
 
 
+# -- demand -----------------------------------------------------------------------------------------------------------
+def test_what_could_run_if_there_were_slots(cli, world):
+    assert cli("queues", "demand", "--json").data == {
+        "queues": [], "running": 0, "ready": 0, "wanted": 0, "slots": 0, "estimate": False
+    }  # fmt: skip
+    worker = world.worker(slots=4, queues='[["default"]]')
+    for _ in range(3):
+        world.job(holds=(("x", "disk"),), queue="books")
+    world.job()
+    world.job()
+    world.claim(worker)
+    world.job(queue="later", delay=60.0)
+    assert [line.split() for line in cli("queues", "demand").out.splitlines()] == [
+        ["queue", "run", "could", "start", "slots", "wanted", "slots"],
+        ["books", "0", "1", "1", "0"],
+        ["default", "1", "1", "2", "4"],
+        ["later", "0", "0", "0", "0"],
+        ["all", "1", "2", "3", "4"],
+    ]
+    data = cli("queues", "demand", "books", "none", "--json").data
+    assert data["queues"] == [
+        {"name": "books", "running": 0, "ready": 1, "wanted": 1, "slots": 0},
+        {"name": "none", "running": 0, "ready": 0, "wanted": 0, "slots": 0},
+    ]
+    assert (data["wanted"], data["slots"], data["estimate"]) == (1, 4, False)
+    assert "'a b' is not a name" in cli("queues", "demand", "a b").err
+
+
 # -- flows ------------------------------------------------------------------------------------------------------------
 def test_flows_are_listed_newest_first_and_shown_task_by_task(cli, world):
     assert cli("flows", "list").out == "no flow has jobs\n"

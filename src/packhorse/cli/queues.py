@@ -17,6 +17,7 @@ from ._act import act
 from ._group import LazyGroup
 from ._queue_why import why
 from ._session import Session, json_option, me, with_session
+from .demand import demand_
 from .limits import limit
 
 _SHOWN: tuple[State, ...] = (
@@ -38,6 +39,7 @@ def queues() -> None:
 
 queues.add_command(limit)
 queues.add_command(why)
+queues.add_command(demand_)
 
 
 @queues.command("list")

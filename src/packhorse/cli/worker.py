@@ -89,7 +89,7 @@ _LEVEL = click.Choice(["debug", "info", "warning", "error", "critical"], case_se
 @click.command("worker", cls=GroupedCommand, context_settings={"auto_envvar_prefix": "PACKHORSE_WORKER"})
 @click.argument("app", nargs=-1, metavar="[APP…]", envvar="PACKHORSE_APP")
 @click.option(
-    "-q", "--queue", metavar="QUEUE", multiple=True, help="-q a,b: in turn; -q a -q b: a first; %h: host. Default: all."
+    "-q", "--queue", metavar="QUEUE", multiple=True, help="a,b: in turn; -q a -q b: a first; %h: host; or all."
 )
 @click.option("--burst", is_flag=True, help="Exit once nothing is left that could run now.")
 @click.option("--name", metavar="NAME", default="%H:%p", show_default=True, help="%h %H host, %p pid, %i instance.")

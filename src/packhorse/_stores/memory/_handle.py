@@ -238,6 +238,11 @@ class MemoryStore(Scheduling, Steering):
             found = _lines.holders(tables, name, modes)
             return Holders(len(found), tuple(job.id for job in found[:limit]))
 
+    def holding(self, names: Sequence[str]) -> list[tuple[int, int, int]]:
+        """Return how many hold each of these names, by mode."""
+        with self._call() as (tables, _):
+            return [_lines.holding(tables, name) for name in names]
+
     def limits(self) -> list[LimitRecord]:
         """Return what is declared, by name."""
         with self._call() as (tables, _):

@@ -51,6 +51,16 @@ class Obstacles(Limiting):
         rows = self._write(self._oldest, name, list(modes), limit)
         return Holders(rows[0][1], tuple(row[0] for row in rows)) if rows else Holders()
 
+    def holding(self, names: Sequence[str]) -> list[tuple[int, int, int]]:
+        """Return how many hold each of these names, by mode."""
+        rows = self._write(self._holding, list(names)) if names else []
+        counts = {(name, mode): number for name, mode, number in rows}
+        found = [[counts.get((name, mode), 0) for mode in _ALL] for name in names]
+        return [(first, second, third) for first, second, third in found]
+
+    def _holding(self, link: Link, now: int, names: list[str]) -> list[Any]:
+        return self._rows(link, "obstacles", "holding", self._ns, names)
+
     def _oldest(self, link: Link, now: int, name: str, modes: list[Mode], limit: int) -> list[Any]:
         return self._rows(link, "obstacles", "oldest", self._ns, name, modes, limit)
 

@@ -66,6 +66,11 @@ class Admitting(Reviving):
         count, ids = self._run("holders", name, "".join(modes), limit)
         return Holders(count, tuple(ids))
 
+    def holding(self, names: Sequence[str]) -> list[tuple[int, int, int]]:
+        """Return how many hold each of these names, by mode."""
+        parts = [names[start : start + BATCH] for start in range(0, len(names), BATCH)]
+        return [(each[0], each[1], each[2]) for part in parts for each in self._run("holding", *part)]
+
     # -- limits -------------------------------------------------------------------------------------------------
     def limits(self) -> list[LimitRecord]:
         """Return what is declared, by name."""

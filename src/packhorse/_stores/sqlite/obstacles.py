@@ -37,6 +37,14 @@ class Explaining(Connection):
         rows = self._read(lambda db: db.execute(sql("obstacles", "oldest"), values).fetchall())
         return Holders(rows[0][1], tuple(row[0] for row in rows)) if rows else Holders()
 
+    def holding(self, names: Sequence[str]) -> list[tuple[int, int, int]]:
+        """Return how many hold each of these names, by mode."""
+        values = {"ns": self._ns, "names": json.dumps(list(names))}
+        rows = self._read(lambda db: db.execute(sql("obstacles", "holding"), values).fetchall())
+        counts = {(name, mode): number for name, mode, number in rows}
+        found = [[counts.get((name, mode), 0) for mode in _MODES] for name in names]
+        return [(first, second, third) for first, second, third in found]
+
 
 class _Job(NamedTuple):
     """One that waits."""

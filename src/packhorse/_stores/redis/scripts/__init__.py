@@ -10,7 +10,7 @@ from importlib.resources import files
 _BARE = frozenset({"create"})
 #: Verbs that look at no single job.
 _WITHOUT_JOBS = frozenset(
-    "claim condemn enqueue_plain export flows freeze frozen get leave limits log named numbers overview pause publish "
+    "claim condemn enqueue_plain export flows freeze frozen get holding leave limits log named numbers overview pause publish "
     "put_schedules records register resting resume runs schedules set_step stopping thaw unresting wait workers".split()
 )
 

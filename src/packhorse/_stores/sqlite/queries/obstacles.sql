@@ -17,6 +17,11 @@ SELECT j.id, count(*) OVER ()
  WHERE h.ns = :ns AND h.name = :name AND h.stage = 7 AND h.mode IN (SELECT value FROM json_each(:modes))
  ORDER BY h.seq LIMIT :limit
 
+-- name: holding
+SELECT h.name, h.mode, count(*)
+  FROM (SELECT DISTINCT value AS name FROM json_each(:names)) n CROSS JOIN packhorse_holds h
+ WHERE h.ns = :ns AND h.name = n.name AND h.stage = 7 GROUP BY h.name, h.mode
+
 -- name: holder
 SELECT j.id, iif(j.state = 3, nullif(j.started_at, -1152921504606846976), NULL) FROM packhorse_jobs j WHERE j.seq = :seq
 
