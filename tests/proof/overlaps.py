@@ -125,7 +125,7 @@ def _full(result: Judgement, name: str, same: Sequence[Span], mode: str, limits:
         result.counts["overlaps in doubt"] += 1
     if mode != "l" or name in limits:
         result.counts[f"most at once, {mode}"] = max(result.counts[f"most at once, {mode}"], surely)
-    result.counts["limit reached"] += mode == "l" and surely == limits.get(name)
+    result.counts["limit reached"] += mode == "l" and surely == limits.get(name) and surely > 1
 
 
 # -- rates -------------------------------------------------------------------------------------------------------------

@@ -21,7 +21,9 @@ TAPES = tuple(f"tape-{n}" for n in range(8))
 #: Many readers, rare writers.
 SHELVES = tuple(f"shelf-{n}" for n in range(3))
 #: So many at once.
-POOLS = {"pool-0": 3}
+POOLS = {"pool-0": 3, "still-l": 1}
+#: What is held while a supervisor stands still, by mode.
+STILL = {"x": "still-x", "s": "still-s", "l": "still-l"}
 #: So many a second, without a burst.
 RATES = {"rate-0": 8}
 KEYS = tuple(f"key-{n}" for n in range(6))
@@ -110,13 +112,13 @@ def _holds(kind: str, rng: random.Random) -> list[str]:
         case "writer":
             return [f"x:{rng.choice(SHELVES)}"]
         case "pooled":
-            return [f"l:{rng.choice(list(POOLS))}"]
+            return ["l:pool-0"]
         case "rated":
             return [f"l:{rng.choice(list(RATES))}"]
         case "unique":
             return [f"u:{rng.choice(KEYS)}"]
         case "mixed":
-            return [tape, f"s:{rng.choice(SHELVES)}", f"l:{rng.choice(list(POOLS))}"]
+            return [tape, f"s:{rng.choice(SHELVES)}", "l:pool-0"]
         case _ if kind.startswith(PROBE):
             return [f"x:{kind.removeprefix(PROBE)}"]
         case _ if kind.startswith(LASTING):

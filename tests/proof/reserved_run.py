@@ -28,8 +28,6 @@ from .watching import Watch
 
 #: Longer than any outage of the run's server. What waits because of it waits for it twice.
 PATIENCE = "20s"
-#: What a job holds while its supervisor is paused.
-_HELD = {"x": "tape-0", "s": "shelf-0", "l": "pool-0"}
 #: When all have ended, a job for each name runs within so long, on a host that is busy with other things too (seconds).
 _AT_ONCE = 10.0
 
@@ -63,12 +61,18 @@ class ReservedAttack(Attack):
         self._slowest = 0.0
         opener = lambda: open_store(self._where.url)  # noqa: E731
         enqueuer = Enqueuer(self._where.url, str(self._directory), rng.getrandbits(32), reserved_jobs.made)
-        lasting = lambda mode: enqueuer.enqueue([f"{reserved_jobs.LASTING}{mode}:{_HELD[mode]}"])[0]  # noqa: E731
+
+        def lasting(mode: str) -> str:
+            """Enqueue one that lasts, and some that want what it holds."""
+            name = reserved_jobs.STILL[mode]
+            return enqueuer.enqueue([f"{reserved_jobs.LASTING}{mode}:{name}", *[f"{reserved_jobs.PROBE}{name}"] * 3])[0]
+
         return Pauser(self._workers, self._producers, self._store, rng, self._options.pauses, opener, lasting)
 
     def _afterwards(self) -> None:
         """Reserve every name there is: nothing may be in the way."""
-        names = [*reserved_jobs.TAPES, *reserved_jobs.SHELVES, *reserved_jobs.POOLS, *reserved_jobs.RATES]
+        alone = [*reserved_jobs.TAPES, *reserved_jobs.SHELVES, *reserved_jobs.STILL.values()]
+        names = sorted({*alone, *reserved_jobs.POOLS, *reserved_jobs.RATES})
         enqueuer = Enqueuer(self._where.url, str(self._directory), self._rng.getrandbits(32), reserved_jobs.made)
         began = time.monotonic()
         self._probes = enqueuer.enqueue([f"{reserved_jobs.PROBE}{name}" for name in names])

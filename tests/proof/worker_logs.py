@@ -86,7 +86,7 @@ def _has_a_cause(
 def _lived_through(life: Life, outage: Outage) -> bool:
     """A kill breaks every connection. A pause may be so short that no call notices."""
     end = life.ended if life.ended is not None else float("inf")
-    whole = life.began + _SETTLED < outage.began and outage.ready + _NOTICED < end
+    whole = life.began + _SETTLED * outage.slower < outage.began and outage.ready + _NOTICED < end
     return whole and outage.killed and outage.ready - outage.began >= _MISSED
 
 
