@@ -17,6 +17,12 @@ from .words import decoded, encoded
 T = TypeVar("T")
 
 
+def records_of(rows: list[Any]) -> list[LimitRecord]:
+    """Return what rows of limits say."""
+    records = (LimitRecord(*row) for row in rows)
+    return [record._replace(by=decoded(record.by)) for record in records]
+
+
 class Limiting(Steering):
     """The verbs of limits and of flows."""
 
@@ -26,8 +32,7 @@ class Limiting(Steering):
 
     def _limits(self, link: Link) -> list[LimitRecord]:
         self._require(link)
-        records = (LimitRecord(*row) for row in self._rows(link, "limits", "all", self._ns))
-        return [record._replace(by=decoded(record.by)) for record in records]
+        return records_of(self._rows(link, "limits", "all", self._ns))
 
     def set_limits(self, values: Mapping[str, str | None], *, by: str = "", app: str | None = None) -> list[str]:
         """Declare limits, all or none; return the names for which something changed, sorted."""
