@@ -11,7 +11,7 @@ RUN = ("run", "tasks:add", "1", "2")
 
 #: words of a command → what it says
 COMMANDS = {
-    "a limit of 0": (("queues", "limit", "smtp", "0"), "must have numbers from 1 to 1,000,000; `packhorse queues pause` stops a queue"),
+    "a limit of 0": (("queues", "limit", "smtp", "0"), "numbers from 1 to 1,000,000; `packhorse queues pause` stops a queue"),
     "no limit": (("queues", "limit", "smtp", "many"), "not 'many'"),
     "a rate in no time": (("queues", "limit", "smtp", "4/0s"), "'4/0s'"),
     "a star in between": (("queues", "limit", "a*b", "4"), "a * before its end"),

@@ -91,10 +91,10 @@ CASES: dict[str, tuple[Callable[[Queue], object], type[PackhorseError], str]] = 
         lambda mail: mail.using(after=deleted(mail)).enqueue(send), UnknownParent, "which is not stored; nothing was stored."
     ),
     "half an id": (
-        lambda mail: mail.using(after="8000-00000000"), BadOption, "after takes jobs, their whole ids, a flow or 'flow:' and its id"
+        lambda mail: mail.using(after="8000-00000000"), BadOption, "their whole ids, a flow or 'flow:' and its id"
     ),
     "a job after itself": (
-        lambda mail: mail.using(id=NOBODY, after=NOBODY).enqueue(send), UnknownParent, f"start after job {NOBODY}, which is not stored"
+        lambda mail: mail.using(id=NOBODY, after=NOBODY).enqueue(send), UnknownParent, f"after job {NOBODY}, which is not"
     ),
     "two after each other": (circle, PackhorseError, f"start after job {OTHER}, which is not stored; nothing was stored."),
     "a circle by way of a flow": (flow_circle, PackhorseError, "would never start: it belongs to the flow 'f'"),
@@ -107,7 +107,7 @@ CASES: dict[str, tuple[Callable[[Queue], object], type[PackhorseError], str]] = 
     "a key held until two ends": (
         lambda mail: mail.using(unique="k", span="flow", unique_until="1m").enqueue(send), BadOption, "Leave one of them out."
     ),
-    "a key for no time": (lambda mail: mail.using(unique="k", unique_until=0), BadOption, "would hold the key for no time at all"),
+    "a key for no time": (lambda mail: mail.using(unique="k", unique_until=0), BadOption, "hold the key for no time at all"),
     # -- limits --
     "a limit of 0": (
         lambda mail: App(limits={"smtp": 0}), BadOption,
