@@ -215,6 +215,7 @@ def test_a_requeued_member_goes_on_with_the_flow(store: Store) -> None:
 
 
 # -- prune, and another store -----------------------------------------------------------------------------------------
+@pytest.mark.usefixtures("url")  # prune goes through the tables
 def test_the_holder_is_not_pruned_before_its_flow_is_over(store: Store, clock: SettableClock) -> None:
     worker = join(store)
     first, member = begin(store, worker)
