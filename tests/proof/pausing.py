@@ -23,6 +23,8 @@ _NOT_FOUND = 120.0
 _LATER = (12.0, 24.0)
 #: The job that it is paused with begins within so long (seconds), unless it waits for something.
 _BEGINS = 90.0
+#: A claim is tried for so long (seconds).
+_CLAIMS = 1.0
 _MODES = ("x", "s", "l")
 #: A writer gets its turn within so long (seconds).
 _TURN = 2.0
@@ -78,6 +80,12 @@ class Pauser(Killer):
     def _pause(self) -> None:
         if not self.pausing:  # what wakes it would wake the other one
             super()._pause()
+
+    def _lose_claim(self) -> None:
+        """Try it until there is something to claim: what waits for a name is claimed as soon as it is free."""
+        before, deadline = len(self.ghosts), time.monotonic() + _CLAIMS
+        while len(self.ghosts) == before and time.monotonic() < deadline:
+            super()._lose_claim()
 
     def _condemn(self) -> None:
         if self._modes and not self.pausing:

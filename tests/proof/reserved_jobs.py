@@ -32,8 +32,8 @@ app = App(tasks=[jobs.__name__, __name__], limits={**POOLS, **{name: f"{count}/1
 
 #: kind → how many of a thousand
 MIX = {
-    "tape": 235, "tapes": 150, "reader": 170, "writer": 25, "pooled": 170, "rated": 50, "after": 50, "unique": 25,
-    "mixed": 25, "slow": 80, "failing": 20,
+    "tape": 165, "tapes": 150, "reader": 170, "writer": 25, "pooled": 170, "rated": 50, "after": 50, "unique": 25,
+    "mixed": 25, "slow": 150, "failing": 20,
 }  # fmt: skip
 #: A job that reserves this name is enqueued when all others have ended.
 PROBE = "probe:"
