@@ -65,8 +65,8 @@ class Queue(Scheduling):
         """Return the queue of the host where this is called: ``Queue.here().enqueue(f)`` in a job, and that job runs on the same
         host.
 
-        Its name is ``prefix`` and the host's name up to the first dot; ``packhorse worker -q 'host.%h'`` serves it. The rest is as
-        with ``Queue``. Called where a module is imported it means the host that imports it.
+        Its name is ``prefix`` and the host's name up to the first dot; ``packhorse worker -q 'host.%h'`` serves it. The rest is
+        as with ``Queue``. Called where a module is imported it means the host that imports it.
         """
         return cls(queue_here(prefix, "Queue.here"), app=app, store=store, **defaults)
 
