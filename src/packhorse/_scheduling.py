@@ -56,7 +56,9 @@ class Scheduling:
         """
         from . import _owning
 
-        name, text = self._said(name, what, every, cron, timezone, missed=missed, overlap=overlap, span=span, jitter=jitter)
+        name, text = self._said(
+            name, what, every, cron, timezone, missed=missed, overlap=overlap, span=span, jitter=jitter
+        )
         with self._connection as store:
             _owning.apply(store, lambda book: _owning.save(book, name, text, person()))
 
