@@ -240,7 +240,8 @@ class Orphan(NamedTuple):
     losses: int
     generation: int
     snoozes: int
-    exclusive: bool = False  #: it reserves something: nobody else may begin before it has surely stopped
+    #: It reserves or shares something: who must not run beside it may not begin before it has surely stopped.
+    reserves: bool = False
     proved: bool = False  #: its worker's death was proved by its lock
 
     @property

@@ -277,7 +277,7 @@ BUGS: dict[str, Seed] = {
         "holds",
         [_claim],
         "_orphan",
-        lambda tables, job, right=_claim._orphan: right(tables, job)._replace(exclusive=False),
+        lambda tables, job, right=_claim._orphan: right(tables, job)._replace(reserves=False),
     ),
     "a put takes the watermark back": ("schedules", [_scheduling], "furthest", lambda old, new: new.watermark),
     "who has not seen a change fires": ("schedules", [_scheduling], "is_known", lambda stored, read: True),

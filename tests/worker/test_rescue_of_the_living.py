@@ -78,7 +78,7 @@ def test_one_that_answers_again_gives_its_lock_up_and_the_beats_decide(store: St
     rescue.rescue(store)
     lock.release()
     rescue.rescue(store)
-    assert states(store, jobs) == ["queued", "running", "queued", "queued"]
+    assert states(store, jobs) == ["queued", "running", "running", "queued"]
     beats.count += _rescue.further_beats(PATIENCE)
     rescue.rescue(store)
     assert states(store, jobs) == ["queued"] * 4
@@ -88,7 +88,7 @@ def test_nothing_is_known_of_a_worker_elsewhere(store: Store, lock: WorkerLock) 
     jobs = declared_dead(store, lock, host="elm")
     rescue, beats = rescuing()
     rescue.rescue(store)
-    assert states(store, jobs) == ["queued", "running", "queued", "queued"]
+    assert states(store, jobs) == ["queued", "running", "running", "queued"]
     beats.count += _rescue.further_beats(PATIENCE)
     rescue.rescue(store)
     assert states(store, jobs) == ["queued"] * 4

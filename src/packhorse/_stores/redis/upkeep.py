@@ -151,7 +151,7 @@ def _news(news: Report, stored: str | None) -> str:
 
 
 def _orphan(row: list[Any]) -> Orphan:
-    job, token, task, worker, host, started, crash_fails, *counters, known, exclusive, proved = row
+    job, token, task, worker, host, started, crash_fails, *counters, known, reserves, proved = row
     failures, crashes, losses, generation, snoozes = counters
     return Orphan(
         job=job,
@@ -166,6 +166,6 @@ def _orphan(row: list[Any]) -> Orphan:
         losses=losses,
         generation=generation,
         snoozes=snoozes,
-        exclusive=bool(exclusive),
+        reserves=bool(reserves),
         proved=bool(proved),
     )

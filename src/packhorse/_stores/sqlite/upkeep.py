@@ -180,7 +180,7 @@ class Upkeep(Connection):
             each._replace(
                 started=bool(each.started),
                 crash_fails=bool(each.crash_fails),
-                exclusive=bool(each.exclusive),
+                reserves=bool(each.reserves),
                 proved=bool(each.proved),
             )
             for each in orphans

@@ -74,7 +74,7 @@ DELETE FROM packhorse.claims c
 
 -- name: orphans
 SELECT j.id, j.token, k.task, j.worker, w.host, j.started_at IS NOT NULL, j.crash_fails, j.failures, j.crashes, j.losses,
-       j.generation, j.snoozes, coalesce(j.holds LIKE '%["x",%', false), coalesce(w.proved, false)
+       j.generation, j.snoozes, coalesce(j.holds LIKE '%["x",%' OR j.holds LIKE '%["s",%', false), coalesce(w.proved, false)
   FROM packhorse.claims c
   LEFT JOIN packhorse.workers w ON w.id = c.worker AND w.ns = c.ns
  CROSS JOIN LATERAL unnest(c.seqs) AS s (seq)

@@ -220,7 +220,7 @@ end
 -- What must be known of a job without reading its rules.
 local function note_rules(d, rules)
   d.R, d.fl = 1, rules.fl
-  for _, hold in ipairs(rules.h or {}) do d.h = (d.h == 'x' or hold[1] == 'x') and 'x' or 's' end
+  for _, hold in ipairs(rules.h or {}) do d.h = (d.h == 'r' or hold[1] ~= 'l') and 'r' or 'l' end
   if rules.h or rules.a or rules.af then d.aw = 1 end
   if rules.uu == 'started' then d.us = 1 end
   if rules.uu == 'time' then d.ut = 1 end

@@ -47,7 +47,7 @@ UPDATE packhorse_details SET due_at = NULL, waits_until = NULL, suspect = 0, rea
 -- name: orphans
 SELECT r.id, r.token, r.task, r.worker, w.host, r.started_at IS NOT NULL, r.crash_fails, r.failures, r.crashes, r.losses,
        r.generation, r.snoozes,
-       EXISTS (SELECT 1 FROM packhorse_holds h WHERE h.seq = r.seq AND h.mode = 'x'), coalesce(w.proved, 0)
+       EXISTS (SELECT 1 FROM packhorse_holds h WHERE h.seq = r.seq AND h.mode <> 'l'), coalesce(w.proved, 0)
   FROM packhorse_running u
   LEFT JOIN packhorse_workers w ON w.id = u.worker AND w.ns = u.ns
   CROSS JOIN packhorse_records r ON r.seq = u.seq
