@@ -185,7 +185,7 @@ def test_an_outage_of_a_minute_stops_nothing(site: Site) -> None:
 
 
 def test_who_is_cut_off_stops_in_time_and_nobody_begins_before(site: Site) -> None:
-    """The worker lives on, so no lock proves it dead; another one finds it dead by its beats, and waits for it all the same."""
+    """The worker lives on, and no lock tells of it on another host: there it is found dead by its beats, and waited for."""
     victim, job = slowed(site, "victim"), site.enqueue(tasks.alone, "job", reserves="disk")
     site.marked("job-runs")
     plain = site.enqueue(tasks.held, "plain")
