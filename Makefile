@@ -10,12 +10,15 @@ PEERS := .venv-bench
 
 # DIR=…  a folder of Python packages for the demo     URL=…  the store for the demo, when it shall not be a new file
 # STORES, JOBS, KILLS, SERVER_KILLS  the random-kill runs: where, and how large
+# RESERVED, RESERVED_KILLS           the same of jobs that hold things
 DIR    ?=
 URL    ?=
 STORES ?= sqlite postgres redis
 JOBS   ?= 20000
 KILLS  ?= 200
 SERVER_KILLS ?= 20
+RESERVED ?= 10000
+RESERVED_KILLS ?= 100
 
 .PHONY: help setup demo test check bench docs prove clean
 
@@ -54,6 +57,7 @@ demo: $(STAMP) ## see a real worker at work (DIR=… packages of your own, URL=�
 test: $(STAMP) lint ## everything, in under 15 minutes on two cores
 	@set -e; for store in $(STORES); do \
 	  $(PY) -m tests.proof.kill_run --store $$store --jobs 600 --kills 12 --server-kills 2 --quiet --again 2; \
+	  $(PY) -m tests.proof.reserved_run --store $$store --jobs 600 --kills 6 --server-kills 1 --pauses 0 --quiet --again 2; \
 	done
 	$(PY) -m pytest -n 2 --dist loadgroup
 
@@ -78,9 +82,10 @@ $(PEERS)/.ready: $(STAMP) pyproject.toml
 docs: $(STAMP) ## execute every example of the docs, and check that every link resolves
 	$(PY) -m pytest tests/docs
 
-prove: $(STAMP) ## random kills of children, workers and servers: no job lost, none stuck, every extra run explained
+prove: $(STAMP) ## random kills of children, workers and servers: no job lost, none stuck, no overlap, every extra run explained
 	@set -e; for store in $(STORES); do \
 	  $(PY) -m tests.proof.kill_run --store $$store --jobs $(JOBS) --kills $(KILLS) --server-kills $(SERVER_KILLS); \
+	  $(PY) -m tests.proof.reserved_run --store $$store --jobs $(RESERVED) --kills $(RESERVED_KILLS); \
 	done
 
 clean: ## remove everything made here

@@ -86,6 +86,14 @@ def measures(drain: Goal, bulk: Goal) -> tuple[Measure, ...]:
         Measure("idle latency p50, ms", "latency", "p50 ms", below(0.8), less=True, digits=2),
         Measure("idle latency p99, ms", "latency", "p99 ms", below(2.4), less=True, digits=2),
         Measure("10 ms jobs, 32 slots, jobs/s", "naps", "per second", from_on(3_100)),
+        Measure("reserved jobs, each its own name, jobs/s", "reserved, own names", "per second", from_on(1_000)),
+        Measure("reserved jobs, 100 names, jobs/s", "reserved, 100 names", "per second", from_on(1_000)),
+        Measure(
+            "1,000 wait for one name: each finish, ms", "reserved, 1 name", "ms a job", below(5), less=True, digits=2
+        ),
+        Measure(
+            "a free job behind 200 blocked, s", "free behind 200 blocked", "seconds", below(1), less=True, digits=3
+        ),
         Measure("start to first job, 1 slot, s", "start, 1 slot", "seconds", NO_WORSE, less=True, digits=3),
         Measure("start to first job, 2 slots, s", "start, 2 slots", "seconds", NO_WORSE, less=True, digits=3),
         Measure("idle memory, 1 slot, MiB PSS", "start, 1 slot", "MiB", NO_WORSE, less=True, digits=1),

@@ -62,11 +62,18 @@ class Run:
 
     def wait(self, upto: int) -> None:
         """Wait until the jobs with smaller numbers have ended."""
+        self._until(lambda: self._ended(upto), f"{upto} jobs")
+
+    def _until(self, happened: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + PATIENCE
-        while not self._ended(upto):
+        while not happened():
             if time.monotonic() > deadline or any(worker.poll() is not None for worker in self.workers):
-                raise RuntimeError(f"{self.setup}: {self.seen} of {upto} ended\n{self._log()}")
+                raise RuntimeError(f"{self.setup}: waited for {what}, {self.seen} ended\n{self._log()}")
             time.sleep(0.004)
+
+    def wait_for(self, number: int, which: int) -> None:
+        """Wait until one number of one job is there."""
+        self._until(lambda: self.view[number * record.WIDTH + which] > 0, f"job {number}")
 
     def _ended(self, upto: int) -> bool:
         view = self.view
@@ -149,7 +156,22 @@ def enqueue_in_bulk(run: Run, count: int) -> Figures:
 
 def drain(run: Run, count: int) -> Figures:
     """Jobs per second from the first start until every outcome is settled (until the last end, where none is kept)."""
-    run.give("bulk", "noop", 0, count)
+    return drained(run, "noop", count)
+
+
+def reserved(run: Run, count: int) -> Figures:
+    """The same with jobs that reserve something, so that none is claimed ahead of a free slot."""
+    return drained(run, "own" if run.setup.measurement == "reserved, own names" else "boxes", count)
+
+
+def in_line(run: Run, count: int) -> Figures:
+    """What each of many jobs costs that all want the same, so that one runs at a time, and all others wait."""
+    return {"ms a job": 1000 / drained(run, "line", count)["per second"]}
+
+
+def drained(run: Run, task: str, count: int) -> Figures:
+    """Enqueue jobs, let them run, and return how many did in a second."""
+    run.give("bulk", task, 0, count)
     with settling(run.setup.system, run.store) as settled:
         run.start()
         run.wait(count)
@@ -171,6 +193,19 @@ def latency(run: Run, count: int) -> Figures:
     given, began = run.column(0, warm, count), run.column(1, warm, count)
     waited = sorted((late - early) * 1000 for early, late in zip(given, began, strict=True))
     return {"p50 ms": waited[count // 2], "p99 ms": waited[min(count - 1, int(count * 0.99))]}
+
+
+def free_behind_blocked(run: Run, count: int) -> Figures:
+    """From the enqueue of a job that nothing keeps from running to its start, with many before it that wait for another."""
+    run.give("one", "hold", 0, 1)
+    run.start()
+    run.wait_for(0, 1)
+    run.give("bulk", "line", 1, count)
+    run.rest(1.5)
+    free = 1 + count
+    run.give("pace", "own", free, 1, rate=50)
+    run.wait_for(free, 2)
+    return {"seconds": run.view[free * record.WIDTH + 1] - run.view[free * record.WIDTH]}
 
 
 def naps(run: Run, count: int) -> Figures:
@@ -198,6 +233,10 @@ MEASURE: dict[str, Callable[[Run, int], Figures]] = {
     "drain": drain,
     "latency": latency,
     "naps": naps,
+    "reserved, own names": reserved,
+    "reserved, 100 names": reserved,
+    "reserved, 1 name": in_line,
+    "free behind 200 blocked": free_behind_blocked,
     "start, 1 slot": start,
     "start, 2 slots": start,
 }

@@ -37,6 +37,10 @@ def packhorse(store: str) -> tuple[Setup, ...]:
         Setup(store, "drain", "packhorse", "2 children", (f"{WORKER} --processes 2",), 60_000),
         Setup(store, "latency", "packhorse", "1 child", (WORKER,), 200),
         Setup(store, "naps", "packhorse", "2 children x 16 threads", (f"{WORKER} --processes 2 --threads 16",), 3_000),
+        Setup(store, "reserved, own names", "packhorse", "2 children", (f"{WORKER} --processes 2",), 5_000),
+        Setup(store, "reserved, 100 names", "packhorse", "2 children", (f"{WORKER} --processes 2",), 5_000),
+        Setup(store, "reserved, 1 name", "packhorse", "2 children", (f"{WORKER} --processes 2",), 1_000),
+        Setup(store, "free behind 200 blocked", "packhorse", "2 children", (f"{WORKER} --processes 2",), 200),
         Setup(store, "start, 1 slot", "packhorse", "1 child", (WORKER,), 1),
         Setup(store, "start, 2 slots", "packhorse", "2 children", (f"{WORKER} --processes 2",), 1),
     )

@@ -8,7 +8,16 @@ from collections.abc import Sequence
 from benchmarks import tasks
 from packhorse import Queue
 
-TASKS = {"noop": tasks.noop, "nap": tasks.nap}
+#: What is enqueued, and what each job reserves: something of its own, one of a hundred things, or what all of them want.
+TASKS = {
+    "noop": (tasks.noop, None),
+    "nap": (tasks.nap, None),
+    "own": (tasks.noop, "own:{number}"),
+    "boxes": (tasks.noop, "box:{box}"),
+    "line": (tasks.noop, "line"),
+    "hold": (tasks.hold, "line"),
+}
+BOXES = 100
 _queue = Queue("bench", store=os.environ["BENCHMARK_STORE"])
 
 
@@ -23,10 +32,17 @@ def prepare() -> None:
 
 def one(task: str, number: int) -> None:
     """Enqueue one job."""
-    _queue.enqueue(TASKS[task], number)
+    function, name = TASKS[task]
+    _reserving(name, number).enqueue(function, number)
 
 
 def many(task: str, numbers: Sequence[int]) -> None:
     """Enqueue them in bulk."""
-    function = TASKS[task]
-    _queue.enqueue_many(_queue.draft(function, number) for number in numbers)
+    function, name = TASKS[task]
+    _queue.enqueue_many(_reserving(name, number).draft(function, number) for number in numbers)
+
+
+def _reserving(name: str | None, number: int) -> Queue:
+    if name is None:
+        return _queue
+    return _queue.using(reserves=name.format(number=number, box=number % BOXES))

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Literal, NamedTuple, Protocol
 
-from ._record import BATCH, State
+from ._record import BATCH, Mode, State
 
 #: What is in the way of a waiting job, in the order in which it is looked for.
 ObstacleKind = Literal["after", "flow", "paused", "unserved", "undeclared", "held", "rate"]
@@ -37,6 +37,13 @@ class Obstacle(NamedTuple):
     at: int | None = None  #: rate: when the next one may go, µs
 
 
+class Holders(NamedTuple):
+    """Who has a name."""
+
+    number: int = 0
+    jobs: tuple[str, ...] = ()  #: ids of the oldest (smallest seq), oldest first
+
+
 class LimitRecord(NamedTuple):
     """What was declared of one name, or of all names that begin alike (``tenant:*``)."""
 
@@ -63,6 +70,7 @@ class Settings(NamedTuple):
     rates: tuple[
         tuple[str, int], ...
     ] = ()  #: (name, µs from which on nothing of the rate is used up), by name; future ones
+    steps: tuple[tuple[str, int], ...] = ()  #: (queue, its step), by name; those that are not the default
 
 
 class Admission(Protocol):
@@ -113,6 +121,12 @@ class Admission(Protocol):
         A job that is about to give up has no obstacle for what made it give up.
         """
 
+    def holders(self, name: str, modes: Sequence[Mode], limit: int = 20) -> Holders:
+        """Return how many hold a name in one of these modes, and the oldest of them, at most ``limit``."""
+
+    def holding(self, names: Sequence[str]) -> list[tuple[int, int, int]]:
+        """Return how many hold each of these names: reserve it, share it, count towards its limit. Aligned with ``names``."""
+
     def limits(self) -> list[LimitRecord]:
         """Return what is declared, by name."""
 
@@ -130,7 +144,7 @@ class Admission(Protocol):
         (nothing if that is not stored)."""
 
     def export_settings(self) -> Settings:
-        """Return the limits, and how far each rate is used up."""
+        """Return the limits, how far each rate is used up, and the steps of queues."""
 
     def import_settings(self, settings: Settings) -> None:
         """Set them as they were elsewhere, in place of those of the same names; others stay. Works on a frozen store."""

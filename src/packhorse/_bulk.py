@@ -8,12 +8,13 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from . import _runtime
+from ._cycles import refuse_cycles
 from ._draft import Draft, content, joined
 from ._job import Job, not_found
 from ._origin import origin
-from ._record import NewJob
+from ._record import JobRecord, NewJob
 from ._runtime import Around, Connection, Source
-from .errors import BadOption, BatchFailed, PackhorseError
+from .errors import BadOption, BatchFailed, PackhorseError, StoreUnavailable
 
 #: How often a throttled producer looks whether there is room again, in seconds.
 _LOOK = 0.05
@@ -43,6 +44,8 @@ def put(connection: Connection, drafts: Sequence[Draft[Any]], by: str) -> list[J
     if flow is not None:
         values = joined(values, drafts, flow)
     new = list(map(_NEW_JOB, values))
+    if any(job.after for job in new):
+        refuse_cycles(new, lambda ids: _records(connection, ids))
     found: list[Job[Any]] = []
     known: list[Job[Any]] = []
     # This loop runs for every job of a bulk: it makes the handle and nothing else.
@@ -57,6 +60,15 @@ def put(connection: Connection, drafts: Sequence[Draft[Any]], by: str) -> list[J
     if known:
         _look_up(connection, known)
     return found
+
+
+def _records(connection: Connection, ids: Sequence[str]) -> list[JobRecord]:
+    """Return stored jobs, for a check that the enqueue itself does not need: without an answer it is left out."""
+    try:
+        with connection as store:
+            return store.get(ids)
+    except StoreUnavailable:
+        return []
 
 
 def put_within(

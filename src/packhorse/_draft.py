@@ -67,8 +67,8 @@ class Plan:
     """One task on one queue with fixed options: everything that does not change from call to call."""
 
     __slots__ = (
-        "around", "codec", "fields", "fits", "fixed", "fixed_id", "fn", "joins", "levels", "own", "per_call", "queue", "source",
-        "target", "task", "templates", "waiting",
+        "around", "codec", "fields", "fits", "fixed", "fixed_id", "fn", "joins", "levels", "opens", "own", "per_call", "queue",
+        "source", "target", "task", "templates", "waiting",
     )  # fmt: skip
 
     def __init__(
@@ -94,8 +94,10 @@ class Plan:
         self.fixed_id: str | None = None if using.id is UNSET else str(using.id)
         merged: Merged = target.stored(merge(using, target.options, defaults, app))
         self.fixed, self.waiting = merged[:7], merged.waiting
+        #: Its jobs begin flows of their own, for which they hold their unique keys.
+        self.opens = self.waiting.opens and self.waiting.flow in (UNSET, None)
         #: Its jobs belong to the flow of the job that enqueues them.
-        self.joins = self.waiting.flow is UNSET
+        self.joins = self.waiting.flow is UNSET and not self.opens
         # In ``using`` a text is literal; what ``@task`` says is filled from the arguments.
         self.templates = target.templates
         self.fields = (
@@ -250,8 +252,11 @@ def contents(drafts: Sequence[Draft[Any]], by: str, origin: tuple[str | None, st
 def content(draft: Draft[Any], by: str, parent: str | None) -> tuple[Any, ...]:
     """Return the values of one ``NewJob``."""
     plan, (tags, meta, rules) = draft._plan, draft._own
+    id = draft._id or plan.fixed_id or new_id()
+    if plan.opens:
+        rules = rules._replace(flow=id)
     return (
-        draft._id or plan.fixed_id or new_id(), plan.task, plan.queue, draft._payload, *plan.fixed, tags, meta, by, parent, *rules
+        id, plan.task, plan.queue, draft._payload, *plan.fixed, tags, meta, by, parent, *rules
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
 from ._codec import Codec
@@ -11,7 +11,7 @@ from ._durations import Duration, seconds
 from ._identity import task_name
 from ._job import Job, not_found
 from ._option_checks import micros
-from ._record import STATES, JobRecord, QueueRecord, State
+from ._record import DEFAULT_STEP, STATES, JobRecord, QueueRecord, State
 from ._runtime import Connection
 from ._store import BATCH, JobFilter
 from .errors import BadOption
@@ -36,6 +36,8 @@ class Counts(dict[str, int]):
     paused: bool = False
     paused_by: str | None = None
     paused_reason: str | None = None
+    paused_until: datetime | None = None  #: it goes on by itself then; None: when somebody resumes it
+    ageing: float | None = None  #: after so many seconds of waiting a job has overtaken those of a priority higher by 1
 
 
 def one(connection: Connection, codec: Codec, job_id: str) -> Job[Any]:
@@ -132,6 +134,15 @@ def _since(connection: Connection, given: datetime | Duration) -> int:
         return store.now() - int(seconds(given, "since") * 1_000_000)
 
 
+def pause_end(until: datetime | Duration | None) -> dict[str, Any]:
+    """Return what the store is told of the end of a pause. Raises ``BadOption`` and ``NaiveTime``."""
+    if until is None:
+        return {}
+    if isinstance(until, datetime):
+        return {"until": micros(until, "pause: until")}
+    return {"seconds": seconds(until, "pause: until")}
+
+
 def counts_of(connection: Connection, names: Sequence[str] | None = None) -> list[Counts]:
     """Return the numbers of some queues (zeros for one that never had a job), or of all there are."""
     with connection as store:
@@ -152,4 +163,7 @@ def _counts(record: QueueRecord, now: int) -> Counts:
         record.paused_by,
         record.paused_reason,
     )
+    if record.paused_until is not None:
+        found.paused_until = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=record.paused_until)
+    found.ageing = None if record.step == DEFAULT_STEP else record.step / 1_000_000
     return found

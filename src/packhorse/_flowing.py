@@ -25,7 +25,7 @@ R = TypeVar("R")
 #: So many jobs are stored in one call at most.
 _MOST = 10_000
 #: Options that belong to one job, or that only the first jobs of a flow have.
-_OF_ONE = ("id", "unique", "unique_until", "on_conflict")
+_OF_ONE = ("id", "unique", "unique_until", "span", "on_conflict")
 _OF_THE_FIRST = ("delay", "at", "after", "after_flow")
 
 

@@ -27,7 +27,7 @@ class Rules(NamedTuple):
     after_failed: bool = False
     flow: str | None = None
     unique: str | None = None
-    unique_until: Literal["started", "finished"] | float = "finished"
+    unique_until: Literal["started", "finished", "flow"] | float = "finished"
     on_conflict: Literal["return", "replace", "raise"] = "return"
 
 
@@ -38,7 +38,7 @@ NO_RULES = Rules()
 def rules_of(waiting: Waiting, task: str, arguments_key: Callable[[], str] | None = None) -> Rules:
     """Return the rules of a job of this task. ``arguments_key`` says its arguments in one key, for ``unique=True``.
 
-    Raises ``BadOption`` for a key that would be held in two ways, and for more than 100.
+    Raises ``BadOption`` for a key that would be held in two ways, for more than 100, and for a unique key held until two ends.
     """
     unique = waiting.unique
     if unique is True:
@@ -50,13 +50,24 @@ def rules_of(waiting: Waiting, task: str, arguments_key: Callable[[], str] | Non
         after_failed=waiting.after_failed,
         flow=None if isinstance(waiting.flow, Unset) else waiting.flow,
         unique=_of_task(unique, task) if unique else None,
-        unique_until=waiting.unique_until,
+        unique_until=_until(waiting, task),
         on_conflict=waiting.on_conflict,
     )
 
 
 def _of_task(key: str, task: str) -> str:
     return key if key.startswith("//") else f"{task}\x1f{key}"
+
+
+def _until(waiting: Waiting, task: str) -> Literal["started", "finished", "flow"] | float:
+    if not waiting.opens:
+        return waiting.unique_until
+    if waiting.unique_until != "finished":
+        raise BadOption(
+            f"a job of {task} has span='flow', so its unique key is held until its flow is over, and unique_until="
+            f"{waiting.unique_until!r}, which says something else. Nothing stored. Leave one of them out."
+        )
+    return "flow"
 
 
 def _holds(waiting: Waiting, task: str) -> tuple[tuple[Mode, str], ...]:

@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 
 from . import _closed, _owning, _rescue, _tally
 from ._closed import Closed
-from ._record import STATES, JobRecord, State, WorkerRecord
+from ._record import STATES, JobRecord, QueueRecord, State, WorkerRecord
 from ._store import BATCH, JobFilter, Store
 from ._worker.lock import boot_id, forget, host_name, proves_dead
 from .errors import MoveRefused
@@ -210,14 +210,21 @@ class Move:
         )
 
     def _switch_queues(self) -> None:
-        """Pause there what is paused here, and only that."""
+        """Pause there what is paused here, and only that; limits and steps of queues, too, go along."""
         self._go_on()
-        paused = {queue.name: queue for queue in self._source.queues() if queue.paused_at is not None}
+        settings, now = self._source.export_settings(), self._target.now()
+        self._target.import_settings(settings)
+        steps = dict(settings.steps)
+        paused = {queue.name: queue for queue in self._source.queues() if _is_paused(queue, now)}
         for queue in self._target.queues():
+            if queue.name not in steps:
+                self._target.set_step(queue.name, None)
             if queue.paused_at is not None and queue.name not in paused:
                 self._target.resume(queue.name)
         for name, queue in paused.items():
-            self._target.pause(name, by=queue.paused_by or "", reason=queue.paused_reason or "")
+            self._target.pause(
+                name, by=queue.paused_by or "", reason=queue.paused_reason or "", until=queue.paused_until
+            )
 
     def _copy(self) -> None:
         """Copy what is not there yet, oldest first. What differs in spite of that is found by the comparison."""
@@ -353,6 +360,10 @@ def _place(store: Store) -> str:
 def _state(store: Store) -> Closed | None:
     text = store.frozen()
     return None if text is None else _closed.read(text)
+
+
+def _is_paused(queue: QueueRecord, now: int) -> bool:
+    return queue.paused_at is not None and (queue.paused_until is None or queue.paused_until > now)
 
 
 def _size(store: Store) -> int:

@@ -129,6 +129,12 @@ def _check_until(value: object, where: str) -> dict[str, Any]:
     return {"unique_until": period}
 
 
+def _check_span(value: object, where: str) -> dict[str, Any]:
+    if value not in ("job", "flow"):
+        raise BadOption(f'{where} takes "job" or "flow", not {value!r}.')
+    return {"span": value}
+
+
 def _check_conflict(value: object, where: str) -> dict[str, Any]:
     if value not in ("return", "replace", "raise"):
         raise BadOption(f'{where} takes "return", "replace" or "raise", not {value!r}.')
@@ -187,6 +193,7 @@ CHECKS: dict[str, Callable[[Any, str], dict[str, Any]]] = {
     "on_crash": _check_on_crash,
     "unique": _check_unique,
     "unique_until": _check_until,
+    "span": _check_span,
     "on_conflict": _check_conflict,
     "reserves": lambda value, where: {"reserves": key_list(value, where)},
     "shares": lambda value, where: {"shares": key_list(value, where)},

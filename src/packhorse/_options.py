@@ -58,6 +58,9 @@ class JobOptions(TypedDict, total=False):
     unique_until: (
         Literal["started", "finished"] | Duration
     )  #: how long the key is held; a duration counts from the enqueue
+    span: Literal[
+        "job", "flow"
+    ]  #: whose end frees the key: the job's (default), or that of the flow it opens, or is given
     on_conflict: Literal["return", "replace", "raise"]  #: what becomes of a second one; default "return" (the first)
     reserves: str | Sequence[str]  #: what no other job may hold meanwhile; a bare str is one key
     shares: str | Sequence[str]  #: what no other job may reserve meanwhile
@@ -102,6 +105,7 @@ class Options:
     crash_fails: bool | Unset = UNSET
     unique: str | bool | Unset = UNSET
     unique_until: Literal["started", "finished"] | float | Unset = UNSET  #: seconds
+    span: Literal["job", "flow"] | Unset = UNSET
     on_conflict: Literal["return", "replace", "raise"] | Unset = UNSET
     reserves: tuple[str, ...] | Unset = UNSET
     shares: tuple[str, ...] | Unset = UNSET
@@ -174,7 +178,13 @@ class Waiting(NamedTuple):
     flow: str | None | Unset = UNSET  #: not given: that of the job that enqueues it
     unique: str | bool = False
     unique_until: Literal["started", "finished"] | float = "finished"
+    span: Literal["job", "flow"] = "job"
     on_conflict: Literal["return", "replace", "raise"] = "return"
+
+    @property
+    def opens(self) -> bool:
+        """Tell whether the job begins a flow of its own, for which its key is held, unless it is given one."""
+        return self.span == "flow" and bool(self.unique)
 
 
 #: Nothing to wait for.
@@ -277,6 +287,11 @@ def _stored(using: Options, queue: Options) -> str | None:
     if defaults := _plain(queue):
         data["queue"] = defaults
     return json.dumps(data, separators=(",", ":")) if data else None
+
+
+def stored(options: Options) -> str | None:
+    """Return those of these options that travel with a job, as they do; None: none of them."""
+    return _stored(options, NONE)
 
 
 def _plain(options: Options) -> dict[str, Any]:

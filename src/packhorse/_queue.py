@@ -14,7 +14,8 @@ from ._codec import PLAIN
 from ._commanding import Commanding
 from ._draft import Draft, Plan, Target
 from ._durations import Duration
-from ._finding import Counts, Jobs, counts_of, find, one
+from ._finding import Counts, Jobs, counts_of, find, one, pause_end
+from ._host_queue import PREFIX, queue_here
 from ._identity import flatten
 from ._job import Job
 from ._names import queue_name
@@ -57,6 +58,18 @@ class Queue(Commanding, Scheduling):
         self._plans: dict[object, Plan] = {}
         #: Shared with all that ``using`` makes of this queue, which live for one call most often.
         self._targets: dict[object, Target] = {}
+
+    @classmethod
+    def here(
+        cls, prefix: str = PREFIX, *, app: App | None = None, store: str | None = None, **defaults: Unpack[JobOptions]
+    ) -> Self:
+        """Return the queue of the host where this is called: ``Queue.here().enqueue(f)`` in a job, and that job runs on the same
+        host.
+
+        Its name is ``prefix`` and the host's name up to the first dot; ``packhorse worker -q 'host.%h'`` serves it. The rest is
+        as with ``Queue``. Called where a module is imported it means the host that imports it.
+        """
+        return cls(queue_here(prefix, "Queue.here"), app=app, store=store, **defaults)
 
     @property
     def name(self) -> str:
@@ -260,21 +273,22 @@ class Queue(Commanding, Scheduling):
         return await _runtime.aside(self.counts)
 
     # -- switches ---------------------------------------------------------------------------------------------------
-    def pause(self, reason: str = "") -> bool:
-        """Stop workers from starting jobs of this queue; jobs are still accepted. Returns False if it was paused already."""
+    def pause(self, reason: str = "", *, until: datetime | Duration | None = None) -> bool:
+        """Stop workers from starting jobs of this queue; jobs are still accepted. Returns False if it was paused already: then
+        who, why and until when are replaced. It goes on by itself at ``until``, an aware datetime or a duration from now."""
         from ._by import person
 
         with self._connection as store:
-            return store.pause(self._name, by=person(), reason=reason)
+            return store.pause(self._name, by=person(), reason=reason, **pause_end(until))
 
     def resume(self) -> bool:
         """Undo ``pause``. Returns False if it was not paused."""
         with self._connection as store:
             return store.resume(self._name)
 
-    async def apause(self, reason: str = "") -> bool:
+    async def apause(self, reason: str = "", *, until: datetime | Duration | None = None) -> bool:
         """Do what ``pause`` does."""
-        return await _runtime.aside(lambda: self.pause(reason))
+        return await _runtime.aside(lambda: self.pause(reason, until=until))
 
     async def aresume(self) -> bool:
         """Do what ``resume`` does."""
@@ -318,12 +332,8 @@ class Queue(Commanding, Scheduling):
                 draft = self._commanded(fn, args, kwargs, ask=ask)
                 if draft is not None:
                     return draft
-            plan = self._plan(fn)
+            plan = self._plans[fn] = self._plan_of(self._target(fn))
         return Draft(plan, plan.encode(args, kwargs), args, kwargs)
-
-    def _plan(self, fn: Any) -> Plan:
-        plan = self._plans[fn] = self._plan_of(self._target(fn))
-        return plan
 
     def _plan_of(self, target: Target) -> Plan:
         return Plan(
@@ -356,10 +366,9 @@ class Queue(Commanding, Scheduling):
 
     def _store(self, drafts: Sequence[Draft[Any]], by: str) -> list[Job[Any]]:
         around = self._app.around_enqueue if self._app is not None else ()
-        put = self._put
         if not around:
-            return put(drafts, by)
-        return _bulk.put_within(around, put, drafts, by)
+            return self._put(drafts, by)
+        return _bulk.put_within(around, self._put, drafts, by)
 
     def _put(self, drafts: Sequence[Draft[Any]], by: str) -> list[Job[Any]]:
         if self._transaction is None:

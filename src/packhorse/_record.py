@@ -13,8 +13,8 @@ from typing import Literal, NamedTuple
 State = Literal["scheduled", "blocked", "queued", "running", "retrying", "succeeded", "failed", "cancelled"]
 #: How a job holds a name: it reserves it ("x", exclusive), shares it ("s"), or takes one of its places ("l", limit).
 Mode = Literal["x", "s", "l"]
-#: Until when a job holds its unique key: its first claim, its end, or a time.
-Scope = Literal["started", "finished", "time"]
+#: Until when a job holds its unique key: its first claim, its end, the end of its flow, or a time.
+Scope = Literal["started", "finished", "flow", "time"]
 OutcomeKind = Literal["succeeded", "retry", "failed", "snoozed", "cancelled", "released", "crashed", "lost"]
 
 STATES: tuple[State, ...] = (
@@ -123,7 +123,8 @@ class NewJob(NamedTuple):
     after_failed: bool = False  #: run, though one of these failed or was cancelled
     flow: str | None = None  #: the flow it is a member of
     unique: str | None = None  #: the whole key; no two jobs hold one
-    unique_until: Literal["started", "finished"] | float = "finished"  #: a number: for so many seconds from the enqueue
+    #: "flow": as long as it, or another member of its flow, has not ended; a number: for so many seconds from the enqueue
+    unique_until: Literal["started", "finished", "flow"] | float = "finished"
     on_conflict: Literal["return", "replace", "raise"] = "return"  #: when another job holds the key
 
 
@@ -241,7 +242,8 @@ class Orphan(NamedTuple):
     losses: int
     generation: int
     snoozes: int
-    exclusive: bool = False  #: it reserves something: nobody else may begin before it has surely stopped
+    #: It reserves or shares something: who must not run beside it may not begin before it has surely stopped.
+    reserves: bool = False
     proved: bool = False  #: its worker's death was proved by its lock
 
     @property
@@ -308,7 +310,9 @@ class JobRecord(NamedTuple):
     flow: str | None = None
     unique_key: str | None = None  #: as given, kept for ever
     unique_until: Scope | None = None  #: None if and only if there is no key
-    unique_held: bool = False  #: the key is this job's; of the scope "time" only until ``unique_end``
+    #: The key is this job's; of the scope "time" only until ``unique_end``, of an ended one of the scope "flow" only as long as
+    #: a member of its flow has not ended.
+    unique_held: bool = False
     unique_end: int | None = None  #: µs; of the scope "time" alone
     #: In the waiting lines, smallest first: given once, when nothing stands before the lines for the first time; it stays,
     #: also when the job has ended, until a requeue of the ended job.

@@ -15,7 +15,7 @@ from ._names import queue_name
 from ._options import Unset
 from ._record import NewJob
 from ._rule import Rule
-from ._schedule import Missed, Overlap
+from ._schedule import Missed, Overlap, Span
 from ._task import Task
 from .errors import BadArguments, BadOption, BadSchedule
 
@@ -42,6 +42,7 @@ def every(
     queue: str | Queue | None = None,
     missed: Missed = "one",
     overlap: Overlap = "skip",
+    span: Span = "job",
     jitter: Duration = 0,
 ) -> None:
     """Declare that a job is to be made again and again: ``every("5m", clean_up)``.
@@ -51,13 +52,14 @@ def every(
     task's unless given; no two schedules share one. ``queue`` is the task's own, else "default". ``missed``: when no worker
     looked in time, one job is made for all ticks that were missed ("one"), one for each ("all", at most 1,000), or none
     ("skip"). ``overlap``: while the job of an earlier tick has not ended, none is made ("skip"), it runs beside it ("allow"),
-    or it waits for it ("queue"). ``jitter``: each job starts up to so much later, by chance; without it the jobs of an interval
-    of an hour or more start with a delay of their own, always the same, of up to a tenth of it and an hour at most.
+    or it waits for it ("queue"). ``span="flow"``: each opens a flow of its own, and an earlier one has ended when its flow has.
+    ``jitter``: each job starts up to so much later, by chance; without it the jobs of an interval of an hour or more start with a
+    delay of their own, always the same, of up to a tenth of it and an hour at most.
 
     This only declares: a worker that starts with this module writes it into the store. Raises ``BadSchedule``.
     """
     rule = None if interval is None or _is_zero(interval) else _rule.every(interval, "every()")
-    _declare("every()", rule, what, name, queue, missed=missed, overlap=overlap, jitter=jitter)
+    _declare("every()", rule, what, name, queue, missed=missed, overlap=overlap, span=span, jitter=jitter)
 
 
 def cron(
@@ -70,6 +72,7 @@ def cron(
     queue: str | Queue | None = None,
     missed: Missed = "one",
     overlap: Overlap = "skip",
+    span: Span = "job",
     jitter: Duration = 0,
 ) -> None:
     """Declare that a job is to be made at certain times: ``cron("30 2 * * mon-fri", report, timezone="Europe/Berlin")``.
@@ -80,7 +83,7 @@ def cron(
     with ``every``. Raises ``BadSchedule``, with the place of a mistake in the rule.
     """
     found = None if rule is None else _rule.cron(rule, timezone, "cron()")
-    _declare("cron()", found, what, name, queue, missed=missed, overlap=overlap, jitter=jitter)
+    _declare("cron()", found, what, name, queue, missed=missed, overlap=overlap, span=span, jitter=jitter)
 
 
 def _is_zero(interval: Duration) -> bool:
@@ -138,6 +141,8 @@ def job_of(draft: Draft[Any], where: str) -> NewJob:
             raise BadSchedule(f"{where}: {option} is for one job, and a schedule makes many. Leave it out.")
     if draft._plan.fixed_id is not None:
         raise BadSchedule(f"{where}: id= is for one job, and a schedule makes many. Leave it out.")
+    if draft._plan.opens:  # each of its jobs begins a flow
+        job = job._replace(flow=None)
     return job._replace(on_conflict="return") if job.on_conflict == "raise" else job
 
 
@@ -154,7 +159,7 @@ def rule_of(every: Duration | None, cron: str | None, timezone: str, where: str)
 
 
 # -- packhorse.toml -----------------------------------------------------------------------------------------------------
-_RULE = frozenset({"every", "cron", "timezone", "missed", "overlap", "jitter"})
+_RULE = frozenset({"every", "cron", "timezone", "missed", "overlap", "span", "jitter"})
 _CALL = frozenset({"task", "queue", "args", "kwargs"})
 
 
@@ -186,7 +191,7 @@ def _from_table(table: Any, where: str, source: str, app: Any) -> str:
     draft = queue._draft(table["task"], tuple(args), dict(kwargs), ask=False)
     off = "cron" not in table and "every" in table and _is_zero(table["every"])
     rule = None if off else rule_of(table.get("every"), table.get("cron"), table.get("timezone", "UTC"), where)
-    how = {key: table[key] for key in ("missed", "overlap", "jitter") if key in table}
+    how = {key: table[key] for key in ("missed", "overlap", "span", "jitter") if key in table}
     return _schedule.encode(_schedule.spec(rule, job_of(draft, where), **how, place=source, where=where))
 
 

@@ -75,7 +75,7 @@ class Vigil:
         ``patience`` is mine, ``of`` that of other workers by id, where it is known: the longer one holds.
         """
         orphans = list(orphans)
-        waiting = {(each.job, each.token): each for each in orphans if each.exclusive and not each.proved}
+        waiting = {(each.job, each.token): each for each in orphans if each.reserves and not each.proved}
         self._since = {run: self._since.get(run, beats) for run in waiting}
         due = {
             run

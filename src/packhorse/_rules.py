@@ -15,6 +15,10 @@ from ._durations import seconds
 from ._record import JobRecord, Mode, Scope, WorkerRecord
 from .errors import BadOption, UniqueConflict, UnknownParent
 
+_SCOPES: dict[str, Scope] = {"started": "started", "finished": "finished", "flow": "flow"}
+#: Of these scopes, a key outlasts its job.
+OUTLASTS: frozenset[Scope] = frozenset({"time", "flow"})
+
 #: More at once is no limit but a mistake.
 MOST = 1_000_000
 
@@ -106,9 +110,7 @@ def scope(key: str | None, until: str | float) -> Scope | None:
     """Return what is stored of ``NewJob.unique_until``."""
     if key is None:
         return None
-    if isinstance(until, str):
-        return "started" if until == "started" else "finished"
-    return "time"
+    return _SCOPES[until] if isinstance(until, str) else "time"
 
 
 def holds_until(key: str | None, until: str | float, now: int) -> int | None:

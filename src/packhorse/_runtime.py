@@ -11,7 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from threading import RLock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
@@ -292,6 +292,14 @@ def open_store(settings: Settings, *, create: bool | None = None) -> Store:
         if settings.guessed:
             raise _not_ours(settings, error) from error
         raise sourced(error, settings) from error
+
+
+def prepare(settings: Settings) -> None:
+    """Import what this store needs, before it is opened; what is wrong with it is for ``open_store`` to say."""
+    from ._stores import prepare as imported
+
+    with suppress(PackhorseError, ImportError):
+        imported(settings.url)
 
 
 def _refused_empty(store: Store) -> None:

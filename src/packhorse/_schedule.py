@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
@@ -11,7 +11,7 @@ from . import _rule
 from ._durations import Duration, seconds
 from ._record import NewJob
 from ._rule import Every, Rule
-from ._schedule_record import RunOutcome, ScheduleRecord
+from ._schedule_record import RunOutcome, RunRecord, ScheduleRecord
 from .errors import BadOption, BadSchedule
 
 #: What becomes of ticks that nobody looked at in time: one job for all of them, one for each, or none.
@@ -19,8 +19,12 @@ Missed = Literal["one", "all", "skip"]
 #: What becomes of a tick whose predecessor's job has not ended: it runs beside it, it makes no job, or its job waits.
 Overlap = Literal["allow", "skip", "queue"]
 
+#: When the run of an earlier tick is over: with its job, or with the flow that its job opened.
+Span = Literal["job", "flow"]
+
 MISSED: tuple[Missed, ...] = ("one", "all", "skip")
 OVERLAP: tuple[Overlap, ...] = ("allow", "skip", "queue")
+SPANS: tuple[Span, ...] = ("job", "flow")
 
 #: With ``missed="skip"`` a tick that is later than this (µs) makes no job.
 LATE = 60_000_000
@@ -39,6 +43,7 @@ class Spec(NamedTuple):
     work: Mapping[str, Any]  #: fields of ``NewJob`` that are not as ever
     missed: Missed = "one"
     overlap: Overlap = "skip"
+    span: Span = "job"
     jitter: int = 0  #: µs
     place: str | None = None  #: file and line that declare it
 
@@ -64,6 +69,7 @@ def spec(
     *,
     missed: str = "one",
     overlap: str = "skip",
+    span: str = "job",
     jitter: Duration = 0,
     place: str | None = None,
     where: str = "schedule",
@@ -77,7 +83,21 @@ def spec(
         spread = round(seconds(jitter, f"{where} jitter=") * 1_000_000)
     except BadOption as error:
         raise BadSchedule(str(error).removesuffix(f"  [{error.code}]")) from None
-    return Spec(rule, _work(job), missed, overlap, spread, place)
+    return Spec(rule, _work(job), missed, overlap, _span(span, overlap, job, where), spread, place)
+
+
+def _span(span: str, overlap: str, job: NewJob, where: str) -> Span:
+    if span not in SPANS:
+        raise BadSchedule(f'{where} span= must be "job" or "flow", not {span!r}.')
+    if span == "job":
+        return "job"
+    if overlap == "allow":
+        raise BadSchedule(f'{where}: with overlap="allow" nobody asks whether a run is over; leave span= out.')
+    if job.flow is not None:
+        raise BadSchedule(f'{where}: with span="flow" each job opens a flow of its own; leave flow= out.')
+    if job.unique is not None and job.unique_until not in ("finished", "flow"):
+        raise BadSchedule(f'{where}: span="flow" and unique_until= both say until when the key is held; leave one out.')
+    return "flow"
 
 
 def _work(job: NewJob) -> dict[str, Any]:
@@ -100,6 +120,8 @@ def encode(said: Spec) -> str:
         data["missed"] = said.missed
     if said.overlap != "skip":
         data["overlap"] = said.overlap
+    if said.span != "job":
+        data["span"] = said.span
     if said.jitter:
         data["jitter"] = said.jitter / 1_000_000
     if said.place:
@@ -121,6 +143,7 @@ def decode(text: str) -> Spec:
         data["job"],
         data.get("missed", "one"),
         data.get("overlap", "skip"),
+        data.get("span", "job"),
         round(data.get("jitter", 0) * 1_000_000),
         data.get("place"),
     )
@@ -195,11 +218,27 @@ def job_of(schedule: ScheduleRecord, tick: int, by: str | None = None) -> NewJob
     at = start_of(schedule, tick)
     job = plain_job(said, tick_id(schedule.id, tick), by)._replace(at=at, delay=0.0)
     key = f"//schedule:{schedule.id}"
+    if said.span == "flow":
+        job = job._replace(flow=job.id, unique_until="flow" if job.unique is not None else "finished")
     if said.overlap == "skip" and job.unique is None:
-        return job._replace(unique=key, unique_until="finished", on_conflict="return")
+        return job._replace(
+            unique=key, unique_until="flow" if said.span == "flow" else "finished", on_conflict="return"
+        )
     if said.overlap == "queue":
         return job._replace(holds=tuple(sorted({*job.holds, ("x", key)})))
     return job
+
+
+def waits_for_flows(schedule: ScheduleRecord) -> bool:
+    """Tell whether each of its jobs waits for the flow of the one before."""
+    said = decode(schedule.spec)
+    return said.overlap == "queue" and said.span == "flow"
+
+
+def behind(job: NewJob, runs: Iterable[RunRecord]) -> NewJob:
+    """Return a job that waits for the flow of the last run that has one, however that ends. ``runs``: newest first."""
+    last = next((run.job for run in runs if run.job is not None), None)
+    return job if last is None else job._replace(after_flow=last, after_failed=True)
 
 
 def plain_job(said: Spec, id: str, by: str | None = None) -> NewJob:
@@ -207,7 +246,8 @@ def plain_job(said: Spec, id: str, by: str | None = None) -> NewJob:
     fields = dict(said.work)
     if "holds" in fields:
         fields["holds"] = tuple((mode, name) for mode, name in fields["holds"])
-    return NewJob(id=id, by=by, **fields)
+    job = NewJob(id=id, by=by, **fields)
+    return job._replace(flow=id) if job.unique_until == "flow" and job.flow is None else job
 
 
 def tick_id(schedule: str, tick: int) -> str:

@@ -14,7 +14,7 @@ from ._runtime import Connection
 from .errors import BadOption
 
 if TYPE_CHECKING:  # whoever only enqueues does not load what schedules need
-    from ._schedule import Missed, Overlap
+    from ._schedule import Missed, Overlap, Span
 
 
 class Scheduling:
@@ -40,6 +40,7 @@ class Scheduling:
         timezone: str = "UTC",
         missed: Missed = "one",
         overlap: Overlap = "skip",
+        span: Span = "job",
         jitter: Duration = 0,
     ) -> None:
         """Have a job made again and again, from now on: ``mail.schedule("digest", send_digest, cron="0 7 * * *")``.
@@ -55,7 +56,9 @@ class Scheduling:
         """
         from . import _owning
 
-        name, text = self._said(name, what, every, cron, timezone, missed=missed, overlap=overlap, jitter=jitter)
+        name, text = self._said(
+            name, what, every, cron, timezone, missed=missed, overlap=overlap, span=span, jitter=jitter
+        )
         with self._connection as store:
             _owning.apply(store, lambda book: _owning.save(book, name, text, person()))
 

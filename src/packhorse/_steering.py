@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from ._record import WAITING, JobRecord, State, rank
+from ._record import BATCH, DEFAULT_STEP, WAITING, JobRecord, State, rank
+from .errors import BadOption
 
 if TYPE_CHECKING:
     from ._store import Changed
 
 #: As ``Edit.expires_at``: the job expires no more.
 NEVER = 0
+#: A queue's step is at least so many µs, and at most the default: larger ones could leave the numbers that ranks may be.
+LEAST_STEP = 1_000_000
 
 
 class Edit(NamedTuple):
@@ -27,9 +30,9 @@ class Edit(NamedTuple):
     at: int | None = None  #: the same as an absolute µs, and wins; the past means now
     expires: float | None = None  #: seconds from the store's now until which they must have started
     expires_at: int | None = None  #: the same as an absolute µs, and wins; ``NEVER``: they expire no more
-    options: str | None = None  #: JSON object, merged into theirs one key by key; null takes a key away
+    options: str | None = None  #: JSON object, merged into theirs one key by key; null is a value like others
     tags: str | None = None  #: JSON list, in place of theirs; an empty one takes them away
-    meta: str | None = None  #: JSON object, merged into theirs one key by key
+    meta: str | None = None  #: JSON object, merged into theirs one key by key; null takes a key away
     payload: str | None = None  #: in place of theirs
 
     @property
@@ -52,9 +55,9 @@ def edited(job: JobRecord, edit: Edit, now: int, steps: tuple[int, int]) -> JobR
         job = _put_off(job, edit, now, steps[1])
     return job._replace(
         expires_at=_expiry(job, edit, now),
-        options=_merged(job.options, edit.options),
+        options=job.options if edit.options is None else json.dumps(_both(job.options, edit.options)),
         tags=job.tags if edit.tags is None else edit.tags if json.loads(edit.tags) else None,
-        meta=_merged(job.meta, edit.meta),
+        meta=_meta(job.meta, edit.meta),
         payload=job.payload if edit.payload is None else edit.payload,
     )
 
@@ -102,17 +105,47 @@ def _expiry(job: JobRecord, edit: Edit, now: int) -> int | None:
     return job.expires_at if edit.expires is None else now + round(edit.expires * 1_000_000)
 
 
-def _merged(stored: str | None, change: str | None) -> str | None:
+def _both(stored: str | None, change: str) -> dict[str, Any]:
+    return {**json.loads(stored or "{}"), **json.loads(change)}
+
+
+def _meta(stored: str | None, change: str | None) -> str | None:
     if change is None:
         return stored
-    both = {**json.loads(stored or "{}"), **json.loads(change)}
-    kept = {key: value for key, value in both.items() if value is not None}
+    gone = {key for key, value in json.loads(change).items() if value is None}
+    kept = {key: value for key, value in _both(stored, change).items() if key not in gone}
     return json.dumps(kept) if kept else None
 
 
 def may_edit(job: JobRecord) -> bool:
     """Tell whether a job may be changed: it waits."""
     return job.state in WAITING
+
+
+# -- what is refused, alike by every store ----------------------------------------------------------------------------
+def refuse_bad_edit(ids: Sequence[str], edit: Edit) -> None:
+    """Refuse an edit of nothing, or of more jobs than one call touches."""
+    if edit.empty:
+        raise BadOption(
+            "edit was given nothing to change; nothing was changed. Name a queue, a priority or another part."
+        )
+    if len(ids) > BATCH:
+        raise BadOption(f"edit was given {len(ids):,} jobs, more than the {BATCH:,} of one call; nothing was changed.")
+
+
+def pause_end(now: int, seconds: float | None, until: int | None) -> int | None:
+    """Return when a pause ends by itself, µs; refuse what is not in the future."""
+    end = until if until is not None or seconds is None else now + round(seconds * 1_000_000)
+    if end is not None and end <= now:
+        raise BadOption("A pause must end in the future; nothing was changed. Give a later time, or none at all.")
+    return end
+
+
+def step_of(step: int | None) -> int:
+    """Return a queue's step as it is stored; refuse one that is too short or too long."""
+    if step is not None and not LEAST_STEP <= step <= DEFAULT_STEP:
+        raise BadOption(f"A queue's step is from 1 s to 30 d, the default; not {step / 1e6:,} s. Nothing was changed.")
+    return DEFAULT_STEP if step is None else step
 
 
 class Steering(Protocol):
@@ -132,14 +165,17 @@ class Steering(Protocol):
         self, queue: str, *, by: str = "", reason: str = "", seconds: float | None = None, until: int | None = None
     ) -> bool:
         """Stop claims from a queue; jobs are not touched. Return False if it was paused already: then who, why, and until when
-        are replaced, and ``paused_at`` stays. It ends by itself after ``seconds``, or at ``until`` (µs, wins; never in the
-        past: that is refused with ``BadOption``): the first ``promote`` from then on resumes it."""
+        are replaced, and ``paused_at`` stays. It ends by itself after ``seconds``, or at ``until`` (µs, wins; always in
+        the future, else ``BadOption``): the first ``promote`` from then on resumes it."""
 
     def resume(self, queue: str) -> bool:
         """Undo ``pause``. Return False if it was not paused."""
 
     def set_step(self, queue: str, step: int | None) -> bool:
         """Say after how many µs of waiting a job has overtaken one of a priority higher by 1: the queue's ``step``. None: the
-        default. At least 1,000,000, else ``BadOption``. Return False if it was so already. It counts for ranks given from now on
-        (at an enqueue, a snooze, a requeue, an edit, a new due time): the jobs that wait keep theirs, and until they are gone
-        ``oldest_ready_at`` is an estimate, never before the oldest job's creation."""
+        default, which as a number is the default, too. At least 1,000,000 and at most the default, else ``BadOption``. Return
+        False if it was so already. It counts for ranks given from now on (at an enqueue, a snooze, a requeue, an edit, a new
+        due time): the jobs that wait keep theirs, and until they are gone ``oldest_ready_at`` is an estimate: of the queued
+        jobs the one with the
+        smallest ``rank + priority * step`` (of equals the smallest seq) tells it, where the step is not the default no
+        earlier than its creation and no later than now."""

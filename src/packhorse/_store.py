@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from ._admission import Admission
+from ._exchange import Exchanging
 from ._inside import Inside
 from ._record import BATCH as BATCH
 from ._record import (
@@ -35,6 +36,7 @@ from ._record import (
 )
 from ._schedule_store import Schedules
 from ._steering import Steering
+from ._sweep import Sweeping
 
 Clock = Callable[[], int]
 
@@ -122,9 +124,10 @@ class Changed(NamedTuple):
     more: bool = False  #: more jobs match than one call touches
 
 
-class Store(Admission, Schedules, Steering, Protocol):
+class Store(Admission, Exchanging, Schedules, Steering, Sweeping, Protocol):
     """The contract. Ids that are not stored are simply absent from every answer. The verbs of the waiting rules are in
-    ``_admission``, those that change waiting jobs and queues in ``_steering``."""
+    ``_admission``, those that change waiting jobs and queues in ``_steering``, several verbs in one in ``_exchange``, and the
+    one that looks for what was forgotten in ``_sweep``."""
 
     url: str  #: secrets masked
     #: A call that has not been answered after so many seconds ends with ``StoreUnavailable``. Who must not wait so long
@@ -163,7 +166,8 @@ class Store(Admission, Schedules, Steering, Protocol):
         ``UnknownParent``, and nothing of the call is stored. A flow need not have members.
 
         ``unique``: the key is held by at most one job, the *holder*: ``unique_held``, and of the scope "time"
-        ``unique_end > now``. If there is none, the new job holds it; a former holder whose time is over loses ``unique_held``.
+        ``unique_end > now``, and of the scope "flow" it has not ended, or a member of its flow has not (any, now). If there is
+        none, the new job holds it; a former holder whose time or flow is over loses ``unique_held``.
         Else, by ``on_conflict``: "return" stores nothing and answers for the holder, ``existing``, whatever its content;
         "replace" cancels a holder that waits (scheduled, blocked, queued, retrying; reason "replaced by ID") and stores the
         new job as the holder, and does what "return" does with a holder that runs or has ended; "raise" raises
@@ -226,7 +230,7 @@ class Store(Admission, Schedules, Steering, Protocol):
         kept in that attempt row's ``late`` if there is such a row.
         ``cancelled``: a requested cancel took precedence; counters and error are kept, the reason is the request's.
         ``locked``: a transaction of the user's own holds the job just now; nothing was done, settle it again later.
-        An end, here and by whatever other verb, ends the holding of a unique key, but of the scope "time".
+        An end, here and by whatever other verb, ends the holding of a unique key, but of the scopes "time" and "flow".
         With ``elsewhere`` a job that bears my token still and is final is ``repeated``, whatever its outcome; the log is kept.
         ``unstorable``: the verdict could not be written; the job was made ``failed`` (a failure counted, with its
         attempt row), "outcome cannot be stored: …"; one bad row never holds up its batch.
@@ -241,7 +245,7 @@ class Store(Admission, Schedules, Steering, Protocol):
         time is over. States that are not final are ignored. Dead workers go a day after their last beat. Return how many jobs.
 
         A job stays, and so does its result, while a job that has not ended names it in ``after`` or waits for its flow; and
-        while it holds a unique key of the scope "time"."""
+        while it holds a unique key (of the scope "time" or "flow")."""
 
     def drop_logs(self, age: float, limit: int = BATCH) -> int:
         """Drop the logs of jobs that ended more than ``age`` seconds ago; all else of them stays. One call looks at no more than

@@ -257,12 +257,13 @@ def paused(store: Store, record: JobRecord, now: int) -> Why | None:
         return None
     who = f" by {queue.paused_by}" if queue.paused_by else ""
     reason = f": {queue.paused_reason}" if queue.paused_reason else ""
+    end = f" until {clock(queue.paused_until, now)}" if queue.paused_until is not None else ""
     text = (
-        f"queue '{record.queue}' is paused{who} since {clock(queue.paused_at, now)}{reason}; "
+        f"queue '{record.queue}' is paused{who} since {clock(queue.paused_at, now)}{end}{reason}; "
         f"to go on:  packhorse queues resume {record.queue}"
     )
     facts = {"queue": queue.name, "paused_at": rfc3339(queue.paused_at), "by": queue.paused_by}
-    return Why(text, "paused", {**facts, "reason": queue.paused_reason})
+    return Why(text, "paused", {**facts, "until": rfc3339(queue.paused_until), "reason": queue.paused_reason})
 
 
 def _queue(store: Store, name: str) -> QueueRecord | None:
@@ -278,10 +279,17 @@ def nobody(store: Store, record: JobRecord, now: int) -> Why | None:
     meant = difflib.get_close_matches(record.queue, served, 1)
     facts = {"queue": record.queue, "served": served, "did_you_mean": meant[0] if meant else None}
     text = f"no live worker listens to queue '{record.queue}'"
+    from ._why_host import of_a_host
+
+    own = of_a_host(store, record.queue, now, facts)
+    if own is not None:
+        return Why(f"{text}: {own}", "no-worker", facts)
+    move = f"packhorse jobs edit queue:{record.queue} --queue"
     if meant:
-        return Why(f"{text}; did you mean '{meant[0]}'?", "no-worker", facts)
+        return Why(f"{text}; did you mean '{meant[0]}'? To move its jobs there:  {move} {meant[0]}", "no-worker", facts)
     others = f" (they listen to {', '.join(served[:5])})" if served else ""
-    return Why(f"{text}{others}; to start one:  packhorse worker -q {record.queue}", "no-worker", facts)
+    moved = f", or to move its jobs:  {move} {served[0]}" if served else ""
+    return Why(f"{text}{others}; to start one:  packhorse worker -q {record.queue}{moved}", "no-worker", facts)
 
 
 def _in_line(store: Store, record: JobRecord, now: int) -> Why:

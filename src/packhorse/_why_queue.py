@@ -12,7 +12,8 @@ from ._record import JobRecord, QueueRecord, State
 from ._store import JobFilter, Store
 from ._when import clock, distance, rfc3339
 from ._why import Why, count, error_line, live, nobody, paused, rate, serves
-from ._why_waiting import declared_value, waiting
+from ._why_held import crowd, declared_value
+from ._why_waiting import waiting
 
 #: So many of the newest jobs of a state are looked at.
 LOOKED_AT = 1000
@@ -103,7 +104,7 @@ def _group(store: Store, group: list[tuple[JobRecord, Obstacle]], now: int) -> W
         "flow": f"wait for the flow '{obstacle.name}', of which {count(obstacle.place or 0, 'job')} have not ended",
         "undeclared": f"have the limit '{obstacle.name}', which is declared nowhere; "
         f"to declare it:  packhorse queues limit {obstacle.name} 4",
-        "held": f"wait for '{obstacle.name}'{_held_by(store, obstacle)}",
+        "held": f"wait for '{obstacle.name}'{_held_by(store, record, obstacle)}",
         "rate": f"wait for the rate '{obstacle.name}' ({declared_value(store, obstacle.name)})",
     }
     return Why(f"{count(many, 'job')} {texts[obstacle.kind]}.", obstacle.kind, facts)
@@ -113,10 +114,11 @@ def _joined(text: str) -> str:
     return text if text.startswith("waits") else f"waits: {text}"
 
 
-def _held_by(store: Store, obstacle: Obstacle) -> str:
+def _held_by(store: Store, record: JobRecord, obstacle: Obstacle) -> str:
     value = declared_value(store, obstacle.name)
     full = f" ({value} at once)" if value is not None else ""
-    return f"{full}, held by job {obstacle.holder}" if obstacle.holder else full
+    there = crowd(store, record, obstacle)
+    return f"{full}, held by {there.text}" if there.number else full
 
 
 def _facts(jobs: int, **more: Any) -> dict[str, Any]:

@@ -6,12 +6,13 @@ import difflib
 from typing import Any
 
 from ._admission import Obstacle
-from ._durations import spoken
-from ._record import FINAL, JobRecord, Mode, WorkerRecord
-from ._rules import declared, held_names, parents
+from ._record import FINAL, JobRecord, WorkerRecord
+from ._rules import parents
 from ._store import Store
 from ._when import clock, distance, rfc3339
 from ._why import Why, and_build, count, live, nobody, paused, serves, tasks_of
+from ._why_cycle import circle
+from ._why_held import ago, declared_value, held, named
 
 #: So many parents are looked at to say how many have not ended.
 _LOOKED_AT = 1000
@@ -25,13 +26,15 @@ def waiting(store: Store, record: JobRecord, now: int) -> Why:
         # A worker that has gone silent is live to the store until somebody declares it dead.
         free = Why("nothing is in its way any more: a worker lets it go with its next look.", "admission", {})
         return nobody(store, record, now) or free
+    if obstacle.kind in ("after", "flow") and (found := circle(store, record)) is not None:
+        return found
     tell = {
         "after": _after,
         "flow": _flow,
         "paused": lambda store, record, obstacle, now: paused(store, record, now),
         "unserved": lambda store, record, obstacle, now: nobody(store, record, now),
         "undeclared": _undeclared,
-        "held": _held,
+        "held": held,
         "rate": _rate,
     }[obstacle.kind]
     return tell(store, record, obstacle, now) or Why(f"waits: {obstacle.kind} {obstacle.name}.", obstacle.kind, {})
@@ -43,7 +46,7 @@ def _after(store: Store, record: JobRecord, obstacle: Obstacle, now: int) -> Why
     unended = sum(job.state not in FINAL for job in found.values())
     parent = found.get(obstacle.name)
     more = f", and {count(unended - 1, 'more job')}" if unended > 1 else ""
-    text = f"waits for the end of job {_named(parent, obstacle.name)}, which {_is(parent, now)}{more}"
+    text = f"waits for the end of job {named(parent, obstacle.name)}, which {_is(parent, now)}{more}"
     facts = {
         "after": obstacle.name,
         "task": parent.task if parent else None,
@@ -65,49 +68,6 @@ def _undeclared(store: Store, record: JobRecord, obstacle: Obstacle, now: int) -
     return Why(text, "undeclared", {"limit": obstacle.name})
 
 
-def _held(store: Store, record: JobRecord, obstacle: Obstacle, now: int) -> Why:
-    modes: dict[str, Mode] = {name: mode for mode, name in held_names(record.holds)}
-    mode = modes.get(obstacle.name, "x")
-    holder = next(iter(store.get([obstacle.holder])), None) if obstacle.holder else None
-    who = _named(holder, obstacle.holder or "that is gone")
-    facts: dict[str, Any] = {
-        "name": obstacle.name,
-        "mode": _MODES[mode],
-        "holder": obstacle.holder,
-        "task": holder.task if holder else None,
-        "since": rfc3339(obstacle.since),
-        "place": obstacle.place,
-    }
-    holds = holder is None or holder.state in ("queued", "running")
-    since = f" since {clock(obstacle.since, now)} ({_ago(obstacle.since, now)})" if obstacle.since is not None else ""
-    since += _idle(store, holder, now)
-    if mode == "l":
-        text = _full(store, obstacle, facts)
-        text += f"; the oldest of them is job {who}{since}" if holds else f"; before it stands job {who}"
-    elif holds:
-        text = f"waits for '{obstacle.name}', held by job {who}{since}"
-    else:
-        text = f"waits for '{obstacle.name}' behind job {who}, which waits too"
-    place = f", place {obstacle.place} in the line" if obstacle.place is not None else ""
-    return Why(f"{text}{place}.", "held", facts)
-
-
-def _idle(store: Store, holder: JobRecord | None, now: int) -> str:
-    """Say why a holder that could run does not: it keeps what it holds meanwhile."""
-    if holder is None or holder.state != "queued":
-        return ""
-    obstacle = paused(store, holder, now) or nobody(store, holder, now)
-    return f", which is queued; but {obstacle.text.rstrip('.')}" if obstacle else ", which is queued and starts soon"
-
-
-_MODES: dict[Mode, str] = {"x": "reserves", "s": "shares", "l": "limit"}
-
-
-def _full(store: Store, obstacle: Obstacle, facts: dict[str, Any]) -> str:
-    facts["limit"] = declared_value(store, obstacle.name)
-    return f"limit '{obstacle.name}' is full ({facts['limit']} at once)"
-
-
 def _rate(store: Store, record: JobRecord, obstacle: Obstacle, now: int) -> Why:
     value = declared_value(store, obstacle.name)
     facts = {"limit": obstacle.name, "rate": value, "next_at": rfc3339(obstacle.at)}
@@ -116,27 +76,12 @@ def _rate(store: Store, record: JobRecord, obstacle: Obstacle, now: int) -> Why:
     return Why(f"limit '{obstacle.name}' ({value}) lets the next job go {when}.", "rate", facts)
 
 
-def declared_value(store: Store, name: str) -> str | None:
-    """Return what is declared of a limit, by its own name or by one that is meant for it."""
-    values = {limit.name: limit.value for limit in store.limits()}
-    found = declared(values, name)
-    return None if found is None else values[found]
-
-
-def _named(job: JobRecord | None, job_id: str) -> str:
-    return job_id if job is None else f"{job.id} ({job.task})"
-
-
 def _is(job: JobRecord | None, now: int) -> str:
     if job is None:
         return "has not ended"
     if job.state == "running" and job.started_at is not None:
-        return f"runs since {clock(job.started_at, now)} ({_ago(job.started_at, now)})"
+        return f"runs since {clock(job.started_at, now)} ({ago(job.started_at, now)})"
     return f"is {job.state}"
-
-
-def _ago(moment: int, now: int) -> str:
-    return spoken(max(0, now - moment) / 1e6)
 
 
 # -- an unknown task --------------------------------------------------------------------------------------------------

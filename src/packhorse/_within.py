@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import _runtime
+from ._cycles import refuse_cycles
 from ._draft import Draft, contents
 from ._handles import Handle, aacting, acheck, acting, check, handle_of, usable
 from ._handles.handle import Waits, wrong_colour
@@ -144,7 +145,9 @@ class Transaction:
 
 
 def _new(drafts: Sequence[Draft[Any]], by: str) -> list[NewJob]:
-    return list(map(NewJob._make, contents(drafts, by, origin())))
+    new = list(map(NewJob._make, contents(drafts, by, origin())))
+    refuse_cycles(new)
+    return new
 
 
 def _handles(

@@ -45,9 +45,10 @@ def test_worker_page_fits_40_lines_in_4_groups(cli):
 @pytest.mark.parametrize(
     "words",
     ["run", "submit", "relay", "why", "config", "move", "explain", "jobs", "queues", "workers", "db", "completion", "jobs list",
-     "jobs show", "jobs logs", "jobs cancel", "jobs requeue", "jobs delete", "jobs copy", "queues list",
-     "queues pause", "queues resume",
-     "queues purge", "queues limit", "queues why", "flows", "flows list", "flows show", "workers list", "workers show",
+     "jobs show", "jobs logs", "jobs cancel", "jobs requeue", "jobs delete", "jobs copy", "jobs edit", "queues ageing",
+     "queues list", "queues pause", "queues resume",
+     "queues purge", "queues limit", "queues why", "queues demand",
+     "flows", "flows list", "flows show", "workers list", "workers show",
      "scheduled", "scheduled list", "scheduled next", "scheduled run", "scheduled pause", "scheduled resume",
      "scheduled skip", "scheduled reschedule", "db migrate", "db status", "db sql"],
 )  # fmt: skip
@@ -67,8 +68,9 @@ def test_every_command_has_a_page_and_takes_the_store_after_its_name(cli, words)
 
 
 def test_every_read_takes_json():
-    reads = ["jobs list", "jobs show", "jobs logs", "queues list", "queues limit", "queues why", "flows list",
-             "flows show", "workers list", "workers show", "why", "config", "explain", "db status", "run", "submit", "jobs copy",
+    reads = ["jobs list", "jobs show", "jobs logs", "jobs edit", "jobs copy", "queues list", "queues limit", "queues why",
+             "queues demand", "flows list",
+             "flows show", "workers list", "workers show", "why", "config", "explain", "db status", "run", "submit",
              "scheduled list",
              "scheduled next", "scheduled run"]  # fmt: skip
     for words in reads:

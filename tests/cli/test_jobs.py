@@ -229,7 +229,6 @@ def test_queues_list_pause_resume(cli, world):
     world.job(queue="mail")
     world.worker(queues='[["mail"]]')
     assert cli("queues", "pause", "mail", "--reason", "full disk").out == "⏸ mail is paused\n"
-    assert cli("queues", "pause", "mail").out == "⏸ mail was paused already; nothing changed\n"
     (queue,) = cli("queues", "list", "--json").data["queues"]
     assert (queue["name"], queue["paused"], queue["paused_reason"], queue["workers"]) == (
         "mail",
@@ -239,6 +238,8 @@ def test_queues_list_pause_resume(cli, world):
     )
     assert queue["counts"]["queued"] == 1
     assert "full disk" in cli("queues", "list").out
+    assert cli("queues", "pause", "mail").out == "⏸ mail was paused already, and stays so\n"
+    assert cli("queues", "list", "--json").data["queues"][0]["paused_reason"] is None
     assert cli("queues", "resume", "mail").out == "▶ mail is open again, 1 job queued\n"
     assert cli("queues", "resume", "mail").out == "▶ mail was not paused; nothing changed\n"
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from packhorse._admission import FlowRecord
 from packhorse._backoff import Backoff
 from packhorse._outcome import failed, parked, succeeded
+from packhorse.cli import flows
 
 from .conftest import World
 
@@ -66,6 +68,34 @@ def test_what_makes_no_sense_together_is_refused(cli, words):
     assert cli("queues", "limit", *words).code == 2
 
 
+# -- demand -----------------------------------------------------------------------------------------------------------
+def test_what_could_run_if_there_were_slots(cli, world):
+    assert cli("queues", "demand", "--json").data == {
+        "queues": [], "running": 0, "ready": 0, "wanted": 0, "slots": 0, "estimate": False
+    }  # fmt: skip
+    worker = world.worker(slots=4, queues='[["default"]]')
+    for _ in range(3):
+        world.job(holds=(("x", "disk"),), queue="books")
+    world.job()
+    world.job()
+    world.claim(worker)
+    world.job(queue="later", delay=60.0)
+    assert [line.split() for line in cli("queues", "demand").out.splitlines()] == [
+        ["queue", "run", "could", "start", "slots", "wanted", "slots"],
+        ["books", "0", "1", "1", "0"],
+        ["default", "1", "1", "2", "4"],
+        ["later", "0", "0", "0", "0"],
+        ["all", "1", "2", "3", "4"],
+    ]
+    data = cli("queues", "demand", "books", "none", "--json").data
+    assert data["queues"] == [
+        {"name": "books", "running": 0, "ready": 1, "wanted": 1, "slots": 0},
+        {"name": "none", "running": 0, "ready": 0, "wanted": 0, "slots": 0},
+    ]
+    assert (data["wanted"], data["slots"], data["estimate"]) == (1, 4, False)
+    assert "'a b' is not a name" in cli("queues", "demand", "a b").err
+
+
 # -- flows ------------------------------------------------------------------------------------------------------------
 def test_flows_are_listed_newest_first_and_shown_task_by_task(cli, world):
     assert cli("flows", "list").out == "no flow has jobs\n"
@@ -93,6 +123,23 @@ def test_flows_are_listed_newest_first_and_shown_task_by_task(cli, world):
         ("tasks:fetch", 1, 1),
         ("tasks:store", 0, 0),
     ]
+
+
+@pytest.mark.parametrize(
+    "counts, seconds, ended, said, data",
+    [
+        ({"succeeded": 20, "failed": 10, "queued": 60}, 10, False, "so far 10 s, 3.0 a second, about 20 s left", (3.0, 20.0)),
+        ({"cancelled": 3, "running": 1}, 360, False, "so far 6 m, 0.5 a minute, about 2 m left", (0.008, 120.0)),
+        ({"running": 4}, 5, False, "so far 5.0 s", (None, None)),
+        ({"succeeded": 30}, 10, True, "took 10 s, 3.0 a second", (3.0, None)),
+    ],
+)  # fmt: skip
+def test_rate_and_time_left_of_a_flow(counts, seconds, ended, said, data):
+    now = 1_800_000_000_000_000
+    flow = FlowRecord("f", counts, now - seconds * 1_000_000, now if ended else None)
+    assert flows._how_long(flow, now) == said
+    told = flows._data(flow, now)
+    assert (told["per_second"], told["seconds_left"], told["seconds"]) == (*data, float(seconds))
 
 
 def test_a_flow_that_is_not_there(cli, world):
@@ -143,8 +190,8 @@ def test_each_reason_is_told_once_with_its_number(cli, world):
     kinds = {reason["kind"]: reason for reason in cli("queues", "why", "default", "--json").data["why"]}
     assert set(kinds) == {"queued", "held", "undeclared", "after", "due"}
     told = cli("queues", "why", "default").out
-    assert f"3 jobs wait for 'disk', held by job {holders[0]}." in told
-    assert f"2 jobs wait for 'smtp' (1 at once), held by job {holders[1]}." in told
+    assert f"3 jobs wait for 'disk', held by job {holders[0]} (tasks:add)." in told
+    assert f"2 jobs wait for 'smtp' (1 at once), held by job {holders[1]} (tasks:add)." in told
     assert "limit 'nowhere' is declared nowhere" in told
     assert f"waits for the end of job {holders[0]}" in told
     assert "1 job due later, the next at " in told

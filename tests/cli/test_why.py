@@ -12,7 +12,7 @@ from packhorse import _outcome, _runtime, _settings
 from packhorse._backoff import Backoff
 from packhorse._store import JobFilter, Store
 from packhorse._stores import open_store
-from packhorse._when import local
+from packhorse._when import local, rfc3339
 from packhorse._why import Why, explain
 
 from .conftest import World
@@ -118,7 +118,10 @@ def test_no_worker_at_all(world):
 def test_no_worker_but_one_on_a_queue_of_a_like_name(world):
     world.worker(queues='[["default"], ["mail"]]')
     job = world.job(queue="defautl")
-    assert why(world, job).text == "no live worker listens to queue 'defautl'; did you mean 'default'?"
+    assert why(world, job).text == (
+        "no live worker listens to queue 'defautl'; did you mean 'default'? "
+        "To move its jobs there:  packhorse jobs edit queue:defautl --queue default"
+    )
     assert why(world, job).facts["did_you_mean"] == "default"
 
 
@@ -126,6 +129,44 @@ def test_no_worker_but_some_elsewhere(world):
     world.worker(queues='[["default", "mail"]]')
     job = world.job(queue="big")
     assert "no live worker listens to queue 'big' (they listen to default, mail); to start" in why(world, job).text
+
+
+MOVE = "to let its jobs run elsewhere:  packhorse jobs edit queue:host.web-2 --queue"
+
+
+def test_the_queue_of_a_host_that_is_gone(world, clock):
+    job = world.job(queue="host.web-2")
+    start = "no live worker listens to queue 'host.web-2': it is that of host 'web-2', "
+    assert why(world, job).text == f"{start}of which nothing is known; {MOVE} host.OTHER"
+    worker = world.worker("two", host="web-2.example.org", queues='[["host.web-2"]]')
+    world.worker("three", host="web-3", queues='[["host.web-3", "mail"]]')
+    assert why(world, job).kind == "ahead"
+    clock.now += 120 * SECOND
+    world.worker("four", host="web-4", queues='[["host.web-4", "mail"]]')
+    answer = why(world, job)
+    assert answer.text == f"{start}last heard of 2 m ago; {MOVE} host.web-4"
+    assert (answer.kind, answer.facts["host"], answer.facts["host_seen_at"], answer.facts["host_queues"]) == (
+        "no-worker", "web-2", rfc3339(NOON), ["host.web-4"]
+    )  # fmt: skip
+    assert world.store.condemn(worker.id, 0)
+    assert why(world, job).text == answer.text
+
+
+def test_the_queue_of_a_host_whose_workers_do_not_serve_it(world):
+    world.worker("two", host="web-2", queues='[["mail"]]')
+    answer = why(world, world.job(queue="host.web-2"))
+    assert answer.text == (
+        "no live worker listens to queue 'host.web-2': it is that of host 'web-2', whose workers do not; "
+        "to start one there:  packhorse worker -q 'host.%h'"
+    )
+
+
+def test_the_queue_of_a_host_with_a_prefix_of_its_own(world, clock):
+    worker = world.worker("two", host="web-2", queues='[["disk:web-2"]]')
+    job = world.job(queue="disk:web-2")
+    assert world.store.condemn(worker.id, 0)
+    assert "it is that of host 'web-2', last heard of" in why(world, job).text
+    assert why(world, world.job(queue="disk:web-9")).text.endswith("packhorse worker -q disk:web-9")
 
 
 @pytest.mark.parametrize("how", ["stopping", "silent", "dead"])

@@ -107,7 +107,8 @@ def test_a_name_that_is_held(world, clock):
     answer = why(world, shares)
     assert answer.text == f"waits for 'book', held by job {holder} (tasks:add), place 1 in the line."
     assert answer.facts == {
-        "name": "book", "mode": "shares", "holder": holder, "task": "tasks:add", "since": None, "place": 1
+        "name": "book", "mode": "shares", "holder": holder, "task": "tasks:add", "since": None, "place": 1, "held": 1,
+        "holders": [{"id": holder, "task": "tasks:add", "state": "running"}],
     }  # fmt: skip
     assert why(world, reserves).text.endswith("place 2 in the line.")
     assert why(world, reserves).facts["mode"] == "reserves"
@@ -152,10 +153,84 @@ def test_a_limit_that_is_full_or_declared_nowhere(world):
     world.store.set_limits({"smt*": "1"})
     running(world, worker, jobs[0])
     answer = why(world, jobs[1])
-    assert answer.text == (
-        f"limit 'smtp' is full (1 at once); the oldest of them is job {jobs[0]} (tasks:add), place 1 in the line."
-    )
+    assert answer.text == (f"limit 'smtp' is full: 1 of 1, held by job {jobs[0]} (tasks:add), place 1 in the line.")
     assert (answer.facts["limit"], answer.facts["mode"]) == ("1", "limit")
+
+
+def named(*jobs: str) -> str:
+    return ", ".join(f"{job} (tasks:add)" for job in jobs)
+
+
+def test_up_to_three_holders_are_named(world, clock):
+    worker = world.worker()
+    world.store.set_limits({"smtp": "4"})
+    jobs = [world.job(holds=(("l", "smtp"),)) for _ in range(7)]
+    admit(world)
+    assert [each.id for each in world.claim(worker, 4)] == jobs[:4]
+    answer = why(world, jobs[5])
+    assert answer.text == (
+        f"limit 'smtp' is full: 4 of 4, held by jobs {named(*jobs[:3])} and 1 more, place 2 in the line."
+    )
+    assert (answer.facts["held"], [job["id"] for job in answer.facts["holders"]]) == (4, jobs[:4])
+    world.store.set_limits({"smtp": "2"})
+    assert why(world, jobs[5]).text.startswith("limit 'smtp' is full: 4 of 2, held by jobs ")
+
+
+def test_all_who_share_keep_out_one_who_reserves(world, clock):
+    worker = world.worker()
+    sharers = [world.job(holds=(("s", "book"),)) for _ in range(25)]
+    admit(world)
+    world.claim(worker, 25)
+    job = world.job(holds=(("x", "book"),))
+    admit(world)
+    answer = why(world, job)
+    assert answer.text == f"waits for 'book', held by jobs {named(*sharers[:3])} and 22 more, place 1 in the line."
+    assert (answer.facts["held"], [job["id"] for job in answer.facts["holders"]]) == (25, sharers[:20])
+
+
+def test_two_holders(world, clock):
+    worker = world.worker()
+    first, second = (world.job(holds=(("s", "book"),)) for _ in range(2))
+    admit(world)
+    job = world.job(holds=(("x", "book"),))
+    admit(world)
+    assert why(world, job).text == (
+        f"waits for 'book', held by jobs {named(first)} and {named(second)}, the first is queued and starts soon, "
+        "place 1 in the line."
+    )
+    from packhorse._record import Report
+
+    claimed = world.claim(worker, 2)
+    world.store.report(worker.id, [Report(each.id, each.token, started=0.0) for each in claimed])
+    clock.now += 90 * SECOND
+    assert f"and {named(second)}, the first since {at(NOON)} (1 m 30 s), place 1" in why(world, job).text
+
+
+def test_the_rest_of_a_limit_is_for_those_before(world):
+    worker = world.worker()
+    world.worker("web-2", queues='[["other"]]')
+    world.store.set_limits({"smtp": "2"})
+    blocker = world.job(holds=(("x", "a"),))
+    one = world.job(holds=(("l", "smtp"),))
+    admit(world)
+    world.claim(worker, 2)
+    before = world.job(holds=(("l", "smtp"), ("x", "a")))
+    job = world.job(holds=(("l", "smtp"),))
+    admit(world)
+    assert why(world, before).facts["holder"] == blocker
+    assert why(world, job).text == (
+        f"limit 'smtp' is full: 1 of 2, held by job {named(one)}; one before it in the line, place 2 in the line."
+    )
+
+
+def test_who_reserves_keeps_out_who_counts(world):
+    worker = world.worker()
+    world.store.set_limits({"book": "2"})
+    reserves = world.job(holds=(("x", "book"),))
+    running(world, worker, reserves)
+    job = world.job(holds=(("l", "book"),))
+    admit(world)
+    assert why(world, job).text == f"waits for 'book', held by job {named(reserves)}, place 1 in the line."
 
 
 def test_a_rate(world):

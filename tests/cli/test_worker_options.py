@@ -15,7 +15,7 @@ def started(cli, monkeypatch):
     def call(*words, **more):
         seen = []
         monkeypatch.setattr(
-            packhorse._worker.run, "run_worker", lambda config, connect: seen.append((config, connect)) or 0
+            packhorse._worker.run, "run_worker", lambda config, connect, *_: seen.append((config, connect)) or 0
         )
         ran = cli("worker", *words, **more)
         assert ran.code == 0, ran.err
@@ -75,6 +75,21 @@ def test_command_line(started, place):
     assert (config.burst, config.name, config.grace, config.max_jobs) == (True, "w@%h", 90.0, 100)
     assert (config.max_memory, config.no_retry) == (1_610_612_736, True)
     assert (config.log_level, config.log_format, config.log_file) == ("debug", "json", str(place / "w.log"))
+
+
+def test_queues_of_the_host(started, place, monkeypatch):
+    monkeypatch.setattr("socket.gethostname", lambda: "web-2.example.org")
+    assert started("-q", "host.%h,mail", "-q", "%h")[0].queues == (("host.web-2", "mail"), ("web-2",))
+    (place / "packhorse.toml").write_text('[worker]\nqueue = ["disk:%h"]\n')
+    assert started()[0].queues == (("disk:web-2",),)
+    monkeypatch.setenv("PACKHORSE_WORKER_QUEUE", "host.%h")
+    assert started()[0].queues == (("host.web-2",),)
+
+
+def test_other_fields_are_no_part_of_a_queue_s_name(cli):
+    ran = cli("worker", "-q", "host.%p")
+    assert ran.code != 0
+    assert "'host.%p' is not a name" in ran.err
 
 
 ENVIRONMENT = {"QUEUE": "a,b c", "PROCESSES": "3", "COROUTINES": "50", "BURST": "1", "NAME": "x",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from packhorse._stores import open_store
 from packhorse._stores.memory import SettableClock
 
 from .making import T0
-from .stores import FRESH, chosen
+from .stores import FRESH, SHARED, chosen
 
 #: Opens one more connection to the data of the test's store; it is closed when the test ends.
 Open = Callable[..., Store]
@@ -23,16 +24,35 @@ def clock() -> SettableClock:
 
 
 @pytest.fixture(params=chosen())
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return FRESH[request.param](tmp_path)
+def kind(request: pytest.FixtureRequest) -> str:
+    """Which store is under test."""
+    return str(request.param)
 
 
 @pytest.fixture
-def open_another(url: str, clock: SettableClock) -> Iterator[Open]:
+def url(kind: str, tmp_path: Path) -> str:
+    """Where the store is: an empty place of the test's own."""
+    return FRESH[kind](tmp_path)
+
+
+@pytest.fixture
+def place(kind: str, request: pytest.FixtureRequest) -> tuple[str, str]:
+    """The URL, and what the names of the test's namespaces begin with.
+
+    A test that does not ask for the URL shares tables with others where new ones are dear, and has namespaces of its own.
+    """
+    if kind in SHARED and "url" not in request.fixturenames:
+        return SHARED[kind](), f"{uuid.uuid4().hex}-"
+    return request.getfixturevalue("url"), ""
+
+
+@pytest.fixture
+def open_another(place: tuple[str, str], clock: SettableClock) -> Iterator[Open]:
     opened: list[Store] = []
+    url, own = place
 
     def open_it(*, namespace: str = "default", clock: Clock | None = clock) -> Store:
-        store = open_store(url, namespace=namespace, clock=clock)
+        store = open_store(url, namespace=own + namespace, clock=clock)
         opened.append(store)
         return store
 

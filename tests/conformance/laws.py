@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from packhorse._record import FINAL, TRANSITIONS, AttemptRecord, JobRecord
+from packhorse._record import FINAL, TRANSITIONS, WAITING, AttemptRecord, JobRecord
 from packhorse._rules import Limit, declared, held_names, limit, parents
 from packhorse._store import JobFilter, Store
 
@@ -76,6 +76,8 @@ class Ledger:
             assert _end(job) == _end(before), f"{verb} changed a job that had ended"
         if before is not None and before.token != job.token:
             assert verb == "claim"
+        if before is not None and verb == "edit":
+            edit_keeps(before, job)
 
     def _rules_are_kept(self, verb: str, jobs: dict[str, JobRecord]) -> None:
         """What was in the way before is what counts: ``admit`` decides on that."""
@@ -140,6 +142,20 @@ def _settled_part(row: AttemptRecord) -> AttemptRecord:
     return row._replace(late=None, host=None)
 
 
+#: What an edit may change.
+EDITED = frozenset(
+    "state queue line priority rank due_at scheduled_at expires_at options tags meta payload parked reason".split()
+)
+
+
+def edit_keeps(before: JobRecord, after: JobRecord) -> None:
+    """Check that an edit changed nothing but what it may, and only a job that waited."""
+    assert before.state in WAITING or after == before
+    changed = {name for name in JobRecord._fields if getattr(before, name) != getattr(after, name)}
+    assert changed <= EDITED, changed
+    assert after.reason == before.reason or before.parked
+
+
 def fields_agree(job: JobRecord) -> None:
     """Check that the columns of one job say the same."""
     assert (job.due_at is not None) == (job.state in ("scheduled", "retrying"))
@@ -155,7 +171,7 @@ def fields_agree(job: JobRecord) -> None:
     assert job.given_up is None or job.state == "cancelled"
     assert (job.unique_key is None) == (job.unique_until is None)
     assert (job.unique_end is not None) == (job.unique_until == "time")
-    assert not job.unique_held or job.unique_until == "time" or job.state not in FINAL
+    assert not job.unique_held or job.unique_until in ("time", "flow") or job.state not in FINAL
     assert not job.unique_held or job.unique_until != "started" or job.state != "running"
     assert not (job.suspect and job.state in FINAL)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from packhorse._record import FINAL
+from packhorse._record import DEFAULT_STEP, FINAL
 from packhorse._store import JobFilter
 from packhorse._stores.memory import (
     MemoryStore,
@@ -32,6 +32,7 @@ from packhorse._stores.memory import (
     _requeue,
     _scheduling,
     _settle,
+    _steering,
     _tables,
     _unique,
 )
@@ -82,9 +83,9 @@ BUGS: dict[str, Seed] = {
         "settle",
         [_settle],
         "next_rank",
-        lambda job, verdict, due_at: due_at if due_at is not None else job.rank,
+        lambda job, verdict, due_at, step: due_at if due_at is not None else job.rank,
     ),
-    "a snooze keeps its place": ("settle", [_settle], "next_rank", lambda job, verdict, due_at: job.rank),
+    "a snooze keeps its place": ("settle", [_settle], "next_rank", lambda job, verdict, due_at, step: job.rank),
     "a pause is ignored": (
         "claim",
         [_claim],
@@ -276,7 +277,7 @@ BUGS: dict[str, Seed] = {
         "holds",
         [_claim],
         "_orphan",
-        lambda tables, job, right=_claim._orphan: right(tables, job)._replace(exclusive=False),
+        lambda tables, job, right=_claim._orphan: right(tables, job)._replace(reserves=False),
     ),
     "a put takes the watermark back": ("schedules", [_scheduling], "furthest", lambda old, new: new.watermark),
     "who has not seen a change fires": ("schedules", [_scheduling], "is_known", lambda stored, read: True),
@@ -288,6 +289,45 @@ BUGS: dict[str, Seed] = {
         lambda stored, read, watermark: stored.watermark != read.watermark,
     ),
     "an overlap looks like a job": ("schedules", [_scheduling], "is_another", lambda made, job: False),
+    "a snooze is ranked by the usual step": (
+        "switches",
+        [_settle],
+        "next_rank",
+        lambda job, verdict, due_at, step, right=_settle.next_rank: right(job, verdict, due_at, DEFAULT_STEP),
+    ),
+    "a new job is ranked by the usual step": (
+        "switches",
+        [_enqueue],
+        "new_record",
+        lambda seq, now, job, step, right=_enqueue.new_record: right(seq, now, job, DEFAULT_STEP),
+    ),
+    "no pause ends": ("switches", [_enqueue], "end_pauses", lambda tables, now: None),
+    "nobody is told when a pause ends": ("switches", [_enqueue], "next_end", lambda tables: None),
+    "a pause drops the step": (
+        "switches",
+        [_steering],
+        "resume",
+        lambda tables, queue: tables.paused(queue) and (tables.flip(queue, _tables.Switches()) or True),
+    ),
+    "what runs is edited": ("steering", [_steering], "may_edit", lambda job: True),
+    "an edit keeps the side line": (
+        "steering",
+        [_steering],
+        "edited",
+        lambda job, change, now, steps, right=_steering.edited: right(job, change, now, steps)._replace(line=job.line),
+    ),
+    "an edit takes the step of the queue that is left": (
+        "switches",
+        [_steering],
+        "edited",
+        lambda job, change, now, steps, right=_steering.edited: right(job, change, now, (steps[0], steps[0])),
+    ),
+    "an edit takes the key": (
+        "steering",
+        [_steering],
+        "edited",
+        lambda job, *how, right=_steering.edited: right(job, *how)._replace(unique_held=False),
+    ),
     "everything counts as applied": (
         "settle",
         [_settle],

@@ -37,7 +37,8 @@ class Side:
     def job(self, job: JobRecord) -> dict[str, Any]:
         """Return a job in a form that can be compared."""
         plain = job._replace(seq=0, token=self.names.get(job.token or ""))._asdict()
-        return {**plain, "meta": json.loads(job.meta or "null"), "reason": _reason(job.reason)}
+        objects = {"meta": json.loads(job.meta or "null"), "options": json.loads(job.options or "null")}
+        return {**plain, **objects, "reason": _reason(job.reason)}
 
     def seen(self, ids: Sequence[str], look: Look) -> dict[str, Any]:
         """Return all that can be seen of the store."""
@@ -237,8 +238,8 @@ def _shown(side: Side, parcels: Sequence[Parcel]) -> list[dict[str, Any]]:
 
 def _reason(reason: str | None) -> str | None:
     """What a store has against a text is told in its own words."""
-    unstorable = "outcome cannot be stored: "
-    return unstorable if reason is not None and reason.startswith(unstorable) else reason
+    before, unstorable, _ = (reason or "").partition("outcome cannot be stored: ")
+    return before + unstorable if unstorable else reason
 
 
 def _exported(side: Side, limit: int) -> list[Parcel]:
@@ -259,8 +260,8 @@ def _walk(side: Side, which: JobFilter, size: int) -> Any:
 
 
 def _bare(job: Claimed) -> Claimed:
-    meta = json.dumps(json.loads(job.meta)) if job.meta else None
-    return job._replace(token="", meta=meta)
+    meta, options = (json.dumps(json.loads(text)) if text else None for text in (job.meta, job.options))
+    return job._replace(token="", meta=meta, options=options)
 
 
 def _sorted(changed: Changed) -> Any:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+
+from packhorse._stores import open_store
 
 #: name → the URL of a fresh, empty store of this kind, given an empty directory
 FRESH: dict[str, Callable[[Path], str]] = {
@@ -27,6 +30,23 @@ def _postgres(pooler: bool = False) -> str:
     from tests.servers.postgres import fresh_schema_url, pooler_url
 
     return pooler_url() if pooler else fresh_schema_url()
+
+
+@cache
+def _shared_tables(pooler: bool = False) -> str:
+    url = _postgres(pooler)
+    store = open_store(url)
+    store.migrate()
+    store.close()
+    return url
+
+
+#: The same for a store with tables for any number of tests, each in namespaces of its own: making tables takes ten times as long
+#: as most tests do.
+SHARED: dict[str, Callable[[], str]] = {
+    "postgres": _shared_tables,
+    "postgres-pooler": lambda: _shared_tables(pooler=True),
+}
 
 
 def chosen() -> list[str]:

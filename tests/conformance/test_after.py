@@ -323,6 +323,7 @@ def test_a_parent_is_not_deleted_while_its_child_has_not_ended(store: Store) -> 
     assert store.delete(ids(parent)).done == (parent,)
 
 
+@pytest.mark.usefixtures("url")  # prune goes through the tables
 def test_a_running_child_keeps_its_parent_and_the_result_of_it(store: Store, clock: SettableClock) -> None:
     worker = join(store)
     parent = running(store, worker, queue="mail")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from packhorse._admission import FlowRecord, Obstacle
 from packhorse._backoff import Backoff
 from packhorse._outcome import cancelled, failed, released, succeeded
@@ -158,6 +160,7 @@ def test_a_member_of_a_replaced_key_ends(store: Store) -> None:
     assert state(store, last) == "queued"
 
 
+@pytest.mark.usefixtures("url")  # prune goes through the tables
 def test_members_stay_while_one_waits_for_their_flow(store: Store, clock: SettableClock) -> None:
     worker = join(store)
     members, last = a_flow(store, 2)

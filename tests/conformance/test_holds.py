@@ -25,6 +25,7 @@ from .making import (
     die,
     ids,
     join,
+    limited,
     new_job,
     obstacle,
     put,
@@ -245,13 +246,14 @@ def test_a_dead_worker_holds_until_its_jobs_are_settled(store: Store) -> None:
 
 def test_a_rescuer_is_told_what_is_reserved_and_whether_the_death_is_proved(store: Store) -> None:
     worker, other = join(store), join(store, "w2")
-    for options in (reserving("a"), sharing("b"), {}):
+    store.set_limits({"c": "2"})
+    for options in (reserving("a"), sharing("b"), limited("c"), {}):
         put(store, **options)
     admit(store)
     claimed = {job.id: json.loads(job.holds or "[]") for job in take(store, worker)}
     assert store.condemn(worker, 0)
-    assert {orphan.job: orphan.exclusive for orphan in store.orphans()} == {
-        job: any(mode == "x" for mode, _ in holds) for job, holds in claimed.items()
+    assert {orphan.job: orphan.reserves for orphan in store.orphans()} == {
+        job: any(mode in ("x", "s") for mode, _ in holds) for job, holds in claimed.items()
     }
     assert {orphan.proved for orphan in store.orphans()} == {False}
     assert store.condemn(worker, 0, proved=True)

@@ -20,6 +20,7 @@ from packhorse._backoff import Backoff
 from packhorse._outcome import cancelled, crashed, failed, lost, parked, released, snoozed, succeeded
 from packhorse._record import NewJob, State, WorkerRecord
 from packhorse._schedule_record import ScheduleRecord
+from packhorse._steering import NEVER, Edit
 from packhorse._store import JobFilter, Store
 from packhorse._stores import open_store
 from packhorse._stores.memory import MemoryStore, SettableClock
@@ -95,7 +96,7 @@ RULES: dict[str, Any] = {
 }
 DETAILS: dict[str, Any] = {
     "after_failed": st.just(True),
-    "unique_until": st.sampled_from(("started", 30.0)),
+    "unique_until": st.sampled_from(("started", 30.0, "flow")),
     "on_conflict": st.sampled_from(("return", "replace", "raise")),
     "priority": st.just(5),
     "delay": st.just(3.0),
@@ -106,6 +107,19 @@ rules = st.one_of(
     *(st.fixed_dictionaries({**PLACE, name: values}) for name, values in RULES.items()),
     st.fixed_dictionaries({**PLACE, "holds": HOLDS}),
     st.fixed_dictionaries(PLACE, optional={**RULES, **DETAILS}),
+)
+edits = st.builds(
+    Edit,
+    queue=st.sampled_from((None, None, *QUEUES)),
+    priority=st.sampled_from((None, None, -3, 0, 7)),
+    delay=st.sampled_from((None, None, None, 0.0, 5.3)),
+    at=st.sampled_from((None, None, None, 0, T0 + 45_000_001)),
+    expires=st.sampled_from((None, None, None, 33.0)),
+    expires_at=st.sampled_from((None, None, None, NEVER, T0 + 50_000_000)),
+    options=st.sampled_from((None, None, '{"timeout": 5}', '{"timeout": null}')),
+    tags=st.sampled_from((None, None, "[]", '["t", "u"]')),
+    meta=st.sampled_from((None, None, '{"k": null, "y": "\u00e9"}')),
+    payload=st.sampled_from((None, None, None, "[[2], {}]")),
 )
 limits = st.dictionaries(
     st.sampled_from(("lim:1", "lim:*", "p", "*")),
@@ -323,6 +337,23 @@ class Story(RuleBasedStateMachine):
     def switch(self, verb: str, queue: str) -> None:
         if queue in [known.name for known in self.pair.model.store.queues()]:
             self.pair.same(verb, queue)
+
+    @rule(index=indexes, count=st.sampled_from((1, 1, 3)), change=edits, dry=st.sampled_from((False, False, True)))
+    def edit(self, index: int, count: int, change: Edit, dry: bool) -> None:
+        self.pair.same("edit", [self.pick(index + number) for number in range(count)], change, dry=dry)
+
+    @rule(
+        queue=st.sampled_from(QUEUES),
+        end=st.sampled_from(({"seconds": 5.0}, {"seconds": 50.0}, {"until": T0 + 70_000_000}, {"until": T0})),
+        by=st.sampled_from(("ada", "")),
+    )
+    def pause_until(self, queue: str, end: dict[str, Any], by: str) -> None:
+        if queue in [known.name for known in self.pair.model.store.queues()]:
+            self.pair.same("pause", queue, by=by, reason=by and "move", **end)
+
+    @rule(queue=st.sampled_from(QUEUES), step=st.sampled_from((None, 1_000_000, 7_000_001, 3_600_000_000, 5)))
+    def set_step(self, queue: str, step: int | None) -> None:
+        self.pair.same("set_step", queue, step)
 
     @rule(verb=st.sampled_from(("promote", "expire")))
     def time_passes_over(self, verb: str) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from packhorse._steering import Edit
+
 from .stores import FRESH, chosen
 from .test_model import LINES, LONG, NAMES, QUEUES, TASKS, VERDICTS, Story
 
@@ -36,6 +38,7 @@ class Teller:
             (6, self.claim),
             (8, self.settle),
             (2, self.change),
+            (2, self.edit),
             (2, self.time),
             (1, self.limits),
             (1, self.switch),
@@ -68,7 +71,11 @@ class Teller:
                     {"flow": pick("fg")},
                     {"after_flow": pick("fg")},
                     {"unique": pick(("k1", "k2")), "on_conflict": pick(("return", "replace", "replace", "raise"))},
-                    {"unique": pick(("k1", "k2")), "unique_until": pick(("started", 30.0))},
+                    {
+                        "unique": pick(("k1", "k2")),
+                        "unique_until": pick(("started", 30.0, "flow", "flow")),
+                        "flow": pick("fg"),
+                    },
                     pick(({"after_failed": True}, {"priority": 5}, {"delay": 3.0}, {"expires": 31.0})),
                 )
             )
@@ -104,6 +111,11 @@ class Teller:
         verb = self.chance.choice(("cancel", "requeue", "requeue", "delete"))
         self.story.change(verb, self.chance.randrange(1000), self.chance.choice(FILTERS))
 
+    def edit(self) -> None:
+        pick = self.chance.choice
+        change = Edit(pick((None, *QUEUES)), pick((None, 0, 3)), pick((None, None, 0.0, 3.0)), tags=pick((None, "[]")))
+        self.story.edit(self.chance.randrange(1000), pick((1, 1, 4)), change, self.chance.random() < 0.1)
+
     def time(self) -> None:
         self.story.time_goes_by(self.chance.choice((1.3, 10.7, 64.1)))
         self.story.time_passes_over("promote")
@@ -114,7 +126,16 @@ class Teller:
         self.story.set_limits({self.chance.choice(("lim:1", "lim:*")): value}, self.chance.choice((None, "app")))
 
     def switch(self) -> None:
-        self.story.switch(self.chance.choice(("pause", "resume", "resume")), self.chance.choice(QUEUES))
+        queue = self.chance.choice(QUEUES)
+        self.chance.choice(
+            (
+                lambda: self.story.switch("pause", queue),
+                lambda: self.story.switch("resume", queue),
+                lambda: self.story.switch("resume", queue),
+                lambda: self.story.pause_until(queue, {"seconds": 20.0}, "ada"),
+                lambda: self.story.set_step(queue, self.chance.choice((None, 2_000_000))),
+            )
+        )()
 
     def worker(self) -> None:
         name = self.chance.choice(("w1", "w2"))

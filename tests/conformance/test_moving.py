@@ -58,7 +58,7 @@ def apart(request: pytest.FixtureRequest, tmp_path: Path, clock: SettableClock) 
     """Another store of the same kind, with data of its own."""
     directory = tmp_path / "apart"
     directory.mkdir()
-    opened = open_store(FRESH[request.node.callspec.params["url"]](directory), namespace="apart", clock=clock)
+    opened = open_store(FRESH[request.node.callspec.params["kind"]](directory), namespace="apart", clock=clock)
     opened.migrate()
     yield opened
     opened.close()
@@ -255,6 +255,7 @@ def test_orphans_of_a_frozen_store_are_rescued(store: Store) -> None:
     assert state(store, job.id) == "queued"
 
 
+@pytest.mark.usefixtures("url")  # prune goes through the tables
 def test_upkeep_rests_in_a_frozen_store(store: Store, clock: SettableClock) -> None:
     due, over, old = put(store, delay=10.0), put(store, expires=10.0), ended(store).id
     store.freeze(TO)
@@ -529,6 +530,7 @@ def test_a_closed_store_can_be_filled(store: Store, elsewhere: Store, clock: Set
     put(elsewhere)
 
 
+@pytest.mark.usefixtures("url")  # prune goes through the tables
 def test_moved_jobs_live_on(store: Store, apart: Store, clock: SettableClock) -> None:
     """What is derived from a job (due, expiring, ended, its line, whose it is) is there too."""
     fill(store, clock)

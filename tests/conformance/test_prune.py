@@ -12,6 +12,9 @@ from packhorse._stores.memory import SettableClock
 
 from .making import ERROR, beat, die, ended, ids, join, put, running, settle, state, the
 
+#: On tables of its own: prune goes through the tables of all namespaces.
+pytestmark = pytest.mark.usefixtures("url")
+
 EVERY: dict[State, float] = dict.fromkeys(FINAL, 7200.0)
 FAILED = Backoff(0)
 

@@ -115,10 +115,12 @@ def test_a_pause_says_who_when_and_why(store: Store, clock: SettableClock) -> No
     assert (queue.paused_at, queue.paused_by, queue.paused_reason) == (T0 + 5 * SECOND, "ada", "server move")
 
 
-def test_pausing_twice_keeps_the_first(store: Store) -> None:
-    assert store.pause("mail", by="ada")
+def test_pausing_twice_keeps_the_time_of_the_first(store: Store, clock: SettableClock) -> None:
+    assert store.pause("mail", by="ada", reason="x")
+    clock.advance(5)
     assert not store.pause("mail", by="bob")
-    assert one(store, "mail").paused_by == "ada"
+    queue = one(store, "mail")
+    assert (queue.paused_at, queue.paused_by, queue.paused_reason) == (T0, "bob", None)
 
 
 def test_resume_undoes_it(store: Store) -> None:

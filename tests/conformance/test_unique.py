@@ -280,6 +280,7 @@ def test_replace_does_not_undo_what_has_ended(store: Store) -> None:
     assert (answer.id, answer.state, answer.existing) == (first, "succeeded", True)
 
 
+@pytest.mark.usefixtures("url")  # prune goes through the tables
 def test_a_job_is_not_pruned_while_it_has_a_key_for_a_time(store: Store, clock: SettableClock) -> None:
     worker = join(store)
     put(store, unique=KEY, unique_until=2.0 * HOUR / SECOND)

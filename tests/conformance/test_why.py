@@ -25,6 +25,7 @@ FREE = {"ahead"}
 KEPT = {
     "after",
     "flow",
+    "circle",
     "held",
     "undeclared",
     "rate",

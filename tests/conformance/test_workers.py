@@ -11,6 +11,9 @@ from packhorse.errors import NameTaken
 
 from .making import SECOND, T0, beat, die, join, put, running, take
 
+#: On tables of its own: ids of workers are its own.
+pytestmark = pytest.mark.usefixtures("url")
+
 WORKER = WorkerRecord(
     id="a" * 32,
     name="ash-1",

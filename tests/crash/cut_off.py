@@ -1,12 +1,14 @@
 """A worker that loses its store while a file stands in its directory: ``python -m tests.crash.cut_off URL NAME SCALE``.
 
 While the file ``away-NAME`` is there, every call of every connection of this worker fails. All times of beats, of finding dead
-and of ``exclusive_patience`` are divided by SCALE.
+and of ``exclusive_patience`` are divided by SCALE. Each worker says that it is a host of its own: on one host its lock would
+tell that it lives.
 """
 
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from typing import Any
 
@@ -51,6 +53,7 @@ def hurry(scale: float) -> None:
 
 def main(url: str, name: str, scale: str) -> int:
     hurry(float(scale))
+    socket.gethostname = lambda: f"{name}.example.org"
     patience = _rescue.EXCLUSIVE_PATIENCE / float(scale)
     config = WorkerConfig(app=("tests.worker.tasks",), threads=2, name=name, grace=5.0, exclusive_patience=patience)
     _logs.configure("info", "text", None)
@@ -58,7 +61,7 @@ def main(url: str, name: str, scale: str) -> int:
     def opened(create: bool) -> Any:
         return Away(open_store(url, create=create), f"away-{name}")
 
-    return run_worker(config, lambda plain: Place(url, "default", "a test", opened))
+    return run_worker(config, lambda plain: Place(url, "default", "a test", opened), lambda: None)
 
 
 if __name__ == "__main__":

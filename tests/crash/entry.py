@@ -94,7 +94,7 @@ def main(url: str, method: str, nth: str, how: str) -> int:
     def opened(create: bool) -> Any:
         return Failing(open_store(url, create=create), trap)
 
-    return run_worker(config, lambda plain: Place(url, "default", "a test", opened))
+    return run_worker(config, lambda plain: Place(url, "default", "a test", opened), lambda: None)
 
 
 if __name__ == "__main__":

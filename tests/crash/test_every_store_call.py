@@ -26,7 +26,7 @@ LONG = os.environ.get("PACKHORSE_PROOF") == "long"
 POINTS = [
     ("register", 1), ("promote", 1), ("expire", 1), ("orphans", 1), ("claim", 1), ("claim", 2), ("claim", 3), ("settle", 1),
     ("settle", 2), ("settle", 3), ("report", 1), ("beat", 1), ("workers", 1), ("stopping", 1), ("leave", 1), ("get", 1),
-    ("admit", 1), ("admit", 2), ("admit", 3), ("limits", 1), ("schedules", 1),
+    ("admit", 1), ("admit", 2), ("admit", 3), ("limits", 1), ("schedules", 1), ("exchange", 1), ("exchange", 2), ("exchange", 3),
 ]  # fmt: skip
 #: Where a death or a lost answer costs most; the others are tried in the long profile.
 SAMPLE = [
@@ -34,6 +34,7 @@ SAMPLE = [
     ("settle", 1, "killed-before"), ("settle", 1, "killed-after"), ("settle", 1, "answer-lost"), ("settle", 2, "away"),
     ("report", 1, "killed-after"), ("beat", 1, "answer-lost"), ("leave", 1, "killed-before"), ("orphans", 1, "away"),
     ("admit", 1, "killed-after"), ("admit", 2, "answer-lost"), ("admit", 2, "killed-after"), ("admit", 3, "away"),
+    ("exchange", 1, "killed-before"), ("exchange", 1, "killed-after"), ("exchange", 2, "answer-lost"), ("exchange", 2, "away"),
 ]  # fmt: skip
 CHOSEN = [(*point, how) for point in POINTS for how in HOWS] if LONG else SAMPLE
 

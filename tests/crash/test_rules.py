@@ -64,7 +64,7 @@ def test_it_is_never_claimed_ahead_of_a_free_slot(site: Site) -> None:
     deadline = time.monotonic() + 2.5  # it is looked for each second
     while time.monotonic() < deadline:
         seen.add(site.job(job).state)
-    assert seen == {"blocked", "queued"}
+    assert seen - {"blocked"} == {"queued"}
     site.let("holder-may-end")
     assert site.end(holder).state == "succeeded"
     assert site.end(job).state == "succeeded"
@@ -185,7 +185,7 @@ def test_an_outage_of_a_minute_stops_nothing(site: Site) -> None:
 
 
 def test_who_is_cut_off_stops_in_time_and_nobody_begins_before(site: Site) -> None:
-    """The worker lives on, so no lock proves it dead; another one finds it dead by its beats, and waits for it all the same."""
+    """The worker lives on, and no lock tells of it on another host: there it is found dead by its beats, and waited for."""
     victim, job = slowed(site, "victim"), site.enqueue(tasks.alone, "job", reserves="disk")
     site.marked("job-runs")
     plain = site.enqueue(tasks.held, "plain")
@@ -195,7 +195,7 @@ def test_who_is_cut_off_stops_in_time_and_nobody_begins_before(site: Site) -> No
     site.mark("job-runs").unlink()
     site.let("away-victim")
     other.until("its beats have stopped; taking its jobs back", 30.0)
-    victim.until("stopping the jobs that reserve something", 30.0)
+    victim.until("stopping the jobs that reserve or share something", 30.0)
     assert site.job(job).worker == _id_of(site, "victim"), "it is not taken back yet"
     site.marked("job-runs", 30.0)
     began, ended, again = (float(line.split()[1]) for line in site.mark("alone").read_text().splitlines())
@@ -218,7 +218,7 @@ def test_who_comes_back_in_time_goes_on_with_what_it_stopped(site: Site) -> None
     waiter = site.enqueue(tasks.nothing, reserves="disk")
     site.mark("job-runs").unlink()
     site.let("away-one")
-    worker.until("stopping the jobs that reserve something", 30.0)
+    worker.until("stopping the jobs that reserve or share something", 30.0)
     eventually(lambda: "ends" in site.mark("alone").read_text(), "it has ended")
     site.mark("away-one").unlink()
     site.marked("job-runs")

@@ -21,6 +21,7 @@ VERBS = {
     "claim": "a worker takes it",
     "settle": "the verdict on its run",
     "beat": "put back: claimed, but never received",
+    "edit": "somebody changes it: puts it off, or lets it run now or elsewhere",
     "cancel": "somebody cancels it",
     "expire": "`expires` has passed",
     "requeue": "somebody requeues it",

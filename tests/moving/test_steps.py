@@ -11,7 +11,7 @@ from packhorse import _tally
 from packhorse._closed import Closed
 from packhorse._move import Move, reopen
 from packhorse._outcome import succeeded
-from packhorse._record import NewJob
+from packhorse._record import DEFAULT_STEP, NewJob
 from packhorse._store import JobFilter, Store
 from packhorse._stores import open_store
 from packhorse._stores.memory import SettableClock
@@ -427,3 +427,40 @@ def test_a_move_can_be_made_back(source: Store, target: Store, clock: SettableCl
     assert sorted(ids(everything(source))) == sorted(ids(everything(target)))
     assert _tally.compare(source, target, lambda jobs: None).same
     assert (how(target), how(source)) == ("moved", "open")
+
+
+# -- settings ---------------------------------------------------------------------------------------------------------------
+def test_limits_steps_and_pauses_go_along(source: Store, target: Store, clock: SettableClock) -> None:
+    enqueue(source, 3)
+    source.set_limits({"smtp": "4", "api": "1/1m"}, by="ada")
+    source.set_step("letters", 60_000_000)
+    source.pause("letters", by="ada", reason="deploy", seconds=600)
+    source.pause("over", seconds=60)
+    target.set_step("old", 60_000_000)
+    target.pause("old")
+    clock.advance(90)
+    mover(source, target).run()
+    assert [(each.name, each.value, each.by) for each in target.limits()] == [
+        ("api", "1/1m", "ada"), ("smtp", "4", "ada")
+    ]  # fmt: skip
+    assert target.export_settings() == source.export_settings()
+    switched = {queue.name: queue for queue in target.queues() if queue.paused_at is not None}
+    assert [*switched] == ["letters"]
+    letters = switched["letters"]
+    assert (letters.paused_by, letters.paused_reason, letters.paused_until) == ("ada", "deploy", T0 + 600_000_000)
+    clock.advance(600)
+    target.promote()
+    assert [queue.name for queue in target.queues() if queue.paused_at is not None] == []
+
+
+def test_settings_that_change_between_two_runs_go_along(source: Store, target: Store) -> None:
+    enqueue(source, 3)
+    source.set_step("letters", 60_000_000)
+    source.pause("letters", seconds=600)
+    with pytest.raises(Stop):
+        dying(mover(source, target), "_copy").run()
+    source.set_step("letters", None)
+    source.pause("letters", reason="for good")
+    mover(source, target).run()
+    (letters,) = target.queues(["letters"])
+    assert (letters.step, letters.paused_reason, letters.paused_until) == (DEFAULT_STEP, "for good", None)

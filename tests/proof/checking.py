@@ -34,6 +34,8 @@ class Judgement:
     violations: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     hit_workers: set[str] = field(default_factory=set)  #: workers that died with jobs in their hands
+    jobs: dict[str, JobRecord] = field(default_factory=dict)  #: all that is stored
+    attempts: dict[str, list[AttemptRecord]] = field(default_factory=dict)  #: of each of them
 
     def wrong(self, what: str) -> None:
         self.violations.append(what)
@@ -54,13 +56,13 @@ def all_jobs(store: Store, queue: str) -> dict[str, JobRecord]:
 def judge(store: Store, ledger: Ledger, queue: str, condemned: set[str], tail: Tail | None = None) -> Judgement:
     """Check everything; ``condemned`` are the ids of workers that were declared dead while they lived."""
     result, tail = Judgement(), tail or Tail()
-    stored = all_jobs(store, queue)
+    stored = result.jobs = all_jobs(store, queue)
     _sets(result, ledger, stored, tail)
     starts: dict[str, list[Start]] = defaultdict(list)
     for start in ledger.starts:
         starts[start.job].append(start)
     for job in stored.values():
-        attempts = store.attempts(job.id)
+        attempts = result.attempts[job.id] = store.attempts(job.id)
         own = starts.get(job.id, [])
         if tail.holds(*_times(ledger, own)):
             result.counts["jobs in a lost tail"] += 1

@@ -6,7 +6,7 @@ import os
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import TypeVar
@@ -31,11 +31,15 @@ def writer() -> ledger.Writer:
 
 
 @contextmanager
-def on_record() -> Iterator[None]:
+def on_record(names: Sequence[str] = ()) -> Iterator[None]:
     run = running()
     assert run is not None
-    writer().start(run.job.id, run.job.token, run.job.fence)
-    yield
+    writer().start(run.job.id, run.job.token, run.job.fence, names)
+    try:
+        yield
+    except BaseException:
+        writer().broken(run.job.id, run.job.token)
+        raise
     writer().end(run.job.id, run.job.token)
 
 

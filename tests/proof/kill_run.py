@@ -50,17 +50,21 @@ _BACKLOG, _FEW = 0.1, 100
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run, print, and say by the exit status how it went."""
-    options = parse(argv)
-    code = _once(options)
+    return repeated(parser("kill_run", __doc__ or "").parse_args(argv), Attack)
+
+
+def repeated(options: argparse.Namespace, kind: type[Attack]) -> int:
+    """Run, and again as often as was asked for if it proved too little."""
+    code = _once(options, kind)
     for _ in range(options.again if options.seed is None else 0):
         if code != VOID:
             break
         print("again: what proved too little was no proof", flush=True)
-        code = _once(options)
+        code = _once(options, kind)
     return code
 
 
-def _once(options: argparse.Namespace) -> int:
+def _once(options: argparse.Namespace, kind: type[Attack]) -> int:
     directory = Path(tempfile.mkdtemp(prefix="packhorse-proof-"))
     directory.chmod(0o755)  # a server that runs as another user goes through it
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(2**32)
@@ -73,7 +77,7 @@ def _once(options: argparse.Namespace) -> int:
         flush=True,
     )
     try:
-        code = report(options, Attack(options, where, seed, directory).run())
+        code = report(options, kind(options, where, seed, directory).run())
     finally:
         where.close()
     if code == 0 and not options.keep:
@@ -81,10 +85,9 @@ def _once(options: argparse.Namespace) -> int:
     return code
 
 
-def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.proof.kill_run", description=(__doc__ or "").split("\n\n")[1]
-    )
+def parser(name: str, doc: str) -> argparse.ArgumentParser:
+    """Return the options that all runs of this kind have."""
+    parser = argparse.ArgumentParser(prog=f"python -m tests.proof.{name}", description=doc.split("\n\n")[1])
     parser.add_argument("--jobs", type=int, default=20_000)
     parser.add_argument("--kills", type=int, default=200, help="of children and workers")
     parser.add_argument("--server-kills", type=int, default=20, help="where the store is on a server of the run's own")
@@ -109,11 +112,14 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--log-level", default="info", help="of the workers")
     parser.add_argument("--keep", action="store_true", help="keep the ledger and the logs of a good run, too")
     parser.add_argument("--quiet", action="store_true", help="no progress")
-    return parser.parse_args(argv)
+    return parser
 
 
 class Attack:
     """One run: produce and kill at the same time, wait for the last job, stop the workers, judge."""
+
+    #: What the workers run, and the module whose ``made`` makes the jobs.
+    app, maker = "tests.proof.jobs", "tests.proof.producing"
 
     def __init__(self, options: argparse.Namespace, where: Place, seed: int, directory: Path) -> None:
         self._options = options
@@ -124,11 +130,17 @@ class Attack:
         os.environ[ledger.VARIABLE] = str(directory)
         rng = random.Random(seed)
         self._store = _migrated(where.url)
-        self._workers = [Worker(n, where.url, directory, self._arguments()) for n in range(options.workers)]
-        self._producers = self._split(plan(options.jobs, rng), rng)
-        self._killer = Killer(self._workers, self._producers, self._store, rng)
+        self._workers = [Worker(n, where.url, directory, self._arguments(), self.app) for n in range(options.workers)]
+        self._producers = self._split(self._plan(options.jobs, rng), rng)
+        self._killer = self._make_killer(rng)
         self._outages = self._plan_outages(rng)
         self._rng = rng
+
+    def _plan(self, count: int, rng: random.Random) -> list[str]:
+        return plan(count, rng)
+
+    def _make_killer(self, rng: random.Random) -> Killer:
+        return Killer(self._workers, self._producers, self._store, rng)
 
     def _arguments(self) -> list[str]:
         options = self._options
@@ -138,7 +150,9 @@ class Attack:
     def _split(self, kinds: list[str], rng: random.Random) -> list[Producer]:
         count = self._options.producers
         return [
-            Producer(n, self._where.url, kinds[n::count], self._directory, self._allowed, rng.getrandbits(32))
+            Producer(
+                n, self._where.url, kinds[n::count], self._directory, self._allowed, rng.getrandbits(32), self.maker
+            )
             for n in range(count)
         ]
 
@@ -146,9 +160,10 @@ class Attack:
         if self._where.server is None or not self._options.server_kills:
             return None
         enqueuer = Enqueuer(self._where.url, str(self._directory), rng.getrandbits(32))
-        return Outages(
-            self._where.server, self._options.server_kills, self._come, enqueuer, random.Random(rng.random())
-        )
+        return Outages(self._where.server, self._options.server_kills, self._due, enqueuer, random.Random(rng.random()))
+
+    def _due(self) -> float:
+        return 0.0 if self._killer.pausing else self._come()
 
     def _come(self) -> float:
         return self._killer.kills / self._options.kills if self._options.kills else 1.0
@@ -160,6 +175,7 @@ class Attack:
         try:
             self._attack()
             self._wait_for_the_end()
+            self._afterwards()
         finally:
             for each in (*self._producers, *filter(None, [self._outages])):
                 each.stop()
@@ -196,7 +212,8 @@ class Attack:
 
     def _waiting(self) -> int:
         try:
-            return sum(record.counts.get("queued", 0) for record in self._store.queues([jobs.QUEUE]))
+            found = self._store.queues([jobs.QUEUE])
+            return sum(record.counts.get(state, 0) for record in found for state in ("queued", "blocked"))
         except StoreUnavailable:
             return 0  # a kill while the server is away is as good as any
 
@@ -219,6 +236,9 @@ class Attack:
                 worker.look()
             time.sleep(0.5)
 
+    def _afterwards(self) -> None:
+        """All jobs have ended, and the workers are still there."""
+
     # -- judging ------------------------------------------------------------------------------------------------------
     def _judged(self, codes: list[int]) -> Run:
         outages = self._outages.record if self._outages else []
@@ -229,24 +249,31 @@ class Attack:
         result = judge(self._store, book, jobs.QUEUE, self._killer.condemned, tail)
         ghosts = [job for job in self._store.get(self._killer.ghosts) if job.state not in FINAL]
         self._store.close()
-        told = tell([life for worker in self._workers for life in worker.lives], outages)
+        told = tell([life for worker in self._workers for life in worker.lives], outages, self._killer.stopped)
         result.violations += told.wrong
         self._outside(result, codes)
         self._own_faults(result)
         slots = self._options.processes * self._options.threads
-        return Run(
-            seed=self._seed,
-            directory=self._directory,
-            killer=self._killer,
-            judgement=result,
-            seconds=time.monotonic() - self._began,
-            slots=slots,
-            stale=self._said("late outcome"),
-            ghosts_left=len(ghosts),
-            outages=outages,
-            told=told,
-            claims=sorted({start.fence for start in book.starts}),
+        return self._completed(
+            book,
+            Run(
+                seed=self._seed,
+                directory=self._directory,
+                killer=self._killer,
+                judgement=result,
+                seconds=time.monotonic() - self._began,
+                slots=slots,
+                stale=self._said("late outcome"),
+                ghosts_left=len(ghosts),
+                outages=outages,
+                told=told,
+                claims=sorted({start.fence for start in book.starts}),
+            ),
         )
+
+    def _completed(self, book: ledger.Ledger, run: Run) -> Run:
+        """Judge what only a run of this kind has."""
+        return run
 
     def _outside(self, result: Judgement, codes: list[int]) -> None:
         """Check what neither ledger nor store tells."""

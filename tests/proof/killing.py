@@ -40,14 +40,20 @@ class Killer:
         self.did: Counter[str] = Counter()
         #: When something was done to a worker: for so long it may have been unable to claim (seconds since the epoch).
         self.troubled: list[tuple[float, float]] = []
+        #: When a supervisor was stopped for longer than a call to the store may take (seconds since the epoch).
+        self.stopped: list[tuple[float, float]] = []
         self.condemned: set[str] = set()
         self.ghosts: list[str] = []
-        self._timers: list[threading.Timer] = []
+        self._timers: list[threading.Thread] = []
+
+    @property
+    def pausing(self) -> bool:
+        """Tell whether it must be quiet, or what it is about would fail."""
+        return False
 
     def strike(self) -> None:
         """Kill something, once; sometimes do something else besides."""
-        what = self._rng.choices(list(STRIKES), list(STRIKES.values()))[0]
-        worker = self._rng.choice(self._workers)
+        what, worker = self._choose()
         children = worker.children()
         if what in ("child", "both") and children:
             if send(self._rng.choice(children), signal.SIGKILL):
@@ -59,6 +65,10 @@ class Killer:
             self._count("worker")
             self._trouble(_START)
         self._besides()
+
+    def _choose(self) -> tuple[str, Worker]:
+        what = self._rng.choices(list(STRIKES), list(STRIKES.values()))[0]
+        return what, self._rng.choice(self._workers)
 
     def _count(self, what: str) -> None:
         self.kills += 1

@@ -25,13 +25,21 @@ class Producer(threading.Thread):
     """Hands its kinds, part by part, to a process that enqueues them."""
 
     def __init__(
-        self, number: int, store: str, kinds: list[str], directory: Path, allowed: Callable[[], float], seed: int
+        self,
+        number: int,
+        store: str,
+        kinds: list[str],
+        directory: Path,
+        allowed: Callable[[], float],
+        seed: int,
+        maker: str = "tests.proof.producing",
     ) -> None:
         super().__init__(name=f"producer {number}", daemon=True)
         self.done = 0
         self.troubles: Counter[str] = Counter()  #: enqueues that were repeated, by what the store had said
         self.deaths: list[int] = []  #: exit codes of processes that nobody had killed
         self._command = [sys.executable, "-m", "tests.proof.producing", store, str(directory)]
+        self._maker = maker
         self._log = (directory / f"producer-{number}.log").open("ab")
         self._kinds = kinds
         self._allowed = allowed
@@ -44,7 +52,7 @@ class Producer(threading.Thread):
     def _begin(self) -> None:
         self._killed = False
         self._process = subprocess.Popen(
-            [*self._command, str(self._rng.getrandbits(32))], cwd=ROOT, text=True, stdin=subprocess.PIPE,
+            [*self._command, str(self._rng.getrandbits(32)), self._maker], cwd=ROOT, text=True, stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=self._log,
         )  # fmt: skip
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .checking import Judgement
@@ -34,6 +34,10 @@ class Run:
     outages: Sequence[Outage]
     told: Told
     claims: Sequence[int]  #: times of claims whose jobs were started, µs, ascending
+    rows: Sequence[tuple[str, str]] = ()  #: further ones of the table
+    #: what must have happened → how often it did, and how often at least
+    wanted: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    verdict: str = "no job lost, none stuck, every extra run explained"
 
     @property
     def server_kills(self) -> int:
@@ -58,7 +62,7 @@ def report(options: argparse.Namespace, run: Run) -> int:
     result = run.judgement
     bound = _possible(options, run)
     _hold_to_bounds(run, bound)
-    for title, value in (*_rows(run, bound), *_server_rows(run)):
+    for title, value in (*_rows(run, bound), *_server_rows(run), *run.rows):
         print(f"  {title:<58} {value:>12}")
     for violation in result.violations[:50]:
         print(f"  VIOLATION  {violation}")
@@ -69,7 +73,7 @@ def report(options: argparse.Namespace, run: Run) -> int:
     if void:
         print(f"void: {void}; seed {run.seed}")
         return VOID
-    print(f"{options.store}: no job lost, none stuck, every extra run explained; seed {run.seed}")
+    print(f"{options.store}: {run.verdict}; seed {run.seed}")
     return 0
 
 
@@ -165,5 +169,6 @@ def _too_little(options: argparse.Namespace, run: Run) -> str:
         "kills of the server": (run.server_kills, options.server_kills),
         "outages after which a claim was seen": (len(resumed), options.server_kills // 2),
         "workers that saw the server go": (run.told.away, options.server_kills // 2 if options.kills >= 100 else 0),
+        **run.wanted,
     }
     return ", ".join(f"{what}: {real} of {least}" for what, (real, least) in wanted.items() if real < least)

@@ -242,5 +242,11 @@ def test_who_did_not_live_through_it_need_not_say_so(
     assert tell([life(tmp_path, *lines, began=began, ended=ended)], [OUTAGE]).wrong == []
 
 
+def test_a_worker_that_was_stopped_itself_may_say_that_its_store_was_away(tmp_path: Path) -> None:
+    lived = life(tmp_path, (1150.0, GONE[1]), (1151.0, THERE[1]))
+    assert tell([lived], [], [(1100.0, 1149.5)]).wrong == []
+    assert tell([lived], [], [(1100.0, 1140.0)]).wrong
+
+
 def test_an_outage_may_be_too_short_to_be_noticed(tmp_path: Path) -> None:
     assert tell([life(tmp_path)], [Outage(began=1100.0, ready=1101.0, killed=True)]).wrong == []

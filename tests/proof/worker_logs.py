@@ -33,15 +33,16 @@ class Told:
     wrong: list[str] = field(default_factory=list)
 
 
-def tell(lives: Sequence[Life], outages: Sequence[Outage]) -> Told:
-    """Hold the logs against the outages."""
+def tell(lives: Sequence[Life], outages: Sequence[Outage], stopped: Sequence[tuple[float, float]] = ()) -> Told:
+    """Hold the logs against the outages; a worker that was ``stopped`` so long finds that its call had no answer in time."""
+    causes = [*((o.began, o.ready) for o in outages), *stopped]
     told = Told()
     for life in lives:
         spells = list(_spells(life, told))
         told.away += len(spells)
         told.back += sum(end is not None for _, end in spells)
         for began, ended in spells:
-            _has_a_cause(told, life, outages, began, ended)
+            _has_a_cause(told, life, outages, began, ended, causes)
         for outage in outages:
             if _lived_through(life, outage) and not _covered(spells, outage):
                 told.wrong.append(f"{life.log.name} says nothing of the outage at {_clock(outage.began)}")
@@ -70,9 +71,11 @@ def _spells(life: Life, told: Told) -> Iterator[tuple[float, float | None]]:
         yield began, None
 
 
-def _has_a_cause(told: Told, life: Life, outages: Sequence[Outage], began: float, ended: float | None) -> None:
-    causes = [o for o in outages if o.began - _SLACK <= began <= o.ready + _NOTICED]
-    if not causes:
+def _has_a_cause(
+    told: Told, life: Life, outages: Sequence[Outage], began: float, ended: float | None,
+    causes: Sequence[tuple[float, float]],
+) -> None:  # fmt: skip
+    if not any(start - _SLACK <= began <= end + _NOTICED for start, end in causes):
         told.wrong.append(f"{life.log.name} says that the store is away at {_clock(began)}, and it was not")
     elif ended is not None:
         # A spell may span several outages; the last return before the line is the one that it tells of.
@@ -83,7 +86,7 @@ def _has_a_cause(told: Told, life: Life, outages: Sequence[Outage], began: float
 def _lived_through(life: Life, outage: Outage) -> bool:
     """A kill breaks every connection. A pause may be so short that no call notices."""
     end = life.ended if life.ended is not None else float("inf")
-    whole = life.began + _SETTLED < outage.began and outage.ready + _NOTICED < end
+    whole = life.began + _SETTLED * outage.slower < outage.began and outage.ready + _NOTICED < end
     return whole and outage.killed and outage.ready - outage.began >= _MISSED
 
 

@@ -25,10 +25,12 @@ class Life:
 class Worker:
     """One place of a ``packhorse worker``: restarted whenever it was killed."""
 
-    def __init__(self, number: int, store: str, ledger: Path, arguments: list[str]) -> None:
+    def __init__(
+        self, number: int, store: str, ledger: Path, arguments: list[str], app: str = "tests.proof.jobs"
+    ) -> None:
         self._number = number
         self._ledger = ledger
-        self._command = [sys.executable, "-m", "packhorse", "worker", "tests.proof.jobs", "--store", store, *arguments]
+        self._command = [sys.executable, "-m", "packhorse", "worker", app, "--store", store, *arguments]
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         self._environ = {**os.environ, "PACKHORSE_PROOF_LEDGER": str(ledger), "PYTHONPATH": os.pathsep.join(paths)}
         self.lives: list[Life] = []

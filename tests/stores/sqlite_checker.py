@@ -94,7 +94,7 @@ RULES = {
         SELECT j.seq FROM packhorse_edges e JOIN packhorse_jobs j ON j.ns = e.ns AND j.id = e.parent
          WHERE j.odd < 2 OR NOT EXISTS (SELECT 1 FROM packhorse_rules u WHERE u.seq = j.seq)""",
     "keys of jobs that have ended": """
-        SELECT seq FROM packhorse_rules WHERE unique_held AND stage = 0 AND unique_until <> 'time'""",
+        SELECT seq FROM packhorse_rules WHERE unique_held AND stage = 0 AND unique_until NOT IN ('time', 'flow')""",
     "two who have what one reserves": """
         SELECT h.name FROM packhorse_holds h JOIN packhorse_holds o ON o.ns = h.ns AND o.name = h.name AND o.seq <> h.seq
          WHERE h.mode = 'x' AND h.stage = 7 AND o.stage = 7""",

@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -257,6 +258,28 @@ def test_a_lock_that_never_goes_away(path: Path) -> None:
     assert time.monotonic() - started < 10
     holder.execute("ROLLBACK")
     assert len(store.enqueue([job()])) == 1
+
+
+def test_who_was_paused_has_not_waited_for_the_lock(path: Path) -> None:
+    """A stopped process finds much time gone by when it is woken, and the lock perhaps taken at that moment."""
+    store = open_store(url_of(path))
+    store.patience = 3.0  # type: ignore[attr-defined]
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    real, jumps = time.monotonic, iter([0.0, 3600.0])
+    paused = [0.0]
+
+    def monotonic() -> float:
+        paused[0] = next(jumps, paused[0])
+        return real() + paused[0]
+
+    with ThreadPoolExecutor() as pool, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "monotonic", monotonic)
+        stored = pool.submit(store.enqueue, [job()])
+        while paused[0] == 0.0:
+            time.sleep(0.001)
+        holder.execute("ROLLBACK")
+        assert len(stored.result(10)) == 1
 
 
 def test_a_file_without_our_tables_is_left_as_it_is_unless_it_may_be_made_a_store(path: Path) -> None:

@@ -58,6 +58,9 @@ def succeed(store: SqliteStore, count: int) -> list[str]:
         ("beat", "mine", "packhorse_claims_running"),
         ("look", "by_id", "packhorse_jobs_id"),
         ("look", "before", "packhorse_jobs_ready"),
+        ("look", "head", "packhorse_jobs_ready"),
+        ("steering", "end_pauses", "packhorse_lines_pauses"),
+        ("upkeep", "next_due", "packhorse_lines_pauses"),
         ("upkeep", "orphans", "packhorse_claims_running"),
     ],
 )

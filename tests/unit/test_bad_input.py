@@ -75,8 +75,8 @@ class User:
 NAIVE = datetime(2026, 11, 20, 9)  # noqa: DTZ001
 
 OPTIONS = (
-    "delay, expires, priority, retry, timeout, on_crash, unique, unique_until, on_conflict, reserves, shares, limit, tags, flow, "
-    "after_failure, meta, keep_result"
+    "delay, expires, priority, retry, timeout, on_crash, unique, unique_until, span, on_conflict, reserves, shares, limit, tags, "
+    "flow, after_failure, meta, keep_result"
 )
 NAME_RULE = "is not a name. Use 1 to 200 of the characters A-Z a-z 0-9 _ . : and -.  [E128]"
 NO_ZONE = (

@@ -13,7 +13,7 @@ import pytest
 from packhorse import App, Draft, Job, Queue, current_job, task
 from packhorse._codec import PLAIN
 from packhorse._reference import Reference
-from packhorse.errors import BadName, BadOption, JobCancelled, NotSerialisable, ResultGone, UnknownParent
+from packhorse.errors import BadName, BadOption, BatchFailed, JobCancelled, NotSerialisable, ResultGone, UnknownParent
 from packhorse.flows import Flow, achain, agroup, chain, group
 from packhorse.testing import Kit, memory
 
@@ -118,6 +118,70 @@ def test_it_has_to_be_stored_first(store: Kit) -> None:
     with pytest.raises(UnknownParent):
         jobs.enqueue(note, draft.as_argument)
     assert store.jobs == []
+
+
+# -- circles ----------------------------------------------------------------------------------------------------------
+NEVER = "would never start: it belongs to the flow 'f' and waits for job"
+
+
+def test_a_member_may_not_wait_for_who_waits_for_its_flow(store: Kit) -> None:
+    members = jobs.using(flow="f")
+    members.enqueue(note, 1)
+    report = members.using(after=Flow("f")).enqueue(note, "report")
+    with pytest.raises(BadOption, match=NEVER) as caught:
+        members.using(after=report).enqueue(note, "mail")
+    assert report.id in str(caught.value)
+    then = jobs.using(after=report).enqueue(note, "no member")
+    with pytest.raises(BadOption, match=NEVER):
+        members.using(after=then).enqueue(note, "by way of another")
+    with pytest.raises(BadOption, match=NEVER):
+        members.enqueue(note, then.as_argument)
+    assert len(store.jobs) == 3
+    members.using(after=[Flow("f"), then]).enqueue(note, "it waits for the flow too")
+    members.using(flow="g", after=report).enqueue(note, "of another flow")
+    store.run()
+    assert members.using(after=report).enqueue(note, "it has ended").refresh().state == "blocked"
+    store.run()
+    assert len(ran) == 6
+
+
+def mails_after_the_report() -> None:
+    report = jobs.using(after=Flow(str(current_flow()))).enqueue(note, "report")
+    jobs.using(after=report).enqueue(note, "mail")
+
+
+def current_flow() -> str | None:
+    with jobs._connection as opened:
+        return opened.get([current_job().id])[0].flow
+
+
+def test_nor_one_that_joins_since_a_member_enqueues_it(quiet: Kit) -> None:
+    job = jobs.using(flow="f").enqueue(mails_after_the_report)
+    quiet.run()
+    assert job.refresh().state == "failed"
+    assert NEVER in str(job.error)
+
+
+def test_nor_within_one_call(store: Kit) -> None:
+    report = jobs.using(flow="f", after=Flow("f")).draft(note, "report")
+    between = jobs.draft(note, report.as_argument)
+    member = jobs.using(flow="f").draft(note, between.as_argument)
+    with pytest.raises(BatchFailed) as caught:
+        jobs.enqueue_many([report, between, member])
+    assert NEVER in str(caught.value.__cause__)
+    with pytest.raises(BadOption, match=NEVER):
+        chain(report, jobs.draft(note, 1), flow="f")
+    assert store.jobs == []
+
+
+def test_long_chains_and_many_parents_are_none(store: Kit) -> None:
+    first = jobs.enqueue(note, 0)
+    last = chain(*[jobs.draft(note, n) for n in range(3000)], after=first, flow="f")
+    assert last.state == "blocked"
+    jobs.using(after=Flow("f")).enqueue(note, "report")
+    for number in range(10):
+        jobs.using(flow="f", after=last).enqueue(note, number)
+    assert len(store.jobs) == 3012
 
 
 def test_a_result_that_is_gone_fails_the_job_for_good(quiet: Kit) -> None:

@@ -70,6 +70,7 @@ ID = "01890000-0000-7000-8000-000000000001"
         ({"unique_until": "started"}, {"unique_until": "started"}),
         ({"unique_until": "5m"}, {"unique_until": 300.0}),
         ({"unique_until": timedelta(seconds=2)}, {"unique_until": 2.0}),
+        ({"span": "flow"}, {"span": "flow"}),
         ({"on_conflict": "raise"}, {"on_conflict": "raise"}),
         ({"reserves": "box:1"}, {"reserves": ("box:1",)}),
         ({"reserves": ["b", "a", "b"]}, {"reserves": ("b", "a")}),
@@ -135,6 +136,7 @@ def test_options_are_checked_and_normalised(given_: dict[str, Any], found: dict[
         ({"unique_until": "ended"}, '"started", "finished" or a duration'),
         ({"unique_until": 0}, "no time at all"),
         ({"unique_until": True}, "duration"),
+        ({"span": "all"}, '"job" or "flow"'),
         ({"on_conflict": "ignore"}, '"return", "replace" or "raise"'),
         ({"reserves": ["a", "b"], "shares": "b"}, "'b' is both in reserves and in shares"),
         ({"after": None}, "jobs, their whole ids, a flow"),
@@ -218,7 +220,7 @@ def test_what_belongs_to_one_job_is_refused_elsewhere(level: Any, option: str) -
 @pytest.mark.parametrize("level", ["call", "task", "Queue", "App"])
 def test_all_other_options_exist_on_every_level(level: Any) -> None:
     everything = {"delay": 1, "expires": 2, "priority": 3, "retry": 4, "timeout": 5, "on_crash": "fail", "tags": "t",
-                  "meta": {}, "keep_result": True, "unique": "u", "unique_until": 6, "on_conflict": "raise",
+                  "meta": {}, "keep_result": True, "unique": "u", "unique_until": 6, "span": "job", "on_conflict": "raise",
                   "reserves": "r", "shares": "s", "limit": "l", "flow": "f", "after_failure": "run"}  # fmt: skip
     assert everything.keys() == JobOptions.__annotations__.keys() - {"id", "at", "after"}
     assert check(everything, "here", level).priority == 3

@@ -386,8 +386,8 @@ def test_counts_tell_numbers_and_the_age_of_the_oldest(store: Kit) -> None:
 
 
 def test_pause_and_resume(store: Kit) -> None:
-    assert mail.pause("deploy")
-    assert not mail.pause()
+    assert mail.pause()
+    assert not mail.pause("deploy")
     job = mail.enqueue(send, "ada")
     assert store.run() == []
     counts = mail.counts()
@@ -598,3 +598,32 @@ def test_the_worker_s_store_wins_over_the_environment(tmp_path: Path, monkeypatc
     assert not (tmp_path / "environment.db").exists()
     with _runtime.use(Settings(f"sqlite:///{tmp_path}/worker.db", "the test", "team")) as opened:
         assert [record.id for record in opened.find(JobFilter()).jobs] == [job_id]
+
+
+def test_a_pause_may_end_by_itself(store: Kit) -> None:
+    assert mail.pause("deploy", until="2h")
+    job = mail.enqueue(send, "ada")
+    until = mail.counts().paused_until
+    assert until is not None
+    assert until.utcoffset() == timedelta(0)
+    assert not mail.pause(until=until + timedelta(hours=1))
+    assert mail.counts().paused_until == until + timedelta(hours=1)
+    store.travel("2h")
+    assert store.run() == []
+    store.travel("1h")
+    assert store.run() == [job]
+    assert (mail.counts().paused, mail.counts().paused_until) == (False, None)
+
+
+def test_ends_of_a_pause_that_are_none(store: Kit) -> None:
+    for until, error in (("0s", BadOption), ("soon", BadOption), (datetime(2031, 1, 1), NaiveTime)):  # noqa: DTZ001
+        with pytest.raises(error):
+            mail.pause(until=until)
+    assert not mail.counts().paused
+
+
+def test_ageing_is_told(store: Kit) -> None:
+    mail.enqueue(send, "ada")
+    assert mail.counts().ageing is None
+    store._store.set_step("mail", 3_600_000_000)
+    assert mail.counts().ageing == 3600

@@ -12,7 +12,9 @@ from packhorse._rescue import Spaced
 from packhorse._retention import DEFAULT, Retention, age, kept_for, retention_of
 from packhorse._settings import resolve
 from packhorse._worker import mailbox
+from packhorse._worker.config import WorkerConfig
 from packhorse._worker.firing import Firing
+from packhorse._worker.identity import Identity
 from packhorse._worker.rescuing import Rescuing
 from packhorse._worker.upkeep import Upkeep
 from packhorse.errors import BadOption, ConfigError
@@ -139,7 +141,7 @@ class Asked:
 )
 def test_a_worker_clears_up_by_its_own_config(retention: Retention, calls: list[object]) -> None:
     main = mailbox.Mailbox()
-    upkeep = Upkeep(Rescuing("ash", main, Spaced(), 100), Firing("ash"), retention)
+    upkeep = Upkeep(Rescuing("ash", main, Spaced(), 100), Firing("ash"), Identity(WorkerConfig(), "0"), retention)
     upkeep._next_prune, upkeep._next_poll, upkeep._next_rescue = 0.0, 1e18, 1e18
     store = Asked()
     upkeep.chores(store)  # type: ignore[arg-type]

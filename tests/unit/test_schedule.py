@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from packhorse import _rule, _schedule
 from packhorse._record import NewJob
 from packhorse._schedule import MOST_MISSED, Spec, decode, encode, firing, job_of, next_tick, spec, start_of, tick_id
-from packhorse._schedule_record import ScheduleRecord
+from packhorse._schedule_record import RunRecord, ScheduleRecord
 from packhorse.errors import BadSchedule
 
 SECOND = 1_000_000
@@ -166,6 +166,51 @@ def test_jobs_may_wait_for_each_other() -> None:
     schedule = record(said(job=JOB._replace(holds=(("s", "db"),)), overlap="queue"))
     job = job_of(schedule, T0)
     assert (job.unique, job.holds) == (None, (("s", "db"), ("x", f"//schedule:{schedule.id}")))
+
+
+def test_a_run_may_be_over_with_its_flow() -> None:
+    schedule = record(said(span="flow"))
+    job = job_of(schedule, T0)
+    key = f"//schedule:{schedule.id}"
+    assert (job.unique, job.unique_until, job.on_conflict, job.flow) == (key, "flow", "return", job.id)
+    own = job_of(record(said(job=JOB._replace(unique="own"), span="flow")), T0)
+    assert (own.unique, own.unique_until, own.flow) == ("own", "flow", own.id)
+    assert decode(encode(said(span="flow"))).span == "flow"
+
+
+def test_a_run_may_wait_for_the_flow_of_the_one_before() -> None:
+    schedule = record(said(overlap="queue", span="flow"))
+    job = job_of(schedule, T0)
+    assert (job.unique, job.holds, job.flow) == (None, (("x", f"//schedule:{schedule.id}"),), job.id)
+    assert _schedule.waits_for_flows(schedule)
+    assert not _schedule.waits_for_flows(record(said(span="flow")))
+    assert not _schedule.waits_for_flows(record(said(overlap="queue")))
+    runs = [RunRecord(3, 3, "skipped"), RunRecord(2, 2, "fired", "two"), RunRecord(1, 1, "fired", "one")]
+    behind = _schedule.behind(job, runs)
+    assert (behind.after_flow, behind.after_failed) == ("two", True)
+    assert _schedule.behind(job, runs[:1]) == job
+
+
+def test_work_whose_key_spans_a_flow_opens_one_each_time() -> None:
+    schedule = record(said(job=JOB._replace(unique="own", unique_until="flow")))
+    first, second = job_of(schedule, T0), job_of(schedule, T0 + SECOND)
+    assert (first.flow, second.flow) == (first.id, second.id)
+    assert _schedule.plain_job(decode(schedule.spec), "now").flow == "now"
+
+
+@pytest.mark.parametrize(
+    "how, job, message",
+    [
+        ({"span": "all"}, JOB, 'span= must be "job" or "flow", not \'all\''),
+        ({"span": "flow", "overlap": "allow"}, JOB, "nobody asks whether a run is over"),
+        ({"span": "flow"}, JOB._replace(flow="mine"), "each job opens a flow of its own"),
+        ({"span": "flow"}, JOB._replace(unique="own", unique_until=60.0), "both say until when the key is held"),
+    ],
+)
+def test_what_a_span_cannot_go_with(how: dict[str, Any], job: NewJob, message: str) -> None:
+    with pytest.raises(BadSchedule) as caught:
+        said(job=job, **how)
+    assert message in str(caught.value)
 
 
 def test_jobs_may_run_beside_each_other() -> None:

@@ -15,7 +15,7 @@ from packhorse._outbox import decode, encode
 from packhorse._record import JobRecord, NewJob
 from packhorse._store import JobFilter
 from packhorse.errors import BadName, BadOption, BadState, UniqueConflict, UnknownParent
-from packhorse.flows import Flow
+from packhorse.flows import Flow, chain
 from packhorse.testing import Kit, memory
 
 jobs = Queue("jobs")
@@ -140,6 +140,70 @@ def test_until_when_a_key_is_held(store: Kit) -> None:
     assert jobs.using(unique="k").enqueue(note, 2).existing
     store.travel("61s")
     assert not jobs.using(unique="k").enqueue(note, 3).existing
+
+
+def crawl(deep: int) -> None:
+    ran.append(deep)
+    if deep:
+        jobs.using(delay="1m").enqueue(crawl, deep - 1)
+
+
+def test_a_key_may_be_held_until_the_flow_is_over(store: Kit) -> None:
+    site = jobs.using(unique="site", span="flow")
+    first = site.enqueue(crawl, 2)
+    assert record_of(first).flow == first.id
+    store.run()
+    for done in (1, 2):
+        assert (len(ran), first.refresh().state) == (done, "succeeded")
+        again = site.enqueue(crawl, 2)
+        assert (again.id, again.existing) == (first.id, True)
+        store.travel("61s")
+        store.run()
+    assert ran == [2, 1, 0]
+    assert not site.enqueue(crawl, 0).existing
+
+
+def test_a_job_whose_key_spans_a_flow_opens_one_unless_it_is_given_one(store: Kit) -> None:
+    site = jobs.using(unique="site", span="flow")
+    assert record_of(site.using(flow="mine").enqueue(note)).flow == "mine"
+    outer = jobs.using(flow="outer").enqueue(enqueue_inside)
+    store.run()
+    inner = next(job for job in jobs.jobs(task=note) if record_of(job).parent == outer.id)
+    assert record_of(inner).flow == inner.id
+    assert record_of(jobs.using(span="flow").enqueue(note)).flow is None  # without a key nothing spans anything
+
+
+def enqueue_inside() -> None:
+    jobs.using(unique="inner", span="flow").enqueue(note)
+
+
+def test_a_whole_chain_may_hold_a_key(store: Kit) -> None:
+    first = jobs.using(unique="k", span="flow", on_conflict="raise").draft(note, 1)
+    chain(first, jobs.draft(note, 2), jobs.using(delay="1m").draft(note, 3))
+    store.run()
+    with pytest.raises(UniqueConflict):
+        jobs.using(unique="k", on_conflict="raise").enqueue(note)
+    store.travel("61s")
+    store.run()
+    assert ran == [1, 2, 3]
+    assert not jobs.using(unique="k").enqueue(note).existing
+
+
+def test_a_key_cannot_be_held_until_two_ends() -> None:
+    with pytest.raises(
+        BadOption, match="span='flow', so its unique key is held until its flow is over, and unique_until='started'"
+    ):
+        jobs.using(unique="k", span="flow", unique_until="started").enqueue(note)
+
+
+def test_a_recurring_run_may_be_over_with_its_flow(store: Kit) -> None:
+    jobs.schedule("crawl", jobs.draft(crawl, 2), every="90s", span="flow")
+    for _ in range(5):
+        store.travel("45s")
+        store.run()
+    # Ticks at 90 s and at 180 s; each run takes two minutes and more, so the second tick makes none.
+    assert ran == [2, 1, 0][: len(ran)]
+    assert len(ran) >= 2
 
 
 def test_a_second_one_may_be_refused_or_replace_the_first(store: Kit) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from packhorse._admission import Admitted
+from packhorse._record import Claimed
 from packhorse._worker.admitting import POLL, SOON, Admitting
+from packhorse._worker.mailbox import Done
 
 NOTHING = Admitted(0, 0, False, False, None)
 SOMETHING_WAITS = NOTHING._replace(waits=True)
@@ -61,6 +63,33 @@ def test_what_was_freed_is_passed_on_before_the_next_claim_if_somebody_waited() 
     admitting = after(SOMETHING_WAITS)
     assert admitting.freed(100.1)
     assert admitting.due == 100.1
+
+
+def test_as_long_as_claims_find_enough_one_look_serves_many_ends() -> None:
+    admitting = after(SOMETHING_WAITS)
+    admitting.claimed(True, 100.0, scarce=False)
+    assert not admitting.freed(100.1)
+    assert not admitting.freed(100.1 + SOON / 2)
+    assert admitting.due == 100.1 + SOON
+    admitting.claimed(True, 100.1 + SOON / 2, scarce=True)
+    assert admitting.freed(100.1 + SOON / 2)
+
+
+def run(**changes: object) -> Done:
+    """Return a run that has ended."""
+    zeros = dict.fromkeys(Claimed._fields, 0)
+    return Claimed(**{**zeros, "holds": None, **changes}), 0, 1, None  # type: ignore[arg-type]
+
+
+def test_with_slots_free_the_end_of_a_holder_is_looked_at_between_settle_and_claim() -> None:
+    holder, plain = run(holds='[["x", "box"]]'), run()
+    admitting = after(SOMETHING_WAITS)
+    assert admitting.goes_first([plain, holder], 100.1)
+    assert not admitting.goes_first([plain], 100.1), "jobs without rules pay for no look"
+    admitting.claimed(True, 100.1, scarce=False)
+    assert not admitting.goes_first([holder], 100.1)
+    assert admitting.goes_first([plain], 100.0 + POLL), "it is due anyway"
+    assert not after(NOTHING).goes_first([holder], 100.1), "nobody waits"
 
 
 def test_else_it_is_looked_at_in_a_moment_however_often_it_happens() -> None:

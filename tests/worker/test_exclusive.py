@@ -11,7 +11,7 @@ from packhorse._record import Claimed
 from packhorse._rescue import EXCLUSIVE_PATIENCE, KILL
 from packhorse._worker import exclusive
 from packhorse._worker.child_process import Observed
-from packhorse._worker.exclusive import CUT_OFF, REASON, Exclusive, is_exclusive, told
+from packhorse._worker.exclusive import CUT_OFF, REASON, Exclusive, has_reservation, told
 
 ALONE, SHARED, LIMITED = '[["x", "disk"]]', '[["s", "disk"]]', '[["l", "smtp"]]'
 
@@ -80,10 +80,10 @@ def rule(supervisor: Supervisor) -> Exclusive:
 
 @pytest.mark.parametrize(
     "holds, alone",
-    [(None, False), (SHARED, False), (LIMITED, False), (ALONE, True), ('[["l", "a"], ["x", "b"]]', True)],
+    [(None, False), (SHARED, True), (LIMITED, False), (ALONE, True), ('[["l", "a"], ["x", "b"]]', True)],
 )
 def test_which_jobs_are_meant(holds: str | None, alone: bool) -> None:
-    assert is_exclusive(job("j", holds)) is alone
+    assert has_reservation(job("j", holds)) is alone
 
 
 def test_an_outage_of_a_minute_stops_nothing(clock: Clock) -> None:
@@ -96,7 +96,7 @@ def test_an_outage_of_a_minute_stops_nothing(clock: Clock) -> None:
 
 def test_a_longer_one_stops_what_reserves_and_nothing_else(clock: Clock) -> None:
     plain, alone = Child(job("plain")), Child(job("alone", ALONE), job("behind"))
-    supervisor = Supervisor(plain, alone, Child(job("shared", SHARED)))
+    supervisor = Supervisor(plain, alone, Child(job("limited", LIMITED)))
     watch = rule(supervisor)
     clock.now += EXCLUSIVE_PATIENCE
     watch.look(0)
@@ -113,6 +113,15 @@ def test_what_has_not_started_does_not_start(clock: Clock) -> None:
     watch.look(0)
     assert supervisor.back == [("waits", REASON), ("alone", REASON)]
     assert not supervisor.stopped
+
+
+def test_what_was_claimed_before_a_long_pause_does_not_start_after_it(clock: Clock) -> None:
+    supervisor = Supervisor()
+    watch, claimed = rule(supervisor), [job("plain"), job("alone", ALONE), job("limited", LIMITED)]
+    assert watch.still_ours(claimed) == claimed
+    clock.now += EXCLUSIVE_PATIENCE
+    assert [each.id for each in watch.still_ours(claimed)] == ["plain", "limited"]
+    assert supervisor.back == [("alone", REASON)]
 
 
 def test_a_beat_in_between_gives_it_all_the_time_again(clock: Clock) -> None:

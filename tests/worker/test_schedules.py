@@ -6,6 +6,8 @@ import json
 from itertools import pairwise
 from typing import Any
 
+import pytest
+
 from packhorse import _owning, _schedule
 from packhorse._schedule_record import RunRecord, ScheduleRecord
 from packhorse._store import JobFilter
@@ -171,3 +173,42 @@ def test_a_tick_makes_no_job_while_the_last_one_runs(site: Site) -> None:
     assert len(set(made)) == len(made)
     for run, before in zip(done[1:], done, strict=False):
         assert run.outcome == "fired" or run.job == before.job
+
+
+FLOWING = """
+import time
+from packhorse import Queue, every
+jobs = Queue()
+def part(): time.sleep(1.2)
+def tick():
+    jobs.enqueue(part)
+    jobs.enqueue(part)
+every(1, tick, name="flowing", overlap="{overlap}", span="flow")
+"""
+
+
+def _flows_apart(site: Site) -> None:
+    """Check that every job of a run ended before the first one of the next began."""
+    jobs = site.store.find(JobFilter(), 1000).jobs
+    flows: dict[str, list[Any]] = {}
+    for job in jobs:
+        flows.setdefault(job.flow or "", []).append(job)
+    whole = [flow for flow in flows.values() if len(flow) == 3 and all(job.finished_at for job in flow)]
+    spans = sorted((min(job.started_at for job in flow), max(job.finished_at for job in flow)) for flow in whole)
+    assert len(spans) >= 2
+    assert all(before[1] <= after[0] for before, after in pairwise(spans))
+
+
+@pytest.mark.parametrize("overlap", ["skip", "queue"])
+def test_a_run_is_over_when_its_flow_is(site: Site, overlap: str) -> None:
+    site.module("flowing", FLOWING.format(overlap=overlap))
+    worker = site.worker("--processes", "3", app="flowing").ready()
+    site.worker("--processes", "3", app="flowing", name="second").ready()
+
+    def done() -> bool:
+        flows = site.store.flows()
+        return sum(flow.finished_at is not None and flow.counts.get("succeeded") == 3 for flow in flows) >= 3
+
+    eventually(done, "three whole flows", 60)
+    worker.stop()
+    _flows_apart(site)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
 from .._store import Clock, Store
 from .._url import mask
@@ -37,6 +38,20 @@ def open_store(url: str, *, namespace: str = "default", clock: Clock | None = No
     an error and nothing is made. Raises ``ConfigError`` for a scheme nobody knows, ``MissingExtra`` where a driver is not
     installed, and whatever the store raises.
     """
+    scheme, kind = _loaded(url)
+    if scheme == "memory":
+        store: Store = kind(url, namespace, clock)
+    else:
+        store = kind(url, namespace, clock, create=create)
+    return store
+
+
+def prepare(url: str) -> None:
+    """Import what the store of a URL needs, so that opening it takes no time for that. Raises as ``open_store`` does."""
+    _loaded(url)
+
+
+def _loaded(url: str) -> tuple[str, Any]:
     scheme = url.partition("://")[0].partition("+")[0].lower()
     if scheme not in SCHEMES:
         known = ", ".join(sorted(SCHEMES))
@@ -56,11 +71,7 @@ def open_store(url: str, *, namespace: str = "default", clock: Clock | None = No
         if "no pq wrapper" not in str(error):
             raise
         raise _missing(url, "libpq", extra) from error
-    if scheme == "memory":
-        store: Store = kind(url, namespace, clock)
-    else:
-        store = kind(url, namespace, clock, create=create)
-    return store
+    return scheme, kind
 
 
 def _missing(url: str, module: str, extra: str) -> MissingExtra:

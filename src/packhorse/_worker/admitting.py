@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Iterable
 
 from .._admission import Admitted
+from .mailbox import Done
 
 #: However quiet it is, somebody looks so often: hints may be lost, and workers die between freeing and looking.
 POLL = 1.0
@@ -25,6 +27,7 @@ class Admitting:
         """Nobody has looked yet."""
         self.due = 0.0  #: when to look (monotonic)
         self._waits = True  #: something waited when it was looked last
+        self._scarce = True  #: the last claim left slots free
         self._hinted = False
         self._rate = math.inf  #: when a rate lets one go
 
@@ -32,16 +35,26 @@ class Admitting:
         """Something may have changed in the store; a claim will tell whether that was all."""
         self._hinted = True
 
-    def claimed(self, found: bool, now: float) -> None:
-        """Note a claim: what was hinted at, or something else, was there to be claimed, or was not."""
+    def claimed(self, found: bool, now: float, scarce: bool = True) -> None:
+        """Note a claim: what was hinted at, or something else, was there to be claimed, or was not. ``scarce``: it left slots
+        free."""
+        self._scarce = scarce
         if self._hinted:
             self._hinted = False
             self.due = min(self.due, now + SOON if found else now)
 
     def freed(self, now: float) -> bool:
-        """Note that somebody may go because of what this worker did; tell whether to look before anything is claimed."""
-        self.due = min(self.due, now if self._waits else now + SOON)
-        return self._waits
+        """Note that somebody may go because of what this worker did; tell whether to look before anything is claimed.
+
+        As long as claims find enough, it is put off for a moment: then one look serves many who go.
+        """
+        at_once = self._waits and self._scarce
+        self.due = min(self.due, now if at_once else now + SOON)
+        return at_once
+
+    def goes_first(self, runs: Iterable[Done], now: float) -> bool:
+        """Tell whether to look between the settling of these runs and a claim."""
+        return now >= self.due or (self._waits and self._scarce and any(job.holds for job, *_ in runs))
 
     def wanted(self) -> None:
         """A slot is free: whoever a rate lets go can run at once."""

@@ -19,7 +19,7 @@ from . import mailbox as m
 from .exclusive import Contact, boottime
 from .held import Held
 from .identity import Identity
-from .lock import forget, proves_dead
+from .lock import forget, proves_alive, proves_dead
 from .outage import REFUSED_PAUSE, pause_after
 from .store_thread import StoreThread
 
@@ -202,7 +202,8 @@ class BeatThread(threading.Thread):
             _log.warning(
                 "worker %s (pid %d on %s) is dead: %s; taking its jobs back", worker.name, worker.pid, worker.host, why
             )
-            if worker.host == self._identity.host:
+            # One that is only paused keeps its file: it shows those who rescue that something may still run there.
+            if worker.host == self._identity.host and not proves_alive(worker, self._identity.host):
                 forget(worker.lock_path)
             self._store_thread.inbox.put(m.Rescue())
 

@@ -43,6 +43,7 @@ class Dispatch:
         self._crowded: float | None = None  #: since when functions wait because of commands
         self._asked: m.Want | None = None  #: a claim under way
         self._received = 0  #: claims that brought jobs
+        self._alone = False  #: the last job claimed is of those that are never claimed ahead
 
     def count(self) -> None:
         """Note that a claim has brought jobs, whatever becomes of them."""
@@ -56,6 +57,7 @@ class Dispatch:
         """Take what a claim brought."""
         self._asked = None
         self.pace.claimed({job[3] for job in jobs})
+        self._alone = bool(jobs) and (jobs[-1].crash_fails or jobs[-1].holds is not None)
         self._place(jobs)
 
     def retry(self) -> None:
@@ -135,7 +137,7 @@ class Dispatch:
         return max(0, free)
 
     def _ahead(self) -> int:
-        return 0 if self._single_use else self.pace.ahead(self._supervisor.timers.ages())
+        return 0 if self._single_use or self._alone else self.pace.ahead(self._supervisor.timers.ages())
 
     # -- placing ------------------------------------------------------------------------------------------------------
     def _place(self, jobs: list[Claimed]) -> None:

@@ -1,6 +1,7 @@
-"""Jobs that reserve something, while the store does not answer: no other worker may begin them before they have surely ended.
+"""Jobs that reserve or share something, while the store does not answer: nobody may begin them, or what they keep out, before
+they have surely ended.
 
-Whoever takes back the jobs of a worker that is dead to the store gives those that reserve something so much longer
+Whoever takes back the jobs of a worker that is dead to the store gives those so much longer
 (``_rescue``). So a worker that has had no answer to a beat for ``exclusive_patience`` stops them; all others go on.
 """
 
@@ -52,20 +53,31 @@ class Exclusive:
 
     def look(self, now: int) -> None:
         """Stop what must not run any longer; ``now`` in nanoseconds of the monotonic clock."""
-        if boottime() - self.contact.since < self._patience:
+        if not self._cut_off():
             self._said = False
             return
         supervisor = self._supervisor
-        if any(map(is_exclusive, supervisor.dispatch.waiting)):
+        if any(map(has_reservation, supervisor.dispatch.waiting)):
             supervisor.give_back(supervisor.dispatch.take_waiting(), REASON)
         for child in list(supervisor.crew.children.values()):
-            if any(map(is_exclusive, child.jobs.values())):
+            if any(map(has_reservation, child.jobs.values())):
                 self._stop(child, now)
+
+    def still_ours(self, jobs: list[Claimed]) -> list[Claimed]:
+        """Return those of a claim that may begin: this process may have been paused between the claim and now."""
+        late = [job for job in jobs if has_reservation(job)] if self._cut_off() else []
+        if not late:
+            return jobs
+        self._supervisor.give_back(late, REASON)
+        return [job for job in jobs if not has_reservation(job)]
+
+    def _cut_off(self) -> bool:
+        return boottime() - self.contact.since >= self._patience
 
     def _stop(self, child: ChildProcess, now: int) -> None:
         self._supervisor.give_back(child.withdraw(), REASON)
         for index in child.running():
-            if not is_exclusive(child.jobs[index]):
+            if not has_reservation(child.jobs[index]):
                 continue
             seen = child.observed.setdefault(index, Observed(max(child.last_result, child.last_given)))
             if seen.stop_at is None:
@@ -76,14 +88,14 @@ class Exclusive:
         if not self._said:
             self._said = True
             _log.error(
-                "no beat was answered for %s: stopping the jobs that reserve something, before another worker begins them",
+                "no beat was answered for %s: stopping the jobs that reserve or share something, before others begin",
                 spoken(self._patience),
             )
 
 
-def is_exclusive(job: Claimed) -> bool:
-    """Tell whether a job reserves something."""
-    return job.holds is not None and any(mode == "x" for mode, _ in json.loads(job.holds))
+def has_reservation(job: Claimed) -> bool:
+    """Tell whether a job reserves or shares something. One more than a limit lets run does no such harm."""
+    return job.holds is not None and any(mode != "l" for mode, _ in json.loads(job.holds))
 
 
 def told(verdict: Verdict) -> Verdict:

@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import _owning, _schedule
 from .._owning import Declared
-from .._schedule_record import Fired, ScheduleRecord
+from .._schedule_record import RUNS_KEPT, Fired, ScheduleRecord
 from .._store import Store
 from .._when import rfc3339
 from ..errors import PackhorseError, StoreError
@@ -107,6 +107,9 @@ class Firing:
         if todo is None:
             return None
         job = todo.job and todo.job._replace(by=self._by(schedule, todo.watermark))
+        if job is not None and _schedule.waits_for_flows(schedule):
+            # Whoever deals with a tick meanwhile makes this fire do nothing: what is read here is what came before.
+            job = _schedule.behind(job, store.runs(schedule.id, RUNS_KEPT))
         answer = store.fire(schedule, todo.watermark, job, todo.outcome, todo.missed)
         self._said.pop(schedule.id, None)
         if answer.moved and todo.missed:

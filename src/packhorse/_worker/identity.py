@@ -62,8 +62,8 @@ class Identity:
         return True
 
     def renew(self) -> None:
-        """Become another worker."""
-        self.release(signed_off=False)
+        """Become another worker. Whoever declared this one dead knows that, and the children have been killed."""
+        self.release()
         self.id = _ids.new_id()
         self.take_lock(self._lock_dir)
 

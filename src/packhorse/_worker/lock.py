@@ -65,21 +65,33 @@ def proves_dead(worker: WorkerRecord, host: str) -> bool:
 
     The file must be the very one the worker locked (inode), and lockable. A missing file proves nothing.
     """
+    return _held(worker, host) is False
+
+
+def proves_alive(worker: WorkerRecord, host: str) -> bool:
+    """Tell whether the lock of a worker on this host shows that it lives, though it may be paused, or cut off from the store."""
+    return _held(worker, host) is True
+
+
+def _held(worker: WorkerRecord, host: str) -> bool | None:
+    """Tell whether somebody has the lock; None: that cannot be known."""
     if worker.host != host or worker.lock_path is None:
-        return False
+        return None
     try:
         fd = os.open(worker.lock_path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
-        return False
+        return None
     try:
         if os.fstat(fd).st_ino != worker.lock_inode:
-            return False
+            return None
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
     except OSError:
-        return False
+        return None
     finally:
         os.close(fd)
-    return True
+    return False
 
 
 def forget(path: str | None) -> None:

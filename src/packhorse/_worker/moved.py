@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import TypeVar
 
-from .._record import Claim
 from ..errors import StoreMoved
+
+T = TypeVar("T")
 
 _log = logging.getLogger("packhorse.store")
 
@@ -18,13 +20,13 @@ class Moved:
         """The store is open, as far as is known."""
         self._said = ""
 
-    def look(self, claim: Callable[[], Claim]) -> Claim:
-        """Return what a claim brings; from a closed store nothing."""
+    def look(self, claim: Callable[[], T]) -> T | None:
+        """Return what a claim brings; from a closed store None."""
         try:
             taken = claim()
         except StoreMoved as error:
             self._refused(error)
-            return Claim([], 0, False)
+            return None
         if self._said:
             self._said = ""
             _log.warning("the store is open again")

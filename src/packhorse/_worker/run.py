@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 from .. import __version__
 from ..errors import ConfigError
@@ -14,10 +15,11 @@ _LACKS = (
 )
 
 
-def run_worker(config: WorkerConfig, connect: Connect) -> int:
+def run_worker(config: WorkerConfig, connect: Connect, prepare: Callable[[], None]) -> int:
     """Run a worker until it is told to stop; return the exit code of the process.
 
-    ``connect`` gets the App's plain part, told by the first child or by ``config.plain``. Raises ``ConfigError`` where no worker
+    ``connect`` gets the App's plain part, told by the first child or by ``config.plain``. ``prepare`` is called in a thread of
+    its own while that child starts: what it imports needs not be imported later. Raises ``ConfigError`` where no worker
     can run at all.
     """
     if sys.platform == "win32":
@@ -26,7 +28,7 @@ def run_worker(config: WorkerConfig, connect: Connect) -> int:
         _say(_LACKS)
     from .supervisor import Supervisor
 
-    return Supervisor(config, connect, __version__, _say).run()
+    return Supervisor(config, connect, prepare, __version__, _say).run()
 
 
 def _say(line: str) -> None:

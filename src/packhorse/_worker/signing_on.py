@@ -6,7 +6,7 @@ import logging
 
 from .._record import WorkerRecord
 from .._store import Store
-from ..errors import NameTaken
+from ..errors import NameTaken, PackhorseError
 from .identity import Identity
 from .lock import forget, proves_dead
 
@@ -36,3 +36,21 @@ def _bury_namesake(store: Store, mine: Identity) -> bool:
 
 def _is_dead(worker: WorkerRecord, mine: Identity) -> bool:
     return proves_dead(worker, mine.host) or (worker.host == mine.host and worker.boot_id != mine.boot)
+
+
+def sign_off(store: Store, identity: Identity) -> bool:
+    """Take the worker's row away; tell whether that could be done."""
+    try:
+        store.leave(identity.id)
+        return True
+    except PackhorseError as error:
+        _log.error("could not sign off: %s", error)
+        return False
+
+
+def give_up(store: Store) -> None:
+    """Close a store that does not work, which may fail for that very reason."""
+    try:
+        store.close()
+    except PackhorseError:
+        pass

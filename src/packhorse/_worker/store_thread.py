@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import queue
 import threading
 from collections.abc import Callable
 from time import monotonic, monotonic_ns
+from typing import Any
 
+from .._admission import Admitted
+from .._exchange import Ask, claimed, falls_short
+from .._record import Claim, Settled
 from .._rescue import EXCLUSIVE_PATIENCE, Spaced
 from .._retention import DEFAULT, Retention
 from .._store import Store
 from ..errors import PackhorseError, StoreFull, StoreUnavailable
 from . import mailbox as m
 from .admitting import Admitting
+from .asking import Asking
 from .config import Place
 from .elsewhere import tell_elsewhere
 from .exclusive import boottime
 from .firing import Firing
+from .gathering import SETTLE_AT, Gathering
 from .held import Held
 from .identity import Identity
 from .limiting import Declared, publish_limits
@@ -30,16 +35,12 @@ from .odd import judge
 from .outage import Outage
 from .recheck import recheck
 from .rescuing import Rescuing
-from .shapes import in_turn, verdicts_of
-from .signing_on import sign_on
+from .shapes import verdicts_of
+from .signing_on import give_up, sign_off, sign_on
 from .upkeep import Upkeep
 
-_log = logging.getLogger("packhorse.store")
-
-#: Results wait at most so long for others to be settled with them, unless so many wait already.
-SETTLE_AFTER = 0.005
-SETTLE_AT = 300
 SETTLE_MOST = 1000
+_NOTHING = Claim([], 0, False)
 
 
 class StoreThread(threading.Thread):
@@ -66,31 +67,27 @@ class StoreThread(threading.Thread):
         self.armed = threading.Event()  #: a claim found nothing: hints are welcome
         self.turns = 0
         self.calling_since: float | None = None
-        self.lines: tuple[str, ...] = ()
         self._opener = opener
         self._identity = identity
-        self._groups = queues
+        self.asking = Asking(queues)
         self._main = main
         self._held = held
         self._no_retry = no_retry
         self._store: Store | None = None
         self._ended: list[m.Done] = []
-        self._oldest = 0.0
-        self._idle = False
         self._locked = Locked()
         self._news = Unreported()
         self._taken = 0  #: messages about ended runs and side lines
         self._want: m.Want | None = None
-        self._claim_no = 0
         self._brought = 0  #: claims that brought jobs
-        self._turn = 0
         self._draining = False
         self._finish_by: float | None = None
         self._look = True  #: something may be claimable
         self.beats = Spaced()  #: the beat thread's
         self._firing = Firing(identity.host)
-        self._upkeep = Upkeep(Rescuing(identity.host, main, self.beats, patience), self._firing, retention)
+        self._upkeep = Upkeep(Rescuing(identity.host, main, self.beats, patience), self._firing, identity, retention)
         self._admitting = Admitting()
+        self._gathering = Gathering()
         self._place = place
         self._limits = limits or {}
         self.outage = Outage(place.described if place else "")
@@ -155,13 +152,13 @@ class StoreThread(threading.Thread):
         store = self._reopen()
         self.calling_since = monotonic()
         if self.outage.begun:
-            self._rechecked = recheck(store, self._identity.id, self._claim_no, self._held, self._main)
+            self._rechecked = recheck(store, self._identity.id, self.asking.claim_no, self._held, self._main)
         if self._news:
             self._news.report(store, self._identity.id)  # before the settles: a run's last news bear its token
         if monotonic() >= self._locked.due:
             self._ended += self._locked.take()
         if self._slots_wait():
-            self._claim(store)  # an idle slot comes first; what has ended is stored right after
+            self._exchange(store)
         if self._ended and self._settle_due():
             self._settle(store)
         if self._upkeep.promote(store):  # before the claim: with burst, finding nothing ends the worker
@@ -174,17 +171,22 @@ class StoreThread(threading.Thread):
         cannot."""
         if store.freed and self._admitting.freed(monotonic()):
             self._let_go(store)
-        if self._can_claim():
-            self._claim(store)
+        self._claim_if_due(store)
         self._let_go(store)
-        if self._can_claim():
+        self._claim_if_due(store)
+
+    def _claim_if_due(self, store: Store) -> None:
+        if self._can_claim() and not self._ends_bring_jobs():
             self._claim(store)
 
     def _can_claim(self) -> bool:
         return self._want is not None and self._look and not self._draining
 
     def _slots_wait(self) -> bool:
-        """Tell whether slots are free while few outcomes wait: then a claim before the settle shortens their pause."""
+        """Tell whether slots are free while few outcomes wait: then these are settled and jobs claimed in one call."""
+        return self._ends_bring_jobs() and monotonic() >= self._gathering.exchange_at(True)
+
+    def _ends_bring_jobs(self) -> bool:
         free = self._want is not None and self._want.free > 0
         return free and self._can_claim() and 0 < len(self._ended) < SETTLE_AT
 
@@ -213,10 +215,10 @@ class StoreThread(threading.Thread):
         if self._finish_by is not None:
             return 0.0 if self._ended else 0.01
         due = min(self._upkeep.next, self._locked.due, math.inf if self._draining else self._admitting.due)
-        if self._ended:
-            due = min(due, now if self._idle else self._oldest + SETTLE_AFTER)
-            if len(self._ended) >= SETTLE_AT:
-                due = now
+        if self._ends_bring_jobs():
+            due = min(due, self._gathering.exchange_at(True))
+        elif self._ended:
+            due = min(due, self._settle_at())
         return max(0.0, due - now)
 
     def _accept(self, item: object) -> None:
@@ -235,9 +237,8 @@ class StoreThread(threading.Thread):
                 self._accept_rare(item)
 
     def _wish(self, want: m.Want) -> None:
-        if (
-            want.received == self._brought
-        ):  # else main counted its free slots before jobs that are on their way: it will ask anew
+        # Else main counted its free slots before jobs that are on their way: it will ask anew.
+        if want.received == self._brought:
             self._want = want
             self._look = True
             self._admitting.wanted()
@@ -249,7 +250,7 @@ class StoreThread(threading.Thread):
             case m.Drain():
                 self._draining = True
                 self._want = None
-                self._say_stopping()
+                self._if_there(lambda store: store.stopping(self._identity.id))
             case m.Reborn():
                 self._begin_anew()
             case m.Finish(deadline):
@@ -258,47 +259,50 @@ class StoreThread(threading.Thread):
     def _take_ended(self, runs: list[m.Done], idle: bool) -> None:
         self._taken += 1
         if not self._ended:
-            self._oldest = monotonic()
+            self._gathering.oldest = monotonic()
         self._ended.extend(runs)
-        self._idle = idle
+        self._gathering.idle = idle
 
     def _hinted(self) -> None:
         # Only what others did counts: our own settles wake the waiter too.
+        changed = self._store is None or self._if_there(lambda store: store.changed())
+        if changed:
+            self._look = True
+            self._upkeep.look()
+            self._admitting.hinted()
+        elif changed is not None and self._want is not None:
+            self.armed.set()
+
+    def _if_there(self, call: Callable[[Store], Any]) -> Any:
+        """Return the answer to a small call between others; None where the store is away."""
         try:
-            if self._store is None or self._store.changed():
-                self._look = True
-                self._upkeep.look()
-                self._admitting.hinted()
-            elif self._want is not None:
-                self.armed.set()
+            return None if self._store is None else call(self._store)
         except PackhorseError as error:
             self._stumble(error)
+            return None
 
     # -- settling -----------------------------------------------------------------------------------------------------
     def _settle_due(self) -> bool:
-        return (
-            self._idle
-            or len(self._ended) >= SETTLE_AT
-            or self._finish_by is not None
-            or monotonic() - self._oldest >= SETTLE_AFTER
-        )
+        return self._finish_by is not None or monotonic() >= self._settle_at()
+
+    def _settle_at(self) -> float:
+        return self._gathering.settle_at(len(self._ended), self._want is not None or self._draining)
 
     def _settle(self, store: Store) -> None:
         while self._ended:
             batch = self._ended[:SETTLE_MOST]
-            now = monotonic_ns()
-            odd = store.settle(self._identity.id, verdicts_of(batch, now))
-            del self._ended[: len(batch)]
-            settled = batch
-            if odd:
-                settled, locked = judge(batch, odd)
-                self._locked.keep(locked)
-            self._held.settled(settled)
-            tell_elsewhere(settled, odd, self._main)
-            self._upkeep.expect(settled)
-            self._look = True  # what ended may have enqueued, or be queued again
+            self._settled(batch, store.settle(self._identity.id, verdicts_of(batch, monotonic_ns())))
             if len(self._ended) < SETTLE_AT:
                 break
+
+    def _settled(self, batch: list[m.Done], odd: list[Settled]) -> None:
+        del self._ended[: len(batch)]
+        settled, locked = judge(batch, odd)
+        self._locked.keep(locked)
+        self._held.settled(settled)
+        tell_elsewhere(settled, odd, self._main)
+        self._upkeep.expect(settled)
+        self._look = True  # what ended may have enqueued, or be queued again
 
     # -- admitting and claiming ---------------------------------------------------------------------------------------
     def _let_go(self, store: Store) -> None:
@@ -307,11 +311,13 @@ class StoreThread(threading.Thread):
         if self._draining or now < self._admitting.due:
             return
         answer = store.admit()
-        self._admitting.asked(answer, monotonic(), idle=self._want is not None)
-        if answer.admitted:
-            self._look = True
-        elif self._want is not None and not self._look:
+        self._looked(answer)
+        if not answer.admitted and self._want is not None and not self._look:
             self._say_nothing()
+
+    def _looked(self, answer: Admitted) -> None:
+        self._admitting.asked(answer, monotonic(), idle=self._want is not None)
+        self._look = self._look or bool(answer.admitted)
 
     def _say_nothing(self) -> None:
         """Tell that nothing could run now; with what may change that still before us, it is said again later."""
@@ -319,19 +325,30 @@ class StoreThread(threading.Thread):
         self._main.put(m.Nothing(-1 if unsure else self._taken))
 
     def _claim(self, store: Store) -> None:
-        want = self._want
-        assert want is not None
-        self._claim_no += 1
-        self._turn += 1
+        ask = self._ask()
+        self._claimed(ask, self._moved.look(lambda: claimed(store, self._identity.id, ask)) or _NOTHING)
+
+    def _exchange(self, store: Store) -> None:
+        """Settle what has ended and claim for the slots that are free, in one call; those who waited for the one go with it."""
+        batch, ask = self._ended[:SETTLE_MOST], self._ask()
+        look = self._admitting.goes_first(batch, monotonic())
+        began, verdicts = monotonic(), verdicts_of(batch, monotonic_ns())
+        answer = self._moved.look(lambda: store.exchange(self._identity.id, verdicts, ask, look=look))
+        self._gathering.took(monotonic() - began, batch)
+        if answer is not None:
+            self._settled(batch, answer.settled)
+            if answer.admitted is not None:
+                self._looked(answer.admitted)
+        self._claimed(ask, answer.claim if answer is not None else _NOTHING)
+
+    def _ask(self) -> Ask:
+        assert self._want is not None
         self.armed.clear()
-        me, number = self._identity.id, self._claim_no
-        claim = self._moved.look(
-            lambda: store.claim(
-                in_turn(self._groups, self._turn), want.free, want.ahead, me, number, lines=self.lines, turn=self._turn
-            )
-        )
-        self._held.claimed(self._claim_no, claim.jobs)
-        self._admitting.claimed(bool(claim.jobs), monotonic())
+        return self.asking.ask(self._want)
+
+    def _claimed(self, ask: Ask, claim: Claim) -> None:
+        self._held.claimed(ask.claim_no, claim.jobs)
+        self._admitting.claimed(bool(claim.jobs), monotonic(), scarce=falls_short(claim, ask))
         if claim.jobs:
             self._want = None
             self._brought += 1
@@ -344,19 +361,9 @@ class StoreThread(threading.Thread):
     # -- side lines ---------------------------------------------------------------------------------------------------
     def _serve_lines(self, lines: list[str]) -> None:
         self._taken += 1
-        self.lines = tuple(sorted({*self.lines, *lines}))
-        try:
-            if self._store is not None and self._store.resolve(lines):
-                self._look = True
-        except PackhorseError as error:
-            self._stumble(error)
-
-    def _say_stopping(self) -> None:
-        try:
-            if self._store is not None:
-                self._store.stopping(self._identity.id)
-        except PackhorseError as error:
-            self._stumble(error)
+        self.asking.serve(lines)
+        if self._if_there(lambda store: store.resolve(lines)):
+            self._look = True
 
     def _begin_anew(self) -> None:
         """Our old self is dead in the store; its jobs belong to others."""
@@ -377,10 +384,7 @@ class StoreThread(threading.Thread):
     def _drop_store(self) -> None:
         store, self._store = self._store, None
         if store is not None:
-            try:
-                store.close()
-            except PackhorseError:
-                pass  # it is being given up because it does not work
+            give_up(store)
 
     # -- the end ------------------------------------------------------------------------------------------------------
     def _finished(self) -> bool:
@@ -389,13 +393,7 @@ class StoreThread(threading.Thread):
         left = self._held.jobs()
         if left and monotonic() < self._finish_by:
             return False
-        signed_off = False
-        if not left and self._store is not None:
-            try:
-                self._store.leave(self._identity.id)
-                signed_off = True
-            except PackhorseError as error:
-                _log.error("could not sign off: %s", error)
+        signed_off = not left and self._store is not None and sign_off(self._store, self._identity)
         self._drop_store()
         self._main.put(m.Gone(left, signed_off))
         return True

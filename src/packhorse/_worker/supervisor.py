@@ -7,6 +7,7 @@ import os
 import selectors
 import signal
 from collections.abc import Callable
+from threading import Thread
 from time import monotonic, monotonic_ns
 from typing import Any
 
@@ -41,11 +42,20 @@ TICK = 0.05
 class Supervisor:
     """Runs a worker to its end; ``run`` returns the exit code."""
 
-    def __init__(self, config: WorkerConfig, connect: Connect, version: str, say: Callable[[str], None]) -> None:
-        """``connect`` turns the App's plain part into the place of its store; ``say`` prints a line for people."""
+    def __init__(
+        self,
+        config: WorkerConfig,
+        connect: Connect,
+        prepare: Callable[[], None],
+        version: str,
+        say: Callable[[str], None],
+    ) -> None:
+        """``connect`` turns the App's plain part into the place of its store; ``prepare`` saves time before that; ``say`` prints
+        a line for people."""
         self.config = config
         self.connect = connect
         self.say = say
+        self._preparing = Thread(target=prepare, name="packhorse-prepare")
         self.turns = 0
         self.mailbox = m.Mailbox()
         self.identity = Identity(config, version)
@@ -87,6 +97,7 @@ class Supervisor:
         self._selector.register(self._signals.fd, selectors.EVENT_READ, self._read_signals)
         self.crew.adopt()
         self._start_children()
+        self._preparing.start()  # not before: it would hold up the start of the first child
         try:
             while self._exit is None:
                 for key, mask in self._selector.select(self._pause()):
@@ -320,7 +331,7 @@ class Supervisor:
         if self.ending.begun:
             self.give_back(jobs, "the worker is stopping")
         elif not self.reborn:  # else they were claimed by the one that was declared dead
-            self.dispatch.received(jobs)
+            self.dispatch.received(self.exclusive.still_ours(jobs))
 
     def _declared_dead(self) -> None:
         if self.reborn or self.ending.begun:

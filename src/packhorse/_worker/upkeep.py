@@ -10,7 +10,9 @@ from .._retention import DEFAULT, Retention
 from .._store import Store
 from . import mailbox as m
 from .firing import Firing
+from .identity import Identity
 from .rescuing import Rescuing
+from .sweeping import Sweeping
 
 _POLL = 1.0
 _PRUNE_EVERY = 60.0
@@ -24,11 +26,12 @@ _RESCUE_SOON = 5.0
 class Upkeep:
     """Does each when it is time; every method tells whether something may be claimable by it."""
 
-    def __init__(self, rescuing: Rescuing, firing: Firing, retention: Retention = DEFAULT) -> None:
+    def __init__(self, rescuing: Rescuing, firing: Firing, identity: Identity, retention: Retention = DEFAULT) -> None:
         """Everything is to be looked at but old jobs, which many workers should not do together."""
         self._retention = retention
         self._rescuing = rescuing
         self._firing = firing
+        self._sweeping = Sweeping(identity)
         self._next_poll = 0.0
         self._next_due = 0.0
         self._next_prune = monotonic() + random.uniform(5, _PRUNE_EVERY)
@@ -37,7 +40,8 @@ class Upkeep:
     @property
     def next(self) -> float:
         """Return when something is to be done (monotonic)."""
-        return min(self._next_poll, self._next_due, self._next_prune, self._next_rescue, self._firing.due)
+        times = self._next_poll, self._next_due, self._next_prune, self._next_rescue
+        return min(*times, self._firing.due, self._sweeping.due)
 
     # -- what is due --------------------------------------------------------------------------------------------------
     def look(self) -> None:
@@ -56,11 +60,12 @@ class Upkeep:
         fired = now >= self._firing.due and self._firing.look(store, now)
         if not fired and now < min(self._next_due, self._next_poll):
             return False
+        freed = store.freed
         count, pause = store.promote()
         self._next_due = now + min(_POLL, pause if pause is not None else _POLL)
         if count:
             self._next_due = now
-        return fired or bool(count)
+        return fired or bool(count) or store.freed > freed  # the pause of a queue is over
 
     # -- the rest -----------------------------------------------------------------------------------------------------
     def rescue_now(self) -> None:
@@ -81,6 +86,8 @@ class Upkeep:
             if self._retention.output is not None:
                 more = store.drop_logs(self._retention.output) >= BATCH or more
             self._next_prune = now + (0.1 if more else _PRUNE_EVERY)
+        if now >= self._sweeping.due:
+            found = self._sweeping.look(store, now) or found
         return found
 
     def _rescue(self, store: Store, now: float) -> bool:

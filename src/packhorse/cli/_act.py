@@ -58,13 +58,13 @@ def _call(store: Store, verb: Verb, reason: str, delay: float) -> Callable[[JobF
     if verb == "cancel":
         return lambda which, dry: store.cancel(which, by=me(), reason=reason, dry=dry)
     if verb == "requeue":
-        _refuse_closed(store)
+        refuse_closed(store)
         return lambda which, dry: store.requeue(which, delay=delay, by=me(), dry=dry)
     return lambda which, dry: store.delete(which, dry=dry)
 
 
-def _refuse_closed(store: Store) -> None:
-    """A job that is requeued where no job is handed out any more would never run."""
+def refuse_closed(store: Store) -> None:
+    """A job that is requeued or changed where no job is handed out any more would never run so."""
     to = store.frozen()
     if to is not None:
         raise refusal(store.url, store.namespace, to)

@@ -179,7 +179,7 @@ def _same(record: JobRecord, flow: str) -> NewJob:
         holds=holds,
         flow=flow,
         unique=record.unique_key,
-        unique_until=cast(Literal["started", "finished"], "finished" if scope in (None, "time") else scope),
+        unique_until=cast(Literal["started", "finished", "flow"], "finished" if scope in (None, "time") else scope),
     )
 
 

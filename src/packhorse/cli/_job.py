@@ -101,6 +101,7 @@ def rules_of(record: JobRecord) -> dict[str, Any]:
         "after_failure": "run" if record.after_failed else "cancel",
         "flow": record.flow,
         "unique": None if record.unique_key is None else record.unique_key.rpartition("\x1f")[2],
+        "unique_until": record.unique_until,
         "unique_held": record.unique_held,
     }
 
@@ -225,7 +226,8 @@ def _rule_lines(record: JobRecord) -> Iterable[tuple[str, str]]:
         yield name, ", ".join(shown) + more
     yield "after", f"flow {record.after_flow}" if record.after_flow else ""
     yield "flow", record.flow or ""
-    free = "" if record.unique_held else "   (not held any more)"
+    free = "   (until its flow is over)" if record.unique_until == "flow" else ""
+    free = free if record.unique_held else "   (not held any more)"
     yield "unique", f"{rules['unique']}{free}" if rules["unique"] is not None else ""
 
 

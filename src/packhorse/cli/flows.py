@@ -109,11 +109,15 @@ def _tell(flow: FlowRecord, now: int) -> None:
 
 
 def _how_long(flow: FlowRecord, now: int) -> str:
+    left, per_second = _left(flow, now), _rate(flow, now)
+    rate = "" if per_second is None else f", {_spoken_rate(per_second)}"
     if flow.finished_at is not None:
-        return f"took {spoken(_took(flow, now))}"
-    left = _left(flow, now)
-    rate = f", {_ended(flow) / max(1e-3, _took(flow, now)):,.1f} a second" if _ended(flow) else ""
+        return f"took {spoken(_took(flow, now))}{rate}"
     return f"so far {spoken(_took(flow, now))}{rate}" + (f", about {spoken(left)} left" if left is not None else "")
+
+
+def _spoken_rate(per_second: float) -> str:
+    return f"{per_second:,.1f} a second" if per_second >= 0.95 else f"{per_second * 60:,.1f} a minute"
 
 
 # -- numbers ----------------------------------------------------------------------------------------------------------
@@ -127,6 +131,11 @@ def _ended(flow: FlowRecord) -> int:
 
 def _took(flow: FlowRecord, now: int) -> float:
     return max(0, (flow.finished_at if flow.finished_at is not None else now) - flow.created_at) / 1e6
+
+
+def _rate(flow: FlowRecord, now: int) -> float | None:
+    """Return how many have ended a second, from the first one's enqueue on; None: none has."""
+    return _ended(flow) / max(1e-3, _took(flow, now)) if _ended(flow) else None
 
 
 def _left(flow: FlowRecord, now: int) -> float | None:
@@ -153,13 +162,14 @@ def _row(flow: FlowRecord, now: int) -> Sequence[str]:
 
 
 def _data(flow: FlowRecord, now: int) -> dict[str, Any]:
-    left = _left(flow, now)
+    left, per_second = _left(flow, now), _rate(flow, now)
     return {
         "id": flow.id,
         "counts": _counts_of(flow.counts),
         "created_at": rfc3339(flow.created_at),
         "finished_at": rfc3339(flow.finished_at),
         "seconds": _took(flow, now),
+        "per_second": None if per_second is None else round(per_second, 3),
         "seconds_left": None if left is None else round(left, 1),
     }
 

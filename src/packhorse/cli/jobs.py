@@ -17,6 +17,7 @@ from ._choosing import STATES, about_runs, about_time, aliases, filters, which_j
 from ._group import LazyGroup
 from ._job import as_data, attempt_data, one, short, tell, worker_names
 from ._session import Session, json_option, with_session
+from .edit import edit
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -24,6 +25,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 @click.group("jobs", cls=LazyGroup)
 def jobs() -> None:
     """Find jobs and act on them. JOB is an id, or its last 8 characters."""
+
+
+jobs.add_command(edit)
 
 
 # -- looking ----------------------------------------------------------------------------------------------------------

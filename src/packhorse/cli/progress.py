@@ -31,7 +31,7 @@ def _write(line: str) -> None:
     if not named.isdigit():
         raise click.UsageError(
             "this is no job: PACKHORSE_FD is not set. A command that runs as a job has it, "
-            'as in  packhorse submit -- sh -c \'packhorse progress 40% "page 12"\''
+            "as in  packhorse submit -- sh -c 'packhorse progress 40% \"page 12\"'"
         )
     try:
         os.write(int(named), f"{line}\n".encode())

@@ -6,17 +6,18 @@ from typing import Any
 
 import click
 
-from .._durations import spoken
+from .._durations import seconds, spoken
 from .._names import queue_name
-from .._record import WAITING, QueueRecord, State, WorkerRecord
+from .._record import DEFAULT_STEP, WAITING, QueueRecord, State, WorkerRecord
 from .._store import JobFilter, Store
-from .._when import clock, rfc3339
+from .._when import clock, distance, parse, rfc3339, to_micro
 from .._why import live, serves
 from . import _show
 from ._act import act
 from ._group import LazyGroup
 from ._queue_why import why
 from ._session import Session, json_option, me, with_session
+from .demand import demand_
 from .limits import limit
 
 _SHOWN: tuple[State, ...] = (
@@ -33,11 +34,12 @@ _SHOWN: tuple[State, ...] = (
 
 @click.group("queues", cls=LazyGroup)
 def queues() -> None:
-    """Look at queues, pause and resume them, and set limits."""
+    """Look at queues, pause and resume them, set limits and ageing."""
 
 
 queues.add_command(limit)
 queues.add_command(why)
+queues.add_command(demand_)
 
 
 @queues.command("list")
@@ -66,6 +68,8 @@ def _data(queue: QueueRecord, alive: list[WorkerRecord], now: int) -> dict[str, 
         "paused_at": rfc3339(queue.paused_at),
         "paused_by": queue.paused_by or None,
         "paused_reason": queue.paused_reason or None,
+        "paused_until": rfc3339(queue.paused_until),
+        "ageing_seconds": queue.step / 1e6,
         "workers": _servers(queue, alive),
     }
 
@@ -93,23 +97,41 @@ def _row(queue: QueueRecord, alive: list[WorkerRecord], now: int) -> list[str]:
 
 
 def _pause_text(queue: QueueRecord, now: int) -> str:
+    ageing = "" if queue.step == DEFAULT_STEP else f", ageing {spoken(queue.step / 1e6)}"
     if queue.paused_at is None:
-        return "open"
+        return f"open{ageing}"
     who = f" by {queue.paused_by}" if queue.paused_by else ""
     reason = f": {queue.paused_reason}" if queue.paused_reason else ""
-    return _show.colour(f"⏸ paused{_show.clean(who)} {clock(queue.paused_at, now)}{_show.clean(reason)}", "yellow")
+    end = f" until {clock(queue.paused_until, now)}" if queue.paused_until is not None else ""
+    since = clock(queue.paused_at, now)
+    return _show.colour(f"⏸ paused{_show.clean(who)} {since}{end}{_show.clean(reason)}{ageing}", "yellow")
 
 
 @queues.command()
 @click.argument("names", metavar="QUEUE…", nargs=-1, required=True)
+@click.option("--for", "duration", metavar="2h", help="It goes on by itself after so long.")
+@click.option("--until", metavar="TIME", help="It goes on by itself at 15:00, or a date and time.")
 @click.option("--reason", default="", help="Why, for those who wonder.")
 @with_session
-def pause(session: Session, names: tuple[str, ...], reason: str) -> None:
-    """Stop workers from taking jobs of QUEUE. What runs goes on, and nothing is lost."""
+def pause(session: Session, names: tuple[str, ...], duration: str | None, until: str | None, reason: str) -> None:
+    """Stop workers from taking jobs of QUEUE. What runs goes on, and nothing is lost.
+
+    Of a queue that is paused, reason and end are replaced.
+    """
+    if duration is not None and until is not None:
+        raise click.UsageError("Give --for or --until, not both.")
+    end = None if until is None else to_micro(parse(until, "--until"))
+    length = None if duration is None else seconds(duration, "--for")
     with session.open() as store:
         for name in _checked(names):
-            fresh = store.pause(name, by=me(), reason=reason)
-            _show.echo(f"⏸ {name} is paused" if fresh else f"⏸ {name} was paused already; nothing changed")
+            fresh = store.pause(name, by=me(), reason=reason, seconds=length, until=end)
+            _show.echo(f"⏸ {name} {'is paused' if fresh else 'was paused already, and stays so'}{_end(store, name)}")
+
+
+def _end(store: Store, name: str) -> str:
+    until = next((queue.paused_until for queue in store.queues([name])), None)
+    now = store.now()
+    return "" if until is None else f" until {clock(until, now)} ({distance(until, now)})"
 
 
 @queues.command()
@@ -131,6 +153,28 @@ def _waiting(store: Store, name: str) -> int:
 
 def _checked(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(queue_name(name, "QUEUE") for name in names)
+
+
+@queues.command()
+@click.argument("name", metavar="QUEUE")
+@click.argument("step", metavar="1h|default")
+@with_session
+def ageing(session: Session, name: str, step: str) -> None:
+    """Let old jobs of QUEUE overtake younger ones of a higher priority.
+
+    A job that has waited so much longer counts as much as one step of priority: 1h, or default (30d). Jobs that wait keep
+    their places.
+    """
+    (name,) = _checked((name,))
+    length = None if step.lower() == "default" else round(seconds(step, "ageing") * 1e6)
+    with session.open() as store:
+        changed = store.set_step(name, length)
+    said = (
+        "priority counts before age"
+        if length is None
+        else f"{spoken(length / 1e6)} of waiting outweighs one step of priority"
+    )
+    _show.echo(f"{name}: {said}" + (", for jobs that come from now on" if changed else " already; nothing changed"))
 
 
 @queues.command()

@@ -108,6 +108,7 @@ def _data(seen: _Seen, now: int, with_runs: bool) -> dict[str, Any]:
         "every": said.rule.interval / 1e6 if said and isinstance(said.rule, Every) else None,
         "missed": said and said.missed,
         "overlap": said and said.overlap,
+        "span": said and said.span,
         "jitter": said and said.jitter / 1e6,
         "state": _state(seen),
         "fault": seen.fault or None,

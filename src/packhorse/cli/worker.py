@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from .._durations import seconds
-from ..errors import BadName, BadOption, ConfigError
+from ..errors import BadName, BadOption, ConfigError, PackhorseError
 from ._session import Session, app_specs, with_session
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ _LEVEL = click.Choice(["debug", "info", "warning", "error", "critical"], case_se
 @click.command("worker", cls=GroupedCommand, context_settings={"auto_envvar_prefix": "PACKHORSE_WORKER"})
 @click.argument("app", nargs=-1, metavar="[APP…]", envvar="PACKHORSE_APP")
 @click.option(
-    "-q", "--queue", metavar="QUEUE", multiple=True, help="-q a,b: in turn; -q a -q b: a first. Default: all."
+    "-q", "--queue", metavar="QUEUE", multiple=True, help="a,b: in turn; -q a -q b: a first; %h: host; or all."
 )
 @click.option("--allow-commands", metavar="PROGRAM", multiple=True, help="May be run as jobs: ffmpeg,/opt/bin/*")
 @click.option("--needs", metavar="NEED", multiple=True, help="Else no command runs here: mount:/content")
@@ -134,7 +135,7 @@ def worker(session: Session, **options: Any) -> int:
 
     config = configure(session, options)
     _logs.configure(config.log_level, config.log_format, config.log_file)
-    return int(run_worker(config, connector(session)))
+    return int(run_worker(config, connector(session), lambda: prepare(session)))
 
 
 # -- settings ---------------------------------------------------------------------------------------------------------
@@ -217,10 +218,11 @@ def _tasks_of(file: Any) -> Mapping[str, CommandTask]:
 
 
 def queues(given: tuple[str, ...]) -> tuple[tuple[str, ...], ...] | None:
-    """Return groups of queues: those of one ``-q`` in turn, one ``-q`` after the other. None: every queue."""
+    """Return groups of queues: those of one ``-q`` in turn, one ``-q`` after the other; ``%h`` is the host. None: every queue."""
+    from .._host_queue import filled
     from .._names import queue_name
 
-    groups = [tuple(name.strip() for name in each.split(",") if name.strip()) for each in given]
+    groups = [tuple(filled(name.strip()) for name in each.split(",") if name.strip()) for each in given]
     checked = tuple(tuple(queue_name(name, "-q") for name in dict.fromkeys(group)) for group in groups if group)
     return checked or None
 
@@ -264,6 +266,14 @@ def _application(session: Session, typed: tuple[str, ...]) -> tuple[tuple[str, .
         return app_specs(session, typed), None
     place = session.app.must_be_importable()
     return ((place,), None) if place else (tuple(session.app.tasks), session.app.plain())
+
+
+def prepare(session: Session) -> None:
+    """Import what the store needs that seems to be meant. The App may still name another; nothing is opened or said here."""
+    from .. import _runtime, _settings
+
+    with suppress(PackhorseError):
+        _runtime.prepare(_settings.resolve(session.store, getattr(session.app, "store", None)))
 
 
 def connector(session: Session) -> Connect:

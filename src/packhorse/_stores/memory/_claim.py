@@ -270,7 +270,7 @@ def _orphan(tables: Tables, job: JobRecord) -> Orphan:
         losses=job.losses,
         generation=job.generation,
         snoozes=job.snoozes,
-        exclusive=any(mode == "x" for mode, _ in held_names(job.holds)),
+        reserves=any(mode != "l" for mode, _ in held_names(job.holds)),
         proved=row is not None and row.proved,
     )
 

@@ -11,6 +11,7 @@ from ...errors import IdConflict
 from ._clock import micros
 from ._ending import ended
 from ._planning import Step, plan
+from ._steering import end_pauses, next_end
 from ._tables import Tables
 from ._unique import let_go
 
@@ -43,7 +44,7 @@ def _take_step(tables: Tables, now: int, step: Step) -> Enqueued:
         replaced = tables.jobs[step.replaces]
         tables.put(ended(replaced, "cancelled", now, _rules.replaced(step.job.id)))
     let_go(tables, step.job.unique)
-    stored = new_record(tables.next_seq(), now, step.job)
+    stored = new_record(tables.next_seq(), now, step.job, tables.step(step.job.queue))
     tables.put(stored)
     return _answer(stored, False)
 
@@ -52,8 +53,8 @@ def _answer(job: JobRecord, existing: bool) -> Enqueued:
     return Enqueued(job.id, job.state, job.created_at, job.scheduled_at, existing)
 
 
-def new_record(seq: int, now: int, job: NewJob) -> JobRecord:
-    """Return a new job as it is first stored."""
+def new_record(seq: int, now: int, job: NewJob, step: int) -> JobRecord:
+    """Return a new job as it is first stored in a queue with this step."""
     ready = job.at if job.at is not None else now + micros(job.delay)
     expires_at = job.expires_at
     if expires_at is None and job.expires is not None:
@@ -67,7 +68,7 @@ def new_record(seq: int, now: int, job: NewJob) -> JobRecord:
         state="scheduled" if later else "queued",
         payload=job.payload,
         priority=job.priority,
-        rank=rank(max(ready, now), job.priority),
+        rank=rank(max(ready, now), job.priority, step),
         created_at=now,
         scheduled_at=later,
         due_at=later,
@@ -123,11 +124,12 @@ def ready_state(job: JobRecord) -> State:
 
 
 def promote(tables: Tables, now: int, limit: int) -> tuple[int, float | None]:
-    """Make due jobs queued."""
+    """Make due jobs queued, and end pauses that are over."""
+    end_pauses(tables, now)
     due = [job for job in islice(tables.inside("due"), limit) if job.due_at is not None and job.due_at <= now]
     for job in due:
         tables.put(job._replace(state=ready_state(job), due_at=None))
-    following = tables.first("due")
+    following = min((at for at in (tables.first("due"), next_end(tables)) if at is not None), default=None)
     return len(due), None if following is None else max(0.0, (following - now) / 1_000_000)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
-from ..._record import STATES, AttemptRecord, JobRecord, QueueRecord, WorkerRecord
+from ..._record import DEFAULT_STEP, STATES, AttemptRecord, JobRecord, QueueRecord, WorkerRecord
 from ..._store import JobFilter, Page
 from ...errors import AmbiguousId
 from ._enqueue import passed
@@ -75,22 +75,34 @@ def last_attempts(tables: Tables, jobs: Sequence[str]) -> list[AttemptRecord]:
     return [list(each.values())[-1] for each in rows if each]
 
 
-def queues(tables: Tables, names: Sequence[str] | None) -> list[QueueRecord]:
+def queues(tables: Tables, now: int, names: Sequence[str] | None) -> list[QueueRecord]:
     """Return queues with their numbers."""
     wanted = sorted(tables.queues if names is None else set(names) & tables.queues.keys())
-    return [_queue(tables, name, tables.queues[name]) for name in wanted]
+    return [_queue(tables, now, name, tables.queues[name]) for name in wanted]
 
 
-def _queue(tables: Tables, name: str, switches: Switches) -> QueueRecord:
+def _queue(tables: Tables, now: int, name: str, switches: Switches) -> QueueRecord:
     counts = {state: tables.count(f"state {state}", name) for state in STATES}
     return QueueRecord(
         name=name,
         counts={state: count for state, count in counts.items() if count},
-        oldest_ready_at=tables.first("ready", name),
+        oldest_ready_at=_oldest_ready_at(tables, now, name, switches.step),
         paused_at=switches.paused_at,
         paused_by=switches.paused_by,
         paused_reason=switches.paused_reason,
+        paused_until=switches.paused_until,
+        step=switches.step,
     )
+
+
+def _oldest_ready_at(tables: Tables, now: int, queue: str, step: int) -> int | None:
+    """Return since when the oldest queued job could run; with a step of the queue's own an estimate, in bounds at least: the
+    ranks that stand may come from another step."""
+    if step == DEFAULT_STEP:
+        return tables.first("ready", queue)
+    jobs = ((job.rank + job.priority * step, job.seq, job) for job in tables.inside("state queued", queue))
+    ready, _, head = min(jobs, default=(0, 0, None))
+    return None if head is None else max(head.created_at, min(ready, now))
 
 
 def ahead(tables: Tables, now: int, job: str) -> int:

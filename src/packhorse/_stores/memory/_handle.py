@@ -9,14 +9,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from weakref import WeakValueDictionary
 
-from ..._admission import Admitted, FlowRecord, LimitRecord, Obstacle, Settings
+from ..._admission import Admitted, FlowRecord, Holders, LimitRecord, Obstacle, Settings
 from ..._closed import refusal
+from ..._exchange import Ask, Exchanged, one_by_one
 from ..._record import (
     AttemptRecord,
     BeatReply,
     Claim,
     Enqueued,
     JobRecord,
+    Mode,
     NewJob,
     Orphan,
     Parcel,
@@ -28,6 +30,7 @@ from ..._record import (
     WorkerRecord,
 )
 from ..._store import BATCH, Capabilities, Changed, Clock, JobFilter, Page
+from ..._sweep import Swept
 from ...errors import StoreUnavailable
 from . import (
     _admit,
@@ -44,6 +47,7 @@ from . import (
     _settle,
 )
 from ._scheduling import Scheduling
+from ._switching import Steering
 from ._tables import Tables
 
 #: Tables by (name, namespace), as long as a handle on them is left.
@@ -55,7 +59,7 @@ def _real_time() -> int:
     return time.time_ns() // 1000
 
 
-class MemoryStore(Scheduling):
+class MemoryStore(Scheduling, Steering):
     """One handle on jobs that live in this process and die with it.
 
     All handles opened in one process on ``memory://NAME`` share their jobs; the jobs are gone with the last handle.
@@ -219,10 +223,30 @@ class MemoryStore(Scheduling):
         self.freed = False
         return answer
 
+    def exchange(self, worker: str, verdicts: Sequence[Verdict], ask: Ask, *, look: bool = False) -> Exchanged:
+        """Settle, claim, and admit where it may help."""
+        with self._tables.lock:
+            return one_by_one(self, worker, verdicts, ask, look)
+
+    def sweep(self, after: int | None = None, limit: int = BATCH) -> Swept:
+        """Find nothing: an ``admit`` looks at all who wait."""
+        return Swept((), None)
+
     def obstacles(self, ids: Sequence[str]) -> list[Obstacle | None]:
         """Return what is in the way of each job."""
         with self._call() as (tables, now):
             return [_lines.obstacle(tables, now, tables.jobs.get(id)) for id in ids]
+
+    def holders(self, name: str, modes: Sequence[Mode], limit: int = 20) -> Holders:
+        """Return how many hold a name, and the oldest of them."""
+        with self._call() as (tables, _):
+            found = _lines.holders(tables, name, modes)
+            return Holders(len(found), tuple(job.id for job in found[:limit]))
+
+    def holding(self, names: Sequence[str]) -> list[tuple[int, int, int]]:
+        """Return how many hold each of these names, by mode."""
+        with self._call() as (tables, _):
+            return [_lines.holding(tables, name) for name in names]
 
     def limits(self) -> list[LimitRecord]:
         """Return what is declared, by name."""
@@ -284,8 +308,8 @@ class MemoryStore(Scheduling):
 
     def queues(self, names: Sequence[str] | None = None) -> list[QueueRecord]:
         """Return queues with their numbers, by name."""
-        with self._call() as (tables, _):
-            return _find.queues(tables, names)
+        with self._call() as (tables, now):
+            return _find.queues(tables, now, names)
 
     def ahead(self, job: str) -> int:
         """Return how many jobs would be claimed before this one."""
@@ -296,17 +320,6 @@ class MemoryStore(Scheduling):
         """Return the workers, oldest first."""
         with self._call() as (tables, _):
             return _find.workers(tables, dead)
-
-    # -- switches -------------------------------------------------------------------------------------------------
-    def pause(self, queue: str, *, by: str = "", reason: str = "") -> bool:
-        """Stop claims from a queue."""
-        with self._call() as (tables, now):
-            return _operate.pause(tables, now, queue, by, reason)
-
-    def resume(self, queue: str) -> bool:
-        """Undo ``pause``."""
-        with self._call() as (tables, _):
-            return _operate.resume(tables, queue)
 
     # -- moving ------------------------------------------------------------------------------------------------------
     def freeze(self, to: str) -> None:
@@ -330,7 +343,7 @@ class MemoryStore(Scheduling):
             return _moving.export(tables, after, limit)
 
     def export_settings(self) -> Settings:
-        """Return the limits, and how far each rate is used up."""
+        """Return limits, rates and steps."""
         with self._call() as (tables, now):
             return _limits.export_settings(tables, now)
 

@@ -1,11 +1,13 @@
-"""Limits: what is declared, and how far rates are used up."""
+"""Limits: what is declared, and how far rates are used up; and all that a move takes along besides jobs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from ..._admission import LimitRecord, Settings
+from ..._record import DEFAULT_STEP
 from ..._rules import limit, meant
+from . import _steering
 from ._tables import Tables
 
 
@@ -46,13 +48,16 @@ def _set_one(tables: Tables, name: str, record: LimitRecord | None) -> None:
 
 
 def export_settings(tables: Tables, now: int) -> Settings:
-    """Return limits and rates."""
+    """Return limits, rates and steps."""
     rates = sorted((name, tat) for name, tat in tables.rates.items() if tat > now)
-    return Settings(tuple(limits(tables)), tuple(rates))
+    steps = sorted((name, queue.step) for name, queue in tables.queues.items() if queue.step != DEFAULT_STEP)
+    return Settings(tuple(limits(tables)), tuple(rates), tuple(steps))
 
 
 def import_settings(tables: Tables, settings: Settings) -> None:
-    """Set limits and rates as they were elsewhere."""
+    """Set them as they were elsewhere."""
     tables.limits.update((record.name, record) for record in settings.limits)
     tables.rates.update(settings.rates)
+    for queue, step in settings.steps:
+        _steering.set_step(tables, queue, step)
     tables.stir()

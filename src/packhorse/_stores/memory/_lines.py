@@ -94,6 +94,18 @@ class Line:
         return Obstacle("held", name, first.id, since, 1 + len(before))
 
 
+def holders(tables: Tables, name: str, modes: Sequence[Mode]) -> list[JobRecord]:
+    """Return those who have a name in one of these modes, oldest first."""
+    found = tables.linked("holder", name)
+    return [job for job in found if any((mode, name) in held_names(job.holds) for mode in modes)]
+
+
+def holding(tables: Tables, name: str) -> tuple[int, int, int]:
+    """Return how many reserve a name, share it and count towards its limit."""
+    reserve, share, count = (len(holders(tables, name, (mode,))) for mode in MODES)
+    return reserve, share, count
+
+
 class Lines:
     """All lines, as one job after the other comes to see whether it is let go."""
 

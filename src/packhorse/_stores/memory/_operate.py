@@ -1,4 +1,4 @@
-"""What people do with jobs and queues: cancel, requeue, delete, pause, resume."""
+"""What people do with jobs: cancel, delete, and how those are chosen that are meant."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..._store import BATCH, Changed, JobFilter
 from ...errors import BadOption
 from ._ending import ended
 from ._find import matching
-from ._tables import Switches, Tables
+from ._tables import Tables
 
 
 def cancel(tables: Tables, now: int, which: JobFilter, by: str, reason: str, dry: bool) -> Changed:
@@ -106,19 +106,3 @@ def _sort(
 
 def _ids(jobs: Iterable[JobRecord]) -> tuple[str, ...]:
     return tuple(job.id for job in jobs)
-
-
-def pause(tables: Tables, now: int, queue: str, by: str, reason: str) -> bool:
-    """Stop claims from a queue."""
-    if tables.paused(queue):
-        return False
-    tables.flip(queue, Switches(now, by or None, reason or None))
-    return True
-
-
-def resume(tables: Tables, queue: str) -> bool:
-    """Let claims go on."""
-    if not tables.paused(queue):
-        return False
-    tables.flip(queue, Switches())
-    return True

@@ -34,8 +34,8 @@ def prunable(job: JobRecord, now: int, keep: Mapping[State, float]) -> bool:
 
 
 def is_needed(tables: Tables, now: int, job: JobRecord) -> bool:
-    """Tell whether a job must be found still: another one waits for it or its flow, or it holds a key for a time."""
-    return is_waited_for(tables, job) or holds_still(job, now)
+    """Tell whether a job must be found still: another one waits for it or its flow, or it holds a key that outlasts it."""
+    return is_waited_for(tables, job) or holds_still(tables, now, job)
 
 
 def is_waited_for(tables: Tables, job: JobRecord) -> bool:

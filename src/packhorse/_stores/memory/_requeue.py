@@ -37,7 +37,7 @@ def _with_keys(tables: Tables, now: int, jobs: Iterable[JobRecord]) -> list[JobR
     taken: set[str] = set()
     for job in jobs:
         key = job.unique_key if wants_key(job) else None
-        if key is not None and (key in taken or holder(tables, now, key) is not None):
+        if key is not None and (key in taken or holder(tables, now, key) not in (None, job)):
             continue
         taken |= {key} if key is not None else set()
         found.append(job)
@@ -80,7 +80,7 @@ def _requeue_one(tables: Tables, now: int, job: JobRecord, delay: float) -> None
             state=ready_state(job) if due_at is None else "scheduled",
             due_at=due_at,
             scheduled_at=due_at,
-            rank=rank(due_at or now, job.priority),
+            rank=rank(due_at or now, job.priority, tables.step(job.queue)),
             line=job.queue,
         )
     )

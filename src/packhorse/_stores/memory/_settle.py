@@ -99,7 +99,7 @@ def _apply(tables: Tables, now: int, job: JobRecord, verdict: Verdict) -> JobRec
     elif verdict.state in FINAL:
         job = _final(job, now, verdict, ended_at, request)
     else:
-        job = _back(job, now, verdict)
+        job = _back(job, now, verdict, tables.step(job.queue))
     tables.put(job)
     return job
 
@@ -152,13 +152,13 @@ def _final(job: JobRecord, now: int, verdict: Verdict, ended_at: int, request: s
     return ended(job._replace(result=verdict.result, result_until=until), state, ended_at, job.reason)
 
 
-def _back(job: JobRecord, now: int, verdict: Verdict) -> JobRecord:
+def _back(job: JobRecord, now: int, verdict: Verdict, step: int) -> JobRecord:
     due_at = now + micros(verdict.delay) if verdict.state in ("retrying", "scheduled") else None
     return job._replace(
         state=verdict.state,
         due_at=due_at,
         scheduled_at=due_at if verdict.state == "scheduled" else job.scheduled_at,
-        rank=next_rank(job, verdict, due_at),
+        rank=next_rank(job, verdict, due_at, step),
         line=verdict.line if verdict.state == "blocked" and verdict.line else job.line,
         parked=verdict.state == "blocked",
         suspect=verdict.suspect,
@@ -166,6 +166,6 @@ def _back(job: JobRecord, now: int, verdict: Verdict) -> JobRecord:
     )
 
 
-def next_rank(job: JobRecord, verdict: Verdict, due_at: int | None) -> int:
+def next_rank(job: JobRecord, verdict: Verdict, due_at: int | None, step: int) -> int:
     """Return the place in the line: a new one after a snooze, else the one it had."""
-    return rank(due_at, job.priority) if verdict.outcome == "snoozed" and due_at is not None else job.rank
+    return rank(due_at, job.priority, step) if verdict.outcome == "snoozed" and due_at is not None else job.rank

@@ -24,6 +24,8 @@ class Switches:
     paused_at: int | None = None
     paused_by: str | None = None
     paused_reason: str | None = None
+    paused_until: int | None = None
+    step: int = DEFAULT_STEP
 
 
 @dataclass(slots=True)
@@ -81,9 +83,9 @@ class Tables:
         if old is None:
             self._ids[job.seq] = job.id
             self._endings[job.id[-8:]].append(job.id)
-            self.queues.setdefault(job.queue, Switches())
         else:
             self._leave_orders(old)
+        self.queues.setdefault(job.queue, Switches())
         self.jobs[job.id] = job
         for place, key in _places(job):
             self._orders[place].add((key, job.seq))
@@ -201,6 +203,11 @@ class Tables:
         """Tell whether claims from this queue are stopped."""
         switches = self.queues.get(queue)
         return switches is not None and switches.paused_at is not None
+
+    def step(self, queue: str) -> int:
+        """Return the step of a queue."""
+        switches = self.queues.get(queue)
+        return DEFAULT_STEP if switches is None else switches.step
 
     def flip(self, queue: str, switches: Switches) -> None:
         """Replace the switches of a queue."""

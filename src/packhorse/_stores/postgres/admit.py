@@ -16,7 +16,7 @@ from ..._record import BATCH, JobRecord
 from ..._rules import gave_up, goes_at, held_names, parents, used
 from .ending import ended
 from .gates import is_served
-from .limits import Declared
+from .limits import Declared, records_of
 from .link import Link
 from .obstacles import Obstacles
 from .records import Row
@@ -28,18 +28,28 @@ _NOTES, _EDGES, _LOOKS = 5000, 2000, 1000
 _NOTHING = Admitted(0, 0, False, False, None)
 
 
+class _Closed(Exception):
+    """The namespace rests."""
+
+
 class Admitting(Obstacles):
     """The verb that lets go."""
 
     def admit(self, limit: int = BATCH) -> Admitted:
         """Make waiting jobs queued that have no obstacle."""
-        closed, waits, freed = self._read("admit", "idle", self._number())[0]
-        if closed is not None or not (waits or freed):
-            self.freed = False
-            return _NOTHING
-        answer = self._write(self._admit, limit)
+        answer = self._rests() if not self.freed else None
+        if answer is None:
+            try:
+                answer = self._write(self._admit, limit)
+            except _Closed:
+                answer = _NOTHING
         self.freed = False
         return answer
+
+    def _rests(self) -> Admitted | None:
+        """Return the answer if there is nothing to do."""
+        closed, waits, freed = self._read("admit", "idle", self._number())[0]
+        return _NOTHING if closed is not None or not (waits or freed) else None
 
     def _number(self) -> int:
         if not self.instance:
@@ -47,43 +57,53 @@ class Admitting(Obstacles):
         return self._ns
 
     def _admit(self, link: Link, now: int, limit: int) -> Admitted:
-        self._rows(link, "admit", "alone", self._ns)
-        if self._rows(link, "enqueue", "closed", self._ns)[0][0] is not None:
-            return _NOTHING
-        notes, opened = self._turn(link)
-        turn = Round(now, Declared(self._limits(link)), opened)
-        notes |= self._read_notes(link, turn)
-        seen = self._marked(link, turn)
+        names = (("enqueue", "closed"), ("limits", "all"), ("admit", "served"), ("admit", "queues"))
+        _, closed, limits, served, queues, noted, looked_at = self._all(
+            link,
+            ("admit", "alone", (self._ns,)),
+            *((verb, name, (self._ns,)) for verb, name in names),
+            ("admit", "notes", (self._ns, _NOTES)),
+            ("admit", "looked_at", (self._ns, _LOOKS)),
+        )
+        if closed[0][0] is not None:
+            raise _Closed  # and the notes stay
+        notes, opened, turned = self._turn(link, served, queues)
+        turn = Round(now, Declared(records_of(limits)), opened)
+        names_only = not turned and not any(kind in "jf" for kind, _ in noted)
+        notes |= self._follow_notes(link, turn, noted)
+        seen = self._marked(link, turn, looked_at if names_only else None)
         cancelled, able = self._examine(link, turn, seen, limit)
         notes |= {hold for one in seen if one.was_done and not one.done for hold in held_names(one.holds)}
         admitted = self._let_go(link, turn, able, notes, limit - cancelled)
         self._leave_notes(link, turn)
         if cancelled and not turn.more:
             turn.more = self._would_do_more(link, turn)
-        if admitted:
-            self._news(link)
-        waits = self._rows(link, "admit", "left", self._ns)[0][0]
+        left = ("admit", "left", (self._ns,))
+        waits = self._all(link, *([("small", "tell", ())] if admitted else []), left)[-1][0][0]
+        self._mine += bool(admitted)
         following = (min(turn.late) - now) / 1_000_000 if turn.late else None
         return Admitted(admitted, cancelled, turn.more, waits, following)
 
     # -- what has changed ---------------------------------------------------------------------------------------
-    def _turn(self, link: Link) -> tuple[Notes, list[int]]:
-        """Look at which queues are open; return the names in whose lines fewer stand, since theirs has been closed, and the open
-        ones."""
-        served = is_served([row[0] for row in self._rows(link, "admit", "served", self._ns)])
-        rows = self._rows(link, "admit", "queues", self._ns)
+    def _turn(self, link: Link, workers: list[Any], rows: list[Any]) -> tuple[Notes, list[int], bool]:
+        """Look at which queues are open; return the names in whose lines fewer stand, since theirs has been closed, the open
+        ones, and whether that is other than it was."""
+        served = is_served([row[0] for row in workers])
         now_open = {queue: unpaused and served(name) for queue, name, unpaused, _ in rows}
         opened = [queue for queue, is_open in now_open.items() if is_open]
         turned = [(queue, now_open[queue]) for queue, _, _, was in rows if was != now_open[queue]]
         if not turned:
-            return set(), opened
+            return set(), opened, False
         queues, opens = [list(part) for part in zip(*turned, strict=True)]
         rows = self._rows(link, "admit", "turn", self._ns, queues, opens)
-        return {(mode, name) for mode, name in rows}, opened
+        return {(mode, name) for mode, name in rows}, opened, True
 
     def _read_notes(self, link: Link, turn: Round) -> Notes:
         """Read the notes, and mark the jobs that are to be looked at; return the names that became free."""
-        notes = {(kind, what) for kind, what in self._rows(link, "admit", "notes", self._ns, _NOTES)}
+        return self._follow_notes(link, turn, self._rows(link, "admit", "notes", self._ns, _NOTES))
+
+    def _follow_notes(self, link: Link, turn: Round, rows: list[Any]) -> Notes:
+        notes = {(kind, what) for kind, what in rows}
         jobs = sorted(what for kind, what in notes if kind == "j")
         if jobs and self._rows(link, "admit", "parents_ended", self._ns, jobs, _EDGES)[0][0] == _EDGES:
             turn.names |= {("j", job) for job in jobs}
@@ -107,9 +127,11 @@ class Admitting(Obstacles):
         self._rows(link, "admit", "flow_judged", self._ns, flow, state, True)
 
     # -- before the lines ---------------------------------------------------------------------------------------
-    def _marked(self, link: Link, turn: Round) -> list[Seen]:
-        """Return the jobs that are to be looked at, oldest first."""
-        seqs = [row[0] for row in self._rows(link, "admit", "looked_at", self._ns, _LOOKS)]
+    def _marked(self, link: Link, turn: Round, rows: list[Any] | None = None) -> list[Seen]:
+        """Return the jobs that are to be looked at, oldest first; ``rows``: their numbers, where they were read already."""
+        if rows is None:
+            rows = self._rows(link, "admit", "looked_at", self._ns, _LOOKS)
+        seqs = [row[0] for row in rows]
         if not seqs:
             return []
         turn.more = self._look_at_edges(link, seqs) or turn.more

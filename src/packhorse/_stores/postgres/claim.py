@@ -17,7 +17,7 @@ from .link import Link
 #: ``Claimed._make`` without its check of the length, for columns whose number is known.
 _CLAIMED: Callable[[Iterable[Any]], Claimed] = partial(tuple.__new__, Claimed)
 #: Plans flip where a statement takes more rows than this.
-_CHUNK = 250
+MOST = 250
 _LINE, _RANK, _ID, _KIND, _PAYLOAD = 3, 4, 5, 6, 7
 
 
@@ -48,7 +48,7 @@ class Claiming(Connection):
         taken: list[Claimed] = []
         while True:
             # Each is a transaction: if the call is cut off in between, the jobs taken are ghosts, which the beat puts back.
-            size = min(room - len(taken), _CHUNK)
+            size = min(room - len(taken), MOST)
             jobs, now, found = self._take(link, asked, max(free - len(taken), 0), size, who)
             taken += jobs
             if len(jobs) < size or len(taken) == room:
@@ -81,13 +81,21 @@ class Claiming(Connection):
         self, link: Link, asked: list[int], free: int, size: int, who: tuple[str, int, str]
     ) -> tuple[list[Claimed], int, int]:
         """Return the jobs taken, the time, and how many there were to choose from."""
+        started, whole = time.monotonic(), self._floors.whole()
+        rows = self._rows(link, *self._take_statement(asked, free, size, who))
+        return self._taken(link, rows, who[2], time.monotonic() - started, whole)
+
+    def _take_statement(self, asked: list[int], free: int, size: int, who: tuple[str, int, str]) -> tuple[Any, ...]:
         worker, claim_no, token = who
-        started, whole, floors = time.monotonic(), self._floors.whole(), self._floors.of(asked)
-        rows = self._rows(
-            link, "claim", "take", self._time(), self._ns, asked, worker, free, size, token, claim_no, self._ended, floors
-        )  # fmt: skip
+        floors = self._floors.of(asked)
+        values = self._time(), self._ns, asked, worker, free, size, token, claim_no, self._ended, floors
+        return "claim", "take", *values
+
+    def _taken(
+        self, link: Link, rows: list[Any], token: str, took: float, whole: bool
+    ) -> tuple[list[Claimed], int, int]:
+        """Return what rows of the statement mean, which took so long; ``whole``: it looked at whole lines."""
         self._ended = []
-        took = time.monotonic() - started
         found, now, closed = rows[0][:3]
         if closed is not None:
             raise refusal(self.url, self.namespace, closed)

@@ -203,6 +203,15 @@ class Connection:
                 link.ask(b"COMMIT", prepare=False)
         return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
 
+    def _all(self, link: Link, *statements: tuple[str, str, tuple[Any, ...]]) -> list[list[Any]]:
+        """Run statements one after the other in the transaction under way, all sent at once; return the rows of each."""
+        with link.pipeline():
+            cursors = [
+                link.ask(sql(self._schema, verb, name), values, prepare=self._prepare)
+                for verb, name, values in statements
+            ]
+        return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
+
     def _guarded(self, link: Link, statement: bytes, values: tuple[Any, ...]) -> list[Any]:
         """Run one statement with a time limit in a session that is not ours."""
         link.ask(b"BEGIN; " + server.set_local(self.patience))

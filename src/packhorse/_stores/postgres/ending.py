@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from ..._record import JobRecord, State
+from ..._rules import OUTLASTS
 
 
 def ended(job: JobRecord, state: State, finished_at: int, reason: str | None) -> JobRecord:
-    """Return a job that has ended. It lets go its unique key, unless it holds it for a time."""
+    """Return a job that has ended. It lets go its unique key, unless that outlasts it."""
     return job._replace(
         state=state,
         finished_at=finished_at,
@@ -14,7 +15,7 @@ def ended(job: JobRecord, state: State, finished_at: int, reason: str | None) ->
         due_at=None,
         suspect=False,
         parked=False,
-        unique_held=job.unique_held and job.unique_until == "time",
+        unique_held=job.unique_held and job.unique_until in OUTLASTS,
     )
 
 

@@ -59,6 +59,7 @@ class Waiting(Rows):
             if self._notified:
                 self._notified = False
                 self._alert_until = time.monotonic() + _ALERT
+                return True  # who notifies has committed before: to look first would only take time
         self._alert_until = max(self._alert_until, time.monotonic() + _ALERT)
         return True
 

@@ -24,7 +24,7 @@ from .known import answered, known_jobs, new_among
 from .link import Link
 from .queries import sql
 from .states import NAMES, micros
-from .storing import Storing, is_ruled
+from .storing import Storing, is_ruled, ranked
 
 T = TypeVar("T")
 
@@ -149,7 +149,7 @@ class Inside:
 
     def _insert(self, jobs: Sequence[NewJob], kinds: dict[str, tuple[int, int]]) -> tuple[str, Sequence[Any]]:
         rows = [_row(place, job, kinds[job.id]) for place, job in enumerate(jobs)]
-        return self._step("insert", self._time(), self._ns, json.dumps(rows))
+        return self._step(ranked("insert", jobs), self._time(), self._ns, json.dumps(rows))
 
     # -- complete -----------------------------------------------------------------------------------------------
     def complete(self, job: str, token: str, result: str | None, keep: float | None) -> Steps[bool]:

@@ -7,17 +7,23 @@ from itertools import groupby
 from typing import Any, TypeVar
 
 from ..._admission import FlowRecord, LimitRecord, Settings
-from ..._record import FINAL
+from ..._record import DEFAULT_STEP, FINAL
 from ..._rules import Limit, declared, limit
 from .link import Link
-from .rows import Rows
 from .states import NAMES
+from .steer import Steering
 from .words import decoded, encoded
 
 T = TypeVar("T")
 
 
-class Limiting(Rows):
+def records_of(rows: list[Any]) -> list[LimitRecord]:
+    """Return what rows of limits say."""
+    records = (LimitRecord(*row) for row in rows)
+    return [record._replace(by=decoded(record.by)) for record in records]
+
+
+class Limiting(Steering):
     """The verbs of limits and of flows."""
 
     def limits(self) -> list[LimitRecord]:
@@ -26,8 +32,7 @@ class Limiting(Rows):
 
     def _limits(self, link: Link) -> list[LimitRecord]:
         self._require(link)
-        records = (LimitRecord(*row) for row in self._rows(link, "limits", "all", self._ns))
-        return [record._replace(by=decoded(record.by)) for record in records]
+        return records_of(self._rows(link, "limits", "all", self._ns))
 
     def set_limits(self, values: Mapping[str, str | None], *, by: str = "", app: str | None = None) -> list[str]:
         """Declare limits, all or none; return the names for which something changed, sorted."""
@@ -66,23 +71,32 @@ class Limiting(Rows):
 
     # -- moving -------------------------------------------------------------------------------------------------
     def export_settings(self) -> Settings:
-        """Return the limits, and how far each rate is used up."""
+        """Return the limits, how far each rate is used up, and the steps of queues."""
 
         def step(link: Link, now: int) -> Settings:
             rates = self._rows(link, "limits", "rates", self._ns, None)
-            return Settings(tuple(self._limits(link)), tuple((name, tat) for name, tat in rates if tat > now))
+            steps = self._rows(link, "steer", "steps", self._ns, DEFAULT_STEP)
+            used = tuple((name, tat) for name, tat in rates if tat > now)
+            return Settings(tuple(self._limits(link)), used, tuple((name, step) for name, step in steps))
 
         return self._write(step)
 
     def import_settings(self, settings: Settings) -> None:
         """Set them as they were elsewhere."""
-        self._write(self._import_settings, settings)
+
+        def names(link: Link) -> None:
+            for queue, _ in settings.steps:
+                self._names.line(link, self._ns, queue)
+
+        self._write(self._import_settings, settings, names=names)
 
     def _import_settings(self, link: Link, now: int, settings: Settings) -> None:
         self._rows(link, "admit", "alone", self._ns)
         for record in settings.limits:
             self._set_one(link, record.name, record, record)
         self._use_rates(link, dict(settings.rates))
+        for queue, step in settings.steps:
+            self._set_step(link, queue, step)
         self.freed = True
 
     def _use_rates(self, link: Link, tats: Mapping[str, int]) -> None:

@@ -1,20 +1,20 @@
-"""Looking at jobs, attempts and queues; and the switches of queues."""
+"""Looking at jobs, attempts and queues."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import TypeVar
 
-from ..._record import AttemptRecord, JobRecord, QueueRecord
+from ..._record import DEFAULT_STEP, AttemptRecord, JobRecord, QueueRecord
 from ...errors import AmbiguousId
 from .link import Link
 from .operate import first_success
 from .records import job_record
 from .rows import Rows
 from .states import NAMES
-from .words import decoded, encoded
+from .words import decoded
 
 T = TypeVar("T")
 
@@ -23,10 +23,12 @@ _COUNT_LIMIT = 10_000
 _ENDING_PATIENCE = 1.0
 _ENDING_STEP = 100_000
 _LOWEST = -(1 << 62)
+#: There are no more priorities than this.
+_HEADS = 201
 
 
 class Looking(Rows):
-    """The verbs that change nothing, and pause and resume."""
+    """The verbs that change nothing."""
 
     def _look(self, step: Callable[[Link], T]) -> T:
         def act(link: Link) -> T:
@@ -105,61 +107,51 @@ class Looking(Rows):
 
     # -- queues -------------------------------------------------------------------------------------------------
     def queues(self, names: Sequence[str] | None = None) -> list[QueueRecord]:
-        """Return queues that have or had jobs, or are paused, by name. Cheap at any size."""
+        """Return queues that have or had jobs, are paused or have a step of their own, by name. Cheap at any size."""
         return self._look(lambda link: self._queues(link, None if names is None else list(names)))
 
     def _queues(self, link: Link, names: list[str] | None) -> list[QueueRecord]:
         found = []
         rows = self._rows(link, "look", "queues", self._ns, names)
-        for (line, name, paused_at, paused_by, reason, step), group in groupby(rows, key=lambda row: row[:6]):
+        for (line, name, since, by, reason, until, step), group in groupby(rows, key=lambda row: row[:7]):
             numbers = {state: jobs for *_, state, jobs in group}
             counts = {name: numbers[number] for number, name in enumerate(NAMES) if numbers.get(number)}
             ready = self._oldest_ready(link, line, step) if counts.get("queued") else None
-            found.append(QueueRecord(name, counts, ready, paused_at, decoded(paused_by), decoded(reason), step))
+            found.append(QueueRecord(name, counts, ready, since, decoded(by), decoded(reason), until, step))
         return found
 
     def _oldest_ready(self, link: Link, queue: int, step: int) -> int | None:
-        """Return the ready time of the oldest queued job.
+        """Return the ready time of the oldest queued job; with a step of the queue's own an estimate, in bounds at least."""
+        rows = self._rows(link, "look", "first_ready", queue, _COUNT_LIMIT, step)
+        if not rows:
+            return None
+        ready, seq, count = rows[0]
+        if step == DEFAULT_STEP and count < _COUNT_LIMIT:
+            return int(ready)
+        now = self._now(link)
+        if count >= _COUNT_LIMIT:
+            ready, seq = min([(ready, seq), *self._heads(link, queue, step, now)])
+        if step == DEFAULT_STEP:
+            return int(ready)
+        created = self._rows(link, "look", "created", seq)
+        return max([min(int(ready), now), *(int(row[0]) for row in created)])
 
-        In a long line only the first of each priority is looked at: all of one priority have ranks up to the present time less
-        its steps, so the next rank belongs to a lower one.
+    def _heads(self, link: Link, queue: int, step: int, now: int) -> Iterator[tuple[int, int]]:
+        """Yield the ready time and the number of the first job of each priority in a long line.
+
+        All of one priority have ranks up to the present time less its steps, so the next rank belongs to a lower one.
         """
-        count, oldest = self._rows(link, "look", "first_ready", queue, _COUNT_LIMIT)[0]
-        if count < _COUNT_LIMIT:
-            return None if oldest is None else int(oldest)
-        now, place, ready = self._now(link), _LOWEST, []
-        while rows := self._rows(link, "look", "head", queue, place):
-            rank, priority = rows[0]
-            ready.append(rank + priority * step)
+        place = _LOWEST
+        for _ in range(_HEADS):
+            rows = self._rows(link, "look", "head", queue, place)
+            if not rows:
+                return
+            rank, priority, seq = rows[0]
+            yield rank + priority * step, seq
             place = max(rank, now - priority * step) + 1
-        return min(ready, default=None)
 
     def ahead(self, job: str) -> int:
         """Return how many queued jobs of the same line would be claimed before this queued one, counting to 10,000."""
         return int(
             self._look(lambda link: self._rows(link, "look", "ahead", self._ns, job, self._time(), _COUNT_LIMIT))[0][0]
         )
-
-    # -- switches -----------------------------------------------------------------------------------------------
-    def pause(self, queue: str, *, by: str = "", reason: str = "") -> bool:
-        """Stop claims from a queue; jobs are not touched. Return False if it was paused already."""
-
-        def step(link: Link, now: int) -> bool:
-            line = self._names.line(link, self._ns, queue)
-            done = self._rows(link, "look", "pause", line, now, encoded(by) or None, encoded(reason) or None)
-            self._rows(link, "look", "known", line)
-            return bool(done)
-
-        self.freed = True
-        return self._write(step, names=lambda link: self._names.line(link, self._ns, queue))
-
-    def resume(self, queue: str) -> bool:
-        """Undo ``pause``. Return False if it was not paused."""
-
-        def step(link: Link, now: int) -> bool:
-            done = self._rows(link, "look", "resume", self._ns, queue)
-            self._news(link)
-            return bool(done)
-
-        self.freed = True
-        return self._write(step)

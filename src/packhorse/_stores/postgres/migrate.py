@@ -12,7 +12,7 @@ from .link import Link
 from .queries import in_schema, text_of
 
 #: Every step ever released, oldest first. A step is never changed once it has been.
-STEPS = ("0001_initial", "0002_schedules", "0003_rules")
+STEPS = ("0001_initial", "0002_schedules", "0003_rules", "0004_steering")
 #: Of the lock under which migrations run; any number that nobody else is likely to take.
 _LOCK = 7_225_467_114_312
 

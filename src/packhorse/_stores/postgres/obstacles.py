@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ..._admission import Obstacle
+from ..._admission import Holders, Obstacle
 from ..._record import JobRecord, Mode
 from ..._rules import goes_at, held_names, parents
 from .gates import is_served
@@ -45,6 +45,24 @@ class Obstacles(Limiting):
     def obstacles(self, ids: Sequence[str]) -> list[Obstacle | None]:
         """Return what is in the way of each job. Aligned with ``ids``."""
         return self._write(self._obstacles, list(ids)) if ids else []
+
+    def holders(self, name: str, modes: Sequence[Mode], limit: int = 20) -> Holders:
+        """Return how many hold a name, and the oldest of them."""
+        rows = self._write(self._oldest, name, list(modes), limit)
+        return Holders(rows[0][1], tuple(row[0] for row in rows)) if rows else Holders()
+
+    def holding(self, names: Sequence[str]) -> list[tuple[int, int, int]]:
+        """Return how many hold each of these names, by mode."""
+        rows = self._write(self._holding, list(names)) if names else []
+        counts = {(name, mode): number for name, mode, number in rows}
+        found = [[counts.get((name, mode), 0) for mode in _ALL] for name in names]
+        return [(first, second, third) for first, second, third in found]
+
+    def _holding(self, link: Link, now: int, names: list[str]) -> list[Any]:
+        return self._rows(link, "obstacles", "holding", self._ns, names)
+
+    def _oldest(self, link: Link, now: int, name: str, modes: list[Mode], limit: int) -> list[Any]:
+        return self._rows(link, "obstacles", "oldest", self._ns, name, modes, limit)
 
     def _obstacles(self, link: Link, now: int, ids: list[str]) -> list[Obstacle | None]:
         jobs = {row[0]: job_record(row) for row in self._rows(link, "look", "by_id", self._ns, ids)}

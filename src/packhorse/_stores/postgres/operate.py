@@ -100,13 +100,13 @@ class Operating(Searching):
         if not keys:
             return list(jobs)
         owners = self._rows(link, "ties", "owners", self._ns, sorted(key for key in keys if key is not None))
-        taken = {key for key, _, _, end, _ in owners if end is None or end > now}
+        holders = {key: id for key, id, _, end, _ in owners if end is None or end > now}
         found = []
         for job in jobs:
-            if _wants_key(job):
-                if job.unique_key in taken:
+            if _wants_key(job) and job.unique_key is not None:
+                if holders.get(job.unique_key, job.id) != job.id:
                     continue
-                taken.add(job.unique_key)
+                holders[job.unique_key] = ""
             found.append(job)
         return found
 
@@ -193,7 +193,7 @@ def _again(row: Row, now: int, due_at: int | None) -> Row:
         state=ready_state(job) if due_at is None else "scheduled",
         due_at=due_at,
         scheduled_at=due_at,
-        rank=rank(due_at or now, job.priority),
+        rank=rank(due_at or now, job.priority, row.step),
         line=job.queue,
     )
     return row._replace(job=job, line=row.queue, cancel_reason=None)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,21 +15,19 @@ from . import failures
 from .connection import Connection
 from .known import answered, known_jobs, new_among
 from .link import Link
+from .pace import Pace
 from .states import NAMES, micros
-from .storing import Storing, is_ruled
+from .storing import Storing, is_ruled, ranked
 
 #: So many jobs are stored by one statement.
 _CHUNK = 1000
 _SEPARATOR = "\x1e"
-#: A process wakes the sleeping workers at most so often; who was woken looks for a while.
-_TELL_EVERY = 0.1
-
-_told: dict[tuple[str, int], float] = {}
-_telling = threading.Lock()
 
 
 class Producing(Connection):
     """The producer's verb."""
+
+    _reached = 0  #: number of the job stored last, if it is known
 
     def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
         """Store jobs, all or none, in the order given."""
@@ -49,7 +45,7 @@ class Producing(Connection):
         except StoreUnavailable as error:
             raise self._unknown(error, jobs[0].id) from error.__cause__
         self._mine += sum(not answer.existing for answer in answers)
-        self._tell()
+        self._tell(len(jobs))
         return answers
 
     def _unknown(self, error: StoreUnavailable, job: str) -> StoreUnavailable:
@@ -121,13 +117,13 @@ class Producing(Connection):
 
     def _insert_one(self, link: Link, now: int | None, job: NewJob, kind: tuple[int, int]) -> list[Enqueued]:
         rows = self._rows(
-            link, "enqueue", "one", now, self._ns, job.id, *kind, job.priority, job.at, _delay(job), job.expires_at,
-            None if job.expires is None else micros(job.expires), job.crash_fails, job.parent, job.by, job.options, job.tags,
-            job.meta, job.payload,
+            link, "enqueue", ranked("one", [job]), now, self._ns, job.id, *kind, job.priority, job.at, _delay(job),
+            job.expires_at, None if job.expires is None else micros(job.expires), job.crash_fails, job.parent, job.by,
+            job.options, job.tags, job.meta, job.payload,
         )  # fmt: skip
         if not rows:
             raise self._refusal(link)
-        ((state, created, scheduled),) = rows
+        ((state, created, scheduled, self._reached),) = rows
         return [Enqueued(job.id, NAMES[state], created, scheduled, False)]
 
     def _insert_many(
@@ -140,7 +136,7 @@ class Producing(Connection):
         if all(map(_is_plain, jobs)):
             values = (*shared, _texts([job.by for job in jobs]), _SEPARATOR.join([job.payload for job in jobs]))
             _refuse_separators(values[2:], len(jobs))
-            ((count, created),) = self._rows(link, "enqueue", "plain", *values)
+            ((count, created),) = self._rows(link, "enqueue", ranked("plain", jobs), *values)
             if not count:
                 raise self._refusal(link)
             return [Enqueued(job.id, "queued", created, None, False) for job in jobs]
@@ -156,7 +152,7 @@ class Producing(Connection):
             _texts([job.meta for job in jobs]), _SEPARATOR.join([job.payload for job in jobs]),
         )  # fmt: skip
         _refuse_separators(values[2:], len(jobs))
-        rows = self._rows(link, "enqueue", "many", *values)
+        rows = self._rows(link, "enqueue", ranked("many", jobs), *values)
         if not rows:
             raise self._refusal(link)
         found = {id: (state, created, scheduled) for id, state, created, scheduled in rows}
@@ -195,21 +191,17 @@ class Producing(Connection):
     def _channel(self) -> str:
         return f"{self._schema}_{self._ns}"[-63:]
 
-    def _tell(self) -> None:
-        """Wake who listens, unless this process has just done so.
+    def _tell(self, jobs: int) -> None:
+        """Wake who listens, now that so many jobs have been stored; not of each, if there are many.
 
         In a statement of its own: a transaction that notifies holds a lock of the whole server until it is on the disk. This one
         does not wait for the disk, since it has nothing to lose.
         """
         if not self._location.listen:
             return
-        key, now = (self.instance, self._ns), time.monotonic()
-        with _telling:
-            if now - _told.get(key, 0.0) < _TELL_EVERY:
-                return
-            _told[key] = now
+        reached, self._reached = self._reached, 0
         link = self._link
-        if link is None:
+        if link is None or not Pace.of(self.instance, self._ns).may_tell(jobs, reached):
             return
         try:
             link.ask(f'BEGIN; SET LOCAL synchronous_commit = off; NOTIFY "{self._channel}"; COMMIT'.encode())

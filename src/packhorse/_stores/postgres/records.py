@@ -19,6 +19,7 @@ class Row(NamedTuple):
     kind: int
     line: int
     queue: int
+    step: int  #: of its queue
 
 
 _STATE, _REASON, _CANCEL_BY = 4, 33, 36

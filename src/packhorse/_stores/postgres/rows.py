@@ -93,6 +93,8 @@ def writes(ns: int, changes: Sequence[tuple[Row, Row]], frees: Callable[[], None
     ties = Ties(changes)
     if ties.document is not None:
         yield ("ties", "relink"), ties.document, ns
+    if ties.shifted:
+        yield ("ties", "shift"), ns, json.dumps(ties.shifted)
     if ties.frees:
         frees()
     if ties.ends:
@@ -121,6 +123,7 @@ def _plain(old: Row, new: Row) -> dict[str, Any]:
         "old_state": NUMBER[old.job.state],
         "old_line": old.line,
         "old_rank": old.job.rank,
+        "old_queue": old.queue,
         "queue": new.queue,
         "state": NUMBER[job.state],
         "line": new.line,

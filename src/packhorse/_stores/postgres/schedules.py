@@ -73,7 +73,7 @@ class Scheduling(Producing):
             return Fired(False, None)
         if fired.moved and job is not None:
             self._mine += 1
-            self._tell()
+            self._tell(1)
         return fired
 
     def _fire(

@@ -21,8 +21,9 @@ from .states import NAMES, RUNNING, micros
 
 #: Plans flip where a statement takes more rows than this.
 _CHUNK = 300
-_VERBS = {"plain": "settle", "aftermath": "ties"}
 _NO_RESULT = "\x1d"
+#: Verdicts, each part of them joined to one text.
+Columns = tuple[str, str, str | None, str, str, str | None]
 #: A job that another transaction holds is tried again for so long (seconds): a rescue takes less, a user's own may take any time.
 _PATIENCE, _PAUSE = 0.1, 0.004
 
@@ -38,8 +39,8 @@ class Settling(Rows, Claiming):
         return answers
 
     def _settle_some(self, verdicts: Sequence[Verdict]) -> list[Settled]:
-        plain = [verdict for verdict in verdicts if _is_plain(verdict)]
-        others = [verdict for verdict in verdicts if not _is_plain(verdict)]
+        plain = [verdict for verdict in verdicts if is_plain(verdict)]
+        others = [verdict for verdict in verdicts if not is_plain(verdict)]
         if plain:
             others += self._settle_plain(plain)
         return self._settle_others(others) if others else []
@@ -64,33 +65,32 @@ class Settling(Rows, Claiming):
     # -- successes at the first attempt ---------------------------------------------------------------------------
     def _settle_plain(self, verdicts: Sequence[Verdict]) -> list[Verdict]:
         """Apply those that change nothing but the job's own row, which are nearly all; return those that were not applied."""
-        ordered = sorted(verdicts)
-        columns = (
-            "\x1e".join([verdict.job for verdict in ordered]),
-            ",".join([verdict.token for verdict in ordered]),
-            ",".join(["" if v.started is None else str(round(v.started * 1e6)) for v in ordered]),
-            ",".join([str(round(verdict.ended * 1e6)) for verdict in ordered]),
-            "\x1e".join([_NO_RESULT if verdict.result is None else verdict.result for verdict in ordered]),
-            ",".join(["" if verdict.keep is None else str(micros(verdict.keep)) for verdict in ordered]),
-        )
-        if len(ordered) == 1:
-            columns = (*columns[:2], columns[2] or None, *columns[3:5], columns[5] or None)  # type: ignore[assignment]
-        if columns[4].count("\x1e") >= len(ordered):
+        columns = columns_of(verdicts)
+        if columns is None:
             return list(verdicts)
 
         def act(link: Link) -> list[Any]:
             self._require(link)
-            statements = (("plain", (self._time(), self._ns, *columns)), ("aftermath", (self._ns, columns[0])))
-            return self._together(link, *((_VERBS[name], name, values) for name, values in statements))
+            return self._together(link, *self._plain_statements(columns))
 
         try:
             rows, freed = self._attempted(act)
-            applied = {row[0] for row in rows}
-            self.freed = self.freed or bool(freed)
         except Exception as error:
             if isinstance(error, (StoreError, OSError)):
                 raise
             return list(verdicts)  # one of them cannot be written; which one, the slower way finds out
+        return self._left(verdicts, rows, freed)
+
+    def _plain_statements(self, columns: Columns) -> list[tuple[str, str, tuple[Any, ...]]]:
+        return [
+            ("settle", "plain", (self._time(), self._ns, *columns)),
+            ("ties", "aftermath", (self._ns, columns[0])),
+        ]
+
+    def _left(self, verdicts: Sequence[Verdict], rows: Sequence[Any], freed: Sequence[Any]) -> list[Verdict]:
+        """Note what was applied; return what was not."""
+        applied = {row[0] for row in rows}
+        self.freed = self.freed or bool(freed)
         for token, jobs in Counter(verdict.token for verdict in verdicts if verdict.job in applied).items():
             self._note_settled(token, jobs)
         return [verdict for verdict in verdicts if verdict.job not in applied] if len(applied) < len(verdicts) else []
@@ -166,5 +166,24 @@ class Settling(Rows, Claiming):
         }
 
 
-def _is_plain(verdict: Verdict) -> bool:
+def columns_of(verdicts: Sequence[Verdict]) -> Columns | None:
+    """Return plain verdicts as a statement takes them; None where a result holds the separator itself."""
+    ordered = sorted(verdicts)
+    results = "\x1e".join([_NO_RESULT if verdict.result is None else verdict.result for verdict in ordered])
+    if results.count("\x1e") >= len(ordered):
+        return None
+    started = ",".join(["" if v.started is None else str(round(v.started * 1e6)) for v in ordered])
+    keeps = ",".join(["" if verdict.keep is None else str(micros(verdict.keep)) for verdict in ordered])
+    return (
+        "\x1e".join([verdict.job for verdict in ordered]),
+        ",".join([verdict.token for verdict in ordered]),
+        started if len(ordered) > 1 else started or None,
+        ",".join([str(round(verdict.ended * 1e6)) for verdict in ordered]),
+        results,
+        keeps if len(ordered) > 1 else keeps or None,
+    )
+
+
+def is_plain(verdict: Verdict) -> bool:
+    """Tell whether a verdict changes nothing but the job's own row, if it holds."""
     return verdict.plain and verdict.log is None and verdict.reason is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .admit import Admitting
+from .exchange import Exchanging
 from .hints import Waiting
 from .inside import Inside
 from .look import Looking
@@ -10,12 +10,15 @@ from .moving import Moving
 from .operate import Operating
 from .produce import Producing
 from .schedules import Scheduling
-from .settle import Settling
+from .steer import Steering
+from .sweep import Sweeping
 from .upkeep import Upkeep
 from .workers import Workers
 
 
-class PostgresStore(Scheduling, Admitting, Producing, Settling, Upkeep, Workers, Operating, Looking, Moving, Waiting):
+class PostgresStore(
+    Scheduling, Exchanging, Sweeping, Producing, Upkeep, Workers, Operating, Steering, Looking, Moving, Waiting
+):
     """Jobs in one schema of a PostgreSQL database, for any number of hosts.
 
     ``postgresql://user@host/database``, with the parameters of libpq as options, and ``?schema=`` (default ``packhorse``),

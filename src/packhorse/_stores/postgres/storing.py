@@ -46,7 +46,12 @@ class Plan(NamedTuple):
 
 def is_ruled(job: NewJob) -> bool:
     """Tell whether a job has anything to do with others."""
-    return bool(job.holds or job.after or job.after_flow or job.flow or job.unique)
+    return bool(job.holds or job.after or job.after_flow or job.after_failed or job.flow or job.unique)
+
+
+def ranked(name: str, jobs: Sequence[NewJob]) -> str:
+    """Return the form of a statement that stores these jobs: those of priority 0 need no look at the steps of their queues."""
+    return f"{name}+ranked" if any(job.priority for job in jobs) else name
 
 
 class Storing:
@@ -171,7 +176,7 @@ class Storing:
         rows = [_row(place, job, self._kinds[job.id]) for place, job in enumerate(jobs)]
         keyed = any(job.unique is not None for job in jobs)
         before = (yield ("ties", "patience"), KEY_PATIENCE)[0][0] if keyed else None
-        stored = yield ("ties", "insert"), json.dumps(rows), self._ns, self._now
+        stored = yield ("ties", ranked("insert", jobs)), json.dumps(rows), self._ns, self._now
         if before is not None:
             yield ("ties", "patience"), before
         for row in stored:

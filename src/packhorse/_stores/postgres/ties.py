@@ -23,6 +23,7 @@ class Ties:
         self._document: dict[str, list[Any]] = {}
         self.ends: list[str] = []  #: ids of jobs that have ended, or run again
         self.flows: set[str] = set()  #: theirs
+        self.shifted: list[dict[str, int]] = []  #: those who wait in another queue
         self.frees = False  #: somebody gave up what it held or a place in a line, or waits anew
         for old, new in changes:
             self._add(old, new)
@@ -57,6 +58,8 @@ class Ties:
             self._note("waits_in", {"seq": seq, "place": new.job.place, "queue": new.queue})
             if new.job.place is not None:
                 self._stand(new)
+        elif waits and new.queue != old.queue:
+            self.shifted.append({"seq": seq, "queue": new.queue})
         if is_holder(old.job) and not is_holder(new.job):
             self._note("held_out", seq)
         elif is_holder(new.job) and not is_holder(old.job):

@@ -27,14 +27,9 @@ class Upkeep(Rows):
 
     # -- promote ------------------------------------------------------------------------------------------------
     def promote(self, limit: int = BATCH) -> tuple[int, float | None]:
-        """Make due jobs queued; return how many, and the seconds until the next one is due."""
-        found = self._read("upkeep", "next_due", self._ns_of(), self._time())
-        if not found:
-            return 0, None
-        due, now = found[0]
-        if due > now:
-            return 0, (due - now) / 1_000_000
-        return self._write(self._promote, limit)
+        """Make due jobs queued, and end the pauses that are over; return how many, and the seconds until there is more to do."""
+        following = _following(self._read("upkeep", "next_due", self._ns_of(), self._time()))
+        return (0, following) if following is None or following > 0 else self._write(self._promote, limit)
 
     def _ns_of(self) -> int:
         """Return the number of the namespace, which is known once there are tables."""
@@ -46,10 +41,11 @@ class Upkeep(Rows):
         seqs = [row[0] for row in self._rows(link, "upkeep", "due", self._ns, now, limit)]
         rows = self._whole(link, seqs)
         self._put(link, [(row, _with(row, state=ready_state(row.job), due_at=None)) for row in rows])
-        if rows:
+        resumed = self._rows(link, "upkeep", "end_pauses", self._ns, now)
+        self.freed = self.freed or bool(resumed)
+        if rows or resumed:
             self._news(link)
-        following = self._rows(link, "upkeep", "next_due", self._ns, now)
-        return len(rows), max(0.0, (following[0][0] - now) / 1_000_000) if following else None
+        return len(rows), _following(self._rows(link, "upkeep", "next_due", self._ns, now))
 
     # -- expire -------------------------------------------------------------------------------------------------
     def expire(self, limit: int = BATCH) -> list[str]:
@@ -173,6 +169,12 @@ class Upkeep(Rows):
         if done:
             self._news(link)
         return done
+
+
+def _following(found: Sequence[tuple[int | None, int | None, int]]) -> float | None:
+    """Return in how many seconds the next job is due, or the next pause over."""
+    times = [max(0, time - now) for *dues, now in found for time in dues if time is not None]
+    return min(times) / 1_000_000 if times else None
 
 
 def _resolved(row: Row) -> Row:

@@ -84,7 +84,7 @@ class Work:
         elif verdict.state in FINAL:
             job = self._final(job, verdict, ended_at, request)
         else:
-            job = self._back(job, verdict)
+            job = self._back(job, verdict, row.step)
         line = self._names.lines[job.line] if job.line != row.job.line else row.line
         return row._replace(job=job, cancel_reason=None, line=line)
 
@@ -94,14 +94,14 @@ class Work:
         until = None if verdict.keep is None else self._now + micros(verdict.keep)
         return ended(job._replace(result=verdict.result, result_until=until), verdict.state, ended_at, job.reason)
 
-    def _back(self, job: JobRecord, verdict: Verdict) -> JobRecord:
+    def _back(self, job: JobRecord, verdict: Verdict, step: int) -> JobRecord:
         due_at = self._now + micros(verdict.delay) if verdict.state in ("retrying", "scheduled") else None
         snoozed = verdict.outcome == "snoozed" and due_at is not None
         return job._replace(
             state=verdict.state,
             due_at=due_at,
             scheduled_at=due_at if verdict.state == "scheduled" else job.scheduled_at,
-            rank=rank(due_at, job.priority) if snoozed and due_at is not None else job.rank,
+            rank=rank(due_at, job.priority, step) if snoozed and due_at is not None else job.rank,
             line=verdict.line if verdict.state == "blocked" and verdict.line else job.line,
             parked=verdict.state == "blocked",
             suspect=verdict.suspect,

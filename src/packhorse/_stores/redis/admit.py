@@ -6,43 +6,53 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from ..._admission import Admitted, FlowRecord, LimitRecord, Obstacle, ObstacleKind, Settings
-from ..._record import FINAL, STATES, State
+from ..._admission import Admitted, FlowRecord, Holders, LimitRecord, Obstacle, ObstacleKind, Settings
+from ..._record import DEFAULT_STEP, FINAL, STATES, Mode, State
 from ..._rules import limit as limit_of
 from ..._store import BATCH
-from .connection import Connection
+from .revive import Reviving
 from .states import LETTERS
 
 #: One script examines so many jobs at most: it shall not hold others up.
-_STEP = 100
+STEP = 100
 #: Why it stopped: it would have taken long; or as many were examined as it was told.
 _FOR_ITS_LENGTH, _FULL = 1, 2
 #: So often ``obstacles`` asks while much has changed that nobody has looked at.
 _TRIES = 1000
 
 
-class Admitting(Connection):
+class Admitting(Reviving):
     """The verbs of the waiting rules."""
 
     def admit(self, limit: int = BATCH) -> Admitted:
         """Let go what waits and has no obstacle: one round."""
         admitted, cancelled, left = 0, 0, limit
         while True:
-            queued, ended, more, cut, waits, following, examined = self._run("admit", min(left, _STEP))
+            queued, ended, more, cut, waits, following, examined, revives = self._run("admit", min(left, STEP))
             changes = 1 if queued or ended else 0
             self._did(changes)
             admitted += queued
             cancelled += ended
-            is_part = cut == _FOR_ITS_LENGTH or (cut == _FULL and left > _STEP)
+            is_part = cut == _FOR_ITS_LENGTH or (cut == _FULL and left > STEP)
             left -= examined
             if not more or not is_part or left <= 0:
                 break
+        if revives:
+            self._revive(limit)
+            more = waits = True
         self.freed = False
-        return Admitted(admitted, cancelled, bool(more), bool(waits), int(following) / 1_000_000 if following else None)
+        return _answer(admitted, cancelled, more, waits, following)
+
+    def _admitted(self, answer: list[Any]) -> Admitted:
+        """Return what the answer of one script means. What a requeue began is left to the next ``admit``."""
+        admitted, cancelled, more, _, waits, following, _, revives = answer
+        self._did(1 if admitted or cancelled else 0)
+        self.freed = False
+        return _answer(admitted, cancelled, more or revives, waits or revives, following)
 
     def obstacles(self, ids: Sequence[str]) -> list[Obstacle | None]:
         """Return what is in the way of each job."""
-        return [found for start in range(0, len(ids), _STEP) for found in self._obstacles(ids[start : start + _STEP])]
+        return [found for start in range(0, len(ids), STEP) for found in self._obstacles(ids[start : start + STEP])]
 
     def _obstacles(self, ids: Sequence[str]) -> list[Obstacle | None]:
         for _ in range(_TRIES):
@@ -51,10 +61,20 @@ class Admitting(Connection):
                 return [_obstacle(words) for words in answer[0]]
         return [None] * len(ids)
 
+    def holders(self, name: str, modes: Sequence[Mode], limit: int = 20) -> Holders:
+        """Return how many hold a name, and the oldest of them."""
+        count, ids = self._run("holders", name, "".join(modes), limit)
+        return Holders(count, tuple(ids))
+
+    def holding(self, names: Sequence[str]) -> list[tuple[int, int, int]]:
+        """Return how many hold each of these names, by mode."""
+        parts = [names[start : start + BATCH] for start in range(0, len(names), BATCH)]
+        return [(each[0], each[1], each[2]) for part in parts for each in self._run("holding", *part)]
+
     # -- limits -------------------------------------------------------------------------------------------------
     def limits(self) -> list[LimitRecord]:
         """Return what is declared, by name."""
-        exact, wild, _ = self._run("limits", "")
+        exact, wild, *_ = self._run("limits", "")
         return _limits(exact, wild)
 
     def set_limits(self, values: Mapping[str, str | None], *, by: str = "", app: str | None = None) -> list[str]:
@@ -69,10 +89,9 @@ class Admitting(Connection):
         return sorted(done)
 
     def export_settings(self) -> Settings:
-        """Return the limits, and how far each rate is used up."""
-        exact, wild, rates = self._run("limits", "rates")
-        used = sorted(zip(rates[::2], map(int, rates[1::2]), strict=True))
-        return Settings(tuple(_limits(exact, wild)), tuple(used))
+        """Return the limits, how far each rate is used up, and the steps of queues."""
+        exact, wild, rates, steps = self._run("limits", "all")
+        return Settings(tuple(_limits(exact, wild)), _pairs(rates), _pairs(steps))
 
     def import_settings(self, settings: Settings) -> None:
         """Set them as they were elsewhere."""
@@ -82,6 +101,7 @@ class Admitting(Connection):
                 for record in settings.limits
             ],
             "rates": [[name, str(tat)] for name, tat in settings.rates],
+            "steps": [[queue, "" if step == DEFAULT_STEP else str(step)] for queue, step in settings.steps],
         }
         self._did(self._run("import_settings", json.dumps(words)), 1)
 
@@ -92,11 +112,20 @@ class Admitting(Connection):
         return [_flow(*row) for row in self._run("flows", limit, after or "", *named)]
 
 
+def _answer(admitted: int, cancelled: int, more: int, waits: int, following: str) -> Admitted:
+    return Admitted(admitted, cancelled, bool(more), bool(waits), int(following) / 1_000_000 if following else None)
+
+
 def _obstacle(words: list[str]) -> Obstacle | None:
     if not words:
         return None
     kind, name, holder, since, place, at = words
     return Obstacle(cast(ObstacleKind, kind), name, holder or None, _number(since), _number(place), _number(at))
+
+
+def _pairs(words: list[str]) -> tuple[tuple[str, int], ...]:
+    """Return names with their numbers, by name."""
+    return tuple(sorted(zip(words[::2], map(int, words[1::2]), strict=True)))
 
 
 def _number(text: str) -> int | None:

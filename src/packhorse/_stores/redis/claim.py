@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
+from ..._exchange import Ask
 from ..._record import Claim, Claimed
-from .connection import Connection
+from .connection import Argument, Connection
 from .records import SEP, given_of, kind_in, number, rules_of, state_of
 
 #: ``Claimed._make`` without its check of the length, for columns whose number is known.
@@ -30,11 +31,11 @@ class Claiming(Connection):
         turn: int = 0,
     ) -> Claim:
         """Take up to ``free + ahead`` queued jobs by rank and make them running for this live worker."""
-        token = os.urandom(16).hex()
-        named = -1 if queues is None else len(queues)
-        answer = self._run(
-            "claim", worker, free, free + ahead, token, claim_no, turn, named, *(queues or ()), *lines
-        )  # fmt: skip
+        token, words = words_for(worker, Ask(queues, free, ahead, claim_no, lines, turn))
+        return self._brought(self._run("claim", *words), token)
+
+    def _brought(self, answer: list[Any], token: str) -> Claim:
+        """Return what the script's answer means."""
         if answer[0] == "closed":
             raise self._closed_by(answer[1])
         now, more, texts, odd = answer
@@ -64,6 +65,14 @@ class Claiming(Connection):
         for place, text in zip(odd[::2], odd[1::2], strict=True):
             jobs[place] = _tried(jobs[place], state_of(text))
         return jobs
+
+
+def words_for(worker: str, ask: Ask) -> tuple[str, list[Argument]]:
+    """Return the token of a claim, and what the script is told."""
+    token = os.urandom(16).hex()
+    named = -1 if ask.queues is None else len(ask.queues)
+    room = ask.free + ask.ahead
+    return token, [worker, ask.free, room, token, ask.claim_no, ask.turn, named, *(ask.queues or ()), *ask.lines]
 
 
 def _dressed(text: str, kind: tuple[str, str], token: str, now: int) -> Claimed:

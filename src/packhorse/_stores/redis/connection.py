@@ -124,6 +124,26 @@ class Connection:
         self._used = time.monotonic()
         return answer
 
+    def _knows(self, *verbs: str) -> bool:
+        """Tell whether the server has the scripts of these verbs, as far as is known here."""
+        return self._live().has_run.issuperset(verbs)
+
+    def _run_all(self, calls: Sequence[tuple[str, Sequence[Argument]]]) -> list[Any]:
+        """Run the scripts of verbs one after the other, all sent at once; return their answers, or raise the first failure."""
+        now = "" if self._clock is None else self._clock()
+        words = [(verb, (self._identity, now, self._me, *arguments)) for verb, arguments in calls]
+        try:
+            answers = self._live().run_all(self._key, words, self.patience)
+        except (RedisError, OSError) as error:
+            if code_of(error) == "MOVED" and self._address.cluster:
+                return [self._run(verb, *arguments) for verb, arguments in calls]
+            raise self._failed(error) from error
+        except BaseException:
+            self._drop()
+            raise
+        self._used = time.monotonic()
+        return answers
+
     def _ask_right_node(self, verb: str, words: Sequence[Argument]) -> Any:
         """Run a script; once more if the slot has moved to another node of the cluster, which refused it without doing
         anything."""

@@ -47,6 +47,7 @@ class Link:
         self.wire = wire
         self._patience = patience
         self.server: servers.Server
+        self.has_run: set[str] = set()  #: verbs whose scripts the server has
 
     def ask(self, *words: str | bytes | int, patience: float | None = None) -> Any:
         """Send one command and return the answer; the library's exception for an error."""
@@ -60,9 +61,34 @@ class Link:
     def run(self, verb: str, key: str, arguments: Sequence[str | bytes | int], patience: float) -> Any:
         """Run a verb's script. A server that has lost it is given it anew."""
         try:
-            return self.ask("EVALSHA", sha_of(verb), 1, key, *arguments, patience=patience)
+            answer = self.ask("EVALSHA", sha_of(verb), 1, key, *arguments, patience=patience)
         except NoScriptError:
-            return self.ask("EVAL", source_of(verb), 1, key, *arguments, patience=patience)
+            answer = self.ask("EVAL", source_of(verb), 1, key, *arguments, patience=patience)
+        self.has_run.add(verb)
+        return answer
+
+    def run_all(self, key: str, calls: Sequence[tuple[str, Sequence[str | bytes | int]]], patience: float) -> list[Any]:
+        """Run the scripts of verbs, sent together, and return their answers; the library's exception for the first error. What a
+        server that has lost a script could not do is done at last."""
+        wire = self.wire
+        if patience != self._patience:
+            wire._sock.settimeout(patience)
+            self._patience = patience
+        packed = [_pack(wire, ("EVALSHA", sha_of(verb), 1, key, *words)) for verb, words in calls]
+        wire.send_packed_command([part for parts in packed for part in parts], check_health=False)
+        answers = [self._answer_or_error() for _ in calls]
+        for place, (verb, words) in enumerate(calls):
+            if isinstance(answers[place], NoScriptError):
+                answers[place] = self.run(verb, key, words, patience)
+            elif isinstance(answers[place], ResponseError):
+                raise answers[place]
+        return answers
+
+    def _answer_or_error(self) -> Any:
+        try:
+            return self.wire.read_response()
+        except ResponseError as error:
+            return error  # the others' answers are still to be read
 
     def descriptor(self) -> int:
         """Return the number under which the kernel knows the connection."""

@@ -1,4 +1,4 @@
-"""Looking at jobs, attempts, queues and workers; and the switches of queues."""
+"""Looking at jobs, attempts, queues and workers."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from ..._record import AttemptRecord, JobRecord, QueueRecord, State, WorkerRecord
+from ..._record import DEFAULT_STEP, AttemptRecord, JobRecord, QueueRecord, State, WorkerRecord
 from ...errors import AmbiguousId
 from .connection import Connection
-from .records import SEP, attempt_of, kind_in, logs_of, record_of
+from .records import SEP, attempt_of, kind_in, logs_of, number, record_of
 from .states import NAMES
 
 _COUNT_LIMIT = 10_000
@@ -22,7 +22,7 @@ _ENDING_STEP = 10_000
 
 
 class Looking(Connection):
-    """The verbs that change nothing, and pause and resume."""
+    """The verbs that change nothing."""
 
     def get(self, ids: Sequence[str]) -> list[JobRecord]:
         """Return the stored jobs of these ids, in the order given; 8 characters mean the one job whose id ends so."""
@@ -96,33 +96,24 @@ class Looking(Connection):
 
     # -- queues -------------------------------------------------------------------------------------------------
     def queues(self, names: Sequence[str] | None = None) -> list[QueueRecord]:
-        """Return queues that have or had jobs, or are paused, by name. Cheap at any size."""
-        counts, paused, oldest = self._run("queues")
+        """Return queues that have or had jobs, are paused or have a step of their own, by name. Cheap at any size."""
+        counts, paused, oldest, steps = self._run("queues")
         by_queue: dict[str, dict[State, int]] = {}
         for field, count in zip(counts[::2], counts[1::2], strict=True):
             queue, state = field.split(SEP)
             by_queue.setdefault(queue, {})[NAMES[state]] = int(count)
         switches = dict(zip(paused[::2], map(json.loads, paused[1::2]), strict=True))
         ready = dict(zip(oldest[::2], map(int, oldest[1::2]), strict=True))
+        own = dict(zip(steps[::2], map(int, steps[1::2]), strict=True))
         wanted = sorted(by_queue if names is None else by_queue.keys() & set(names))
-        return [_queue(name, by_queue[name], switches.get(name), ready.get(name)) for name in wanted]
+        return [
+            _queue(name, by_queue[name], switches.get(name, {}), ready.get(name), own.get(name, DEFAULT_STEP))
+            for name in wanted
+        ]
 
     def ahead(self, job: str) -> int:
         """Return how many queued jobs of the same line would be claimed before this queued one, counting to 10,000."""
         return int(self._run("ahead", job, _COUNT_LIMIT))
-
-    # -- switches -----------------------------------------------------------------------------------------------
-    def pause(self, queue: str, *, by: str = "", reason: str = "") -> bool:
-        """Stop claims from a queue; jobs are not touched. Return False if it was paused already."""
-        done = self._run("pause", queue, by, reason)
-        self._did(done, done)
-        return bool(done)
-
-    def resume(self, queue: str) -> bool:
-        """Undo ``pause``. Return False if it was not paused."""
-        done = self._run("resume", queue)
-        self._did(done, done)
-        return bool(done)
 
 
 def _made_up(job: JobRecord, host: str | None) -> AttemptRecord:
@@ -152,13 +143,14 @@ def _worker(row: list[Any]) -> WorkerRecord:
     )
 
 
-def _queue(name: str, counts: dict[State, int], switches: dict[str, str] | None, ready: int | None) -> QueueRecord:
-    switches = switches or {}
+def _queue(name: str, counts: dict[State, int], pause: dict[str, str], ready: int | None, step: int) -> QueueRecord:
     return QueueRecord(
         name=name,
         counts={state: count for state, count in counts.items() if count},
         oldest_ready_at=ready,
-        paused_at=int(switches["at"]) if switches else None,
-        paused_by=switches.get("by") or None,
-        paused_reason=switches.get("reason") or None,
+        paused_at=number(pause.get("at")),
+        paused_by=pause.get("by") or None,
+        paused_reason=pause.get("reason") or None,
+        paused_until=number(pause.get("till")),
+        step=step,
     )

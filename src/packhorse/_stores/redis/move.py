@@ -131,11 +131,12 @@ def _of_rules(job: JobRecord) -> dict[str, Any]:
     return {
         "R": 1,
         "aw": 1 if job.has_rules else None,
-        "h": ("x" if "x" in modes else "s") if modes else None,
+        "h": ("r" if {"x", "s"} & set(modes) else "l") if modes else None,
         "fl": job.flow,
         "uk": job.unique_key if job.unique_held else None,
         "us": 1 if job.unique_until == "started" else None,
         "ut": 1 if job.unique_until == "time" else None,
+        "uf": 1 if job.unique_until == "flow" else None,
         "ue": _text(job.unique_end),
         "pl": job.place,
         "wt": 1 if job.waits else None,

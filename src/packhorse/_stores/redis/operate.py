@@ -12,6 +12,7 @@ from typing import Literal
 from ..._record import FINAL, STATES, WAITING, JobRecord, State
 from ..._store import BATCH, Changed, JobFilter
 from ...errors import BadOption
+from .revive import Reviving
 from .search import Searching
 from .states import letters, micros
 
@@ -20,11 +21,9 @@ _REQUEUED: frozenset[State] = FINAL | {"scheduled", "retrying"}
 
 #: Parts jobs into those that can be moved and the others.
 _Part = Callable[[Sequence[JobRecord]], tuple[list[JobRecord], list[JobRecord]]]
-#: So many jobs at most are put back in one step because a requeued one had made them give up.
-_PART = 200
 
 
-class Operating(Searching):
+class Operating(Reviving, Searching):
     """The verbs of people."""
 
     def cancel(self, which: JobFilter, *, by: str = "", reason: str = "", dry: bool = False) -> Changed:
@@ -57,21 +56,24 @@ class Operating(Searching):
             return answer
         done, stirred, more = self._run("requeue", micros(max(delay, 0)), letters(_meant(which, _REQUEUED)), *movable)
         self._did(1 if done else 0, stirred)
-        while more:
-            changed, stirred, more = self._run("revive", _PART)
-            self._did(changed, stirred)
+        if more:
+            self._revive()
         return answer._replace(done=tuple(done))
 
     def _with_keys(self, jobs: Sequence[JobRecord]) -> tuple[list[JobRecord], list[JobRecord]]:
         """Part jobs into those whose unique key nobody else holds, of equal ones the first, and the others."""
-        wanted = {job.unique_key or "": job.seq for job in reversed(jobs) if _wants_key(job)}
+        wanted = list(dict.fromkeys(job.unique_key or "" for job in jobs if _wants_key(job)))
         if not wanted:
             return list(jobs), []
-        held = self._places("keys_held", list(wanted))
-        movable = [
-            job for job in jobs
-            if not _wants_key(job) or (wanted[job.unique_key or ""] == job.seq and job.unique_key not in held)
-        ]  # fmt: skip
+        parts = [wanted[start : start + BATCH] for start in range(0, len(wanted), BATCH)]
+        found = [seq for part in parts for seq in self._run("keys_held", *part)]
+        holders = {key: int(seq) for key, seq in zip(wanted, found, strict=True) if seq}
+        movable = []
+        for job in jobs:
+            if not _wants_key(job) or holders.get(job.unique_key or "", job.seq) == job.seq:
+                movable.append(job)
+                if _wants_key(job):
+                    holders[job.unique_key or ""] = 0  # nobody after it
         moved = {job.seq for job in movable}
         return movable, [job for job in jobs if job.seq not in moved]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ... import _outcome
 from ..._record import LOG_STORED, Settled, Verdict
 from ..._store import BATCH
-from .connection import Connection
+from .connection import Argument, Connection
 from .records import SEP, state_name
 from .states import LETTERS, micros
 
@@ -25,24 +25,43 @@ class Settling(Connection):
         return answers
 
     def _settle(self, verdicts: Sequence[Verdict]) -> list[Settled]:
-        arguments: list[str] = []
-        unstorable: set[int] = set()
-        for verdict in verdicts:
-            body = _body(verdict)
-            if body is None:
-                unstorable.add(len(arguments) // 3)
-                body = _instead(verdict)
-            arguments += (verdict.job, verdict.token, body)
-        changed, told, stirred = self._run("settle", *arguments)
+        batch = sent(verdicts)
+        return self._settled(batch, self._run("settle", *batch.words))
+
+    def _settled(self, batch: Batch, answer: list[Any]) -> list[Settled]:
+        """Return what the script's answer means."""
+        verdicts = batch.verdicts
+        changed, told, stirred = answer
         self._did(changed, stirred)
         self._wait_for_disk()
         found = {
             place: Settled(verdicts[place].job, verdicts[place].token, how, state_name(state) if state else None)
             for place, how, state in zip(told[::3], told[1::3], told[2::3], strict=True)
         }
-        for place in unstorable:
+        for place in batch.unstorable:
             found[place] = _told_unstorable(verdicts[place], found.get(place))
         return [found[place] for place in sorted(found)]
+
+
+class Batch(NamedTuple):
+    """Verdicts as the script takes them."""
+
+    verdicts: Sequence[Verdict]
+    words: list[Argument]
+    unstorable: set[int]  #: places of those with text that cannot be stored
+
+
+def sent(verdicts: Sequence[Verdict]) -> Batch:
+    """Return verdicts as the script takes them."""
+    words: list[Argument] = []
+    unstorable: set[int] = set()
+    for place, verdict in enumerate(verdicts):
+        body = _body(verdict)
+        if body is None:
+            unstorable.add(place)
+            body = _instead(verdict)
+        words += (verdict.job, verdict.token, body)
+    return Batch(verdicts, words, unstorable)
 
 
 def _body(verdict: Verdict) -> str | None:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from .admit import Admitting
-from .claim import Claiming
+from .exchange import Exchanging
 from .hints import Waiting
-from .look import Looking
 from .move import Moving
 from .operate import Operating
 from .produce import Producing
 from .schedules import Scheduling
-from .settle import Settling
+from .steer import Steering
+from .sweep import Sweeping
 from .upkeep import Upkeep
 
 
-class RedisStore(Admitting, Scheduling, Producing, Claiming, Settling, Upkeep, Operating, Looking, Moving, Waiting):
+class RedisStore(Exchanging, Sweeping, Scheduling, Producing, Upkeep, Operating, Steering, Moving, Waiting):
     """Jobs on a Redis (6.2 or newer) or Valkey server, for any number of hosts.
 
     ``redis://[user[:password]@]host[:port][/db]``, ``rediss://`` over TLS, ``unix:///path.sock?db=1``; ``valkey://`` and

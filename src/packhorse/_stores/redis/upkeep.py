@@ -10,8 +10,8 @@ from typing import Any
 from ..._record import FINAL, LOG_STORED, BeatReply, Orphan, Report, State, WorkerRecord
 from ..._store import BATCH
 from ...errors import NameTaken, StoreUnavailable
-from .connection import Connection
 from .records import given_of, state_of
+from .revive import Reviving
 from .states import LETTERS, micros
 
 _HOUR = 3600.0
@@ -20,7 +20,7 @@ _ENDS: tuple[State, ...] = ("succeeded", "failed", "cancelled")
 _TRIES = 20
 
 
-class Upkeep(Connection):
+class Upkeep(Reviving):
     """The verbs of workers that do not touch outcomes."""
 
     #: How far into the list of each kind of end the last call of ``drop_logs`` has looked.
@@ -104,9 +104,11 @@ class Upkeep(Connection):
 
     # -- time ---------------------------------------------------------------------------------------------------
     def promote(self, limit: int = BATCH) -> tuple[int, float | None]:
-        """Make due jobs queued; return how many, and the seconds until the next one is due."""
-        count, following, stirred = self._run("promote", limit)
-        self._did(1 if count else 0, stirred)
+        """Make due jobs queued, and resume queues; return how many jobs, and the seconds until there is more to do."""
+        count, following, changed, stirred, revives = self._run("promote", limit)
+        self._did(changed, stirred)
+        if revives and self._revive(limit):
+            return count, 0.0
         return count, int(following) / 1_000_000 if following else None
 
     def expire(self, limit: int = BATCH) -> list[str]:
@@ -161,7 +163,7 @@ def _news(news: Report, stored: str | None) -> str:
 
 
 def _orphan(row: list[Any]) -> Orphan:
-    job, token, task, worker, host, started, crash_fails, *counters, known, exclusive, proved = row
+    job, token, task, worker, host, started, crash_fails, *counters, known, reserves, proved = row
     failures, crashes, losses, generation, snoozes = counters
     return Orphan(
         job=job,
@@ -176,6 +178,6 @@ def _orphan(row: list[Any]) -> Orphan:
         losses=losses,
         generation=generation,
         snoozes=snoozes,
-        exclusive=bool(exclusive),
+        reserves=bool(reserves),
         proved=bool(proved),
     )

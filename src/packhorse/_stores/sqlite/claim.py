@@ -60,6 +60,11 @@ class _Call(NamedTuple):
 class Claiming(Connection):
     """The verb that makes queued jobs running."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        #: Lines in which the last claim met a job that is not claimed ahead of a free slot.
+        self._alone: set[int] = set()
+        super().__init__(*args, **kwargs)
+
     def claim(
         self,
         queues: Sequence[str] | None,
@@ -130,11 +135,32 @@ class Claiming(Connection):
         heads = sorted(db.execute(sql("claim", "heads"), {"line": line}).fetchall())
         if not heads:
             return False
-        room, rows = _fitting_rows(db, call.now, line, heads, call.room - len(taken))
-        size = _allowed(rows, room, max(call.free - len(taken), 0))
+        rows, size = self._choose(db, call, line, heads, len(taken))
         if size:
             taken += self._take(db, call, rows, size, heads)
         return size < rows.size
+
+    def _choose(
+        self, db: sqlite3.Connection, call: _Call, line: int, heads: list[tuple[int, int]], has: int
+    ) -> tuple[_Rows, int]:
+        """Return the first jobs of a line, and how many of these may be taken.
+
+        Where the last claim met one that runs alone, no more are read than fit into free slots, and one that tells whether the
+        next is such a one, too: behind it may be a thousand for which there was room.
+        """
+        free, room = max(call.free - has, 0), call.room - has
+        if line in self._alone and free < room:
+            _, rows = _fitting_rows(db, call.now, line, heads, free)
+            size = _allowed(rows, room, free)
+            if rows.size <= free or size < rows.size:
+                return rows, size
+        room, rows = _fitting_rows(db, call.now, line, heads, room)
+        size = _allowed(rows, room, free)
+        if size < min(rows.size, room):
+            self._alone.add(line)
+        else:
+            self._alone.discard(line)
+        return rows, size
 
     def _take(
         self, db: sqlite3.Connection, call: _Call, rows: _Rows, size: int, heads: list[tuple[int, int]]

@@ -27,6 +27,8 @@ T = TypeVar("T")
 
 #: What the statements need: UPDATE … FROM came with 3.33, texts of JSON are always understood since 3.38.
 _OLDEST, _WITH_JSON = (3, 34, 0), (3, 38, 0)
+#: One try and the pause behind it count as so long a wait at most (seconds): a process that was itself paused did not wait.
+_ONE_TRY = 1.0
 
 
 class Connection:
@@ -223,15 +225,16 @@ class Connection:
 
         SQLite's own waiting sleeps whole milliseconds; transactions here are shorter than that.
         """
-        deadline = time.monotonic() + self.patience
-        pause = 0.0001
+        waited, pause = 0.0, 0.0001
         while True:
+            began = time.monotonic()
             try:
                 return step()
             except sqlite3.OperationalError as error:
-                if code_of(error) not in BUSY or time.monotonic() >= deadline:
+                if code_of(error) not in BUSY or waited >= self.patience:
                     raise
             sleep(pause * random.uniform(0.5, 1.5))
+            waited += min(time.monotonic() - began, _ONE_TRY)
             pause = min(pause * 1.5, 0.01)
 
     def _roll_back(self) -> None:

@@ -37,6 +37,7 @@ class Counts:
         self._changes: dict[int, list[int]] = {}
         self._ended: dict[int, int] = {}
         self._touched: list[int] = []
+        self._anew: set[int] = set()
         #: Something may go now that could not.
         self.stirred = False
 
@@ -63,6 +64,10 @@ class Counts:
         """Note that the state of a job changed that may have rules, a flow or a key, or that others may wait for."""
         self._touched.append(seq)
 
+    def look_again(self, seq: int) -> None:
+        """Note that a job which waits for admit is another one: nothing that was found of it counts any more."""
+        self._anew.add(seq)
+
     def write(self, db: sqlite3.Connection) -> None:
         """Write the changes down, and what follows from them."""
         for queue, change in self._changes.items():
@@ -72,5 +77,5 @@ class Counts:
             db.execute(_ENDED, (jobs, claim))
         if self._touched:
             changes = Changes(db)
-            changes.follow(self._touched)
+            changes.follow(self._touched, self._anew)
             self.stirred = self.stirred or changes.stirred

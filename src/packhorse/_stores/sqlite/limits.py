@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..._admission import FlowRecord, LimitRecord, Settings
-from ..._record import FINAL
+from ..._record import DEFAULT_STEP, FINAL
 from ..._rules import limit, meant
 from .connection import Connection
 from .queries import sql
@@ -64,12 +64,13 @@ class Limiting(Connection):
 
     # -- settings -------------------------------------------------------------------------------------------------
     def export_settings(self) -> Settings:
-        """Return the limits, and how far each rate is used up."""
+        """Return the limits, how far each rate is used up, and the steps of queues."""
         now = self.now()
 
         def step(db: sqlite3.Connection) -> Settings:
             rates = db.execute(sql("limits", "rates"), (self._ns, now)).fetchall()
-            return Settings(tuple(self._limits(db).values()), tuple(rates))
+            steps = db.execute(sql("steering", "steps"), (self._ns, DEFAULT_STEP)).fetchall()
+            return Settings(tuple(self._limits(db).values()), tuple(rates), tuple(steps))
 
         return self._read(step)
 
@@ -80,6 +81,8 @@ class Limiting(Connection):
     def _import_settings(self, db: sqlite3.Connection, now: int, settings: Settings) -> None:
         db.executemany(sql("limits", "put"), [(self._ns, *record) for record in settings.limits])
         db.executemany(sql("limits", "put_rate"), [(self._ns, *rate) for rate in settings.rates])
+        for queue, step in settings.steps:
+            db.execute(sql("steering", "set_step"), {"queue": self._names.line(db, self._ns, queue), "step": step})
         self._free(db, "*")
 
     # -- flows ----------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Looking at jobs, attempts, queues and workers; and the switches of queues."""
+"""Looking at jobs, attempts, queues and workers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from ..._record import AttemptRecord, JobRecord, QueueRecord, WorkerRecord
+from ..._record import DEFAULT_STEP, AttemptRecord, JobRecord, QueueRecord, WorkerRecord
 from ...errors import AmbiguousId
 from . import records
 from .connection import Connection
@@ -23,7 +23,7 @@ _ENDING_STEP = 100_000
 
 
 class Looking(Connection):
-    """The verbs that change nothing, and pause and resume."""
+    """The verbs that change nothing."""
 
     def get(self, ids: Sequence[str]) -> list[JobRecord]:
         """Return the stored jobs of these ids, in the order given; 8 characters mean the one job whose id ends so."""
@@ -94,7 +94,7 @@ class Looking(Connection):
 
     # -- queues -------------------------------------------------------------------------------------------------
     def queues(self, names: Sequence[str] | None = None) -> list[QueueRecord]:
-        """Return queues that have or had jobs, or are paused, by name. Cheap at any size."""
+        """Return queues that have or had jobs, are paused or have a step of their own, by name. Cheap at any size."""
         wanted = None if names is None else json.dumps(list(names))
         return self._read(self._queues, wanted)
 
@@ -102,18 +102,28 @@ class Looking(Connection):
         found = []
         fresh = uncounted(db)
         for row in db.execute(sql("look", "queues"), {"ns": self._ns, "names": names}).fetchall():
-            id, name, paused_at, paused_by, reason, step, *counts = row
+            id, name, paused_at, paused_by, reason, until, step, *counts = row
             counts[0] += fresh.get(id, 0)
             ready = self._oldest_ready(db, id, step) if counts[0] else None
             by_state = {state: count for state, count in zip(ORDER, counts, strict=True) if count}
-            found.append(QueueRecord(name, by_state, ready, paused_at, paused_by, reason, step))
+            found.append(QueueRecord(name, by_state, ready, paused_at, paused_by, reason, until, step))
         return found
 
     def _oldest_ready(self, db: sqlite3.Connection, queue: int, step: int) -> int | None:
         """Return the ready time of the oldest queued job: it is the first one of some priority."""
         lines = db.execute(sql("look", "lines_of"), {"queue": queue}).fetchall()
-        heads = [head for (line,) in lines for head in db.execute(sql("claim", "heads"), {"line": line}).fetchall()]
-        return min((rank + priority * step for rank, priority in heads), default=None)
+        heads = [
+            (rank + priority * step, {"line": line, "rank": rank, "priority": priority})
+            for (line,) in lines
+            for rank, priority in db.execute(sql("claim", "heads"), {"line": line}).fetchall()
+        ]
+        ready: int | None = min((ready for ready, _ in heads), default=None)
+        if ready is None or step == DEFAULT_STEP:
+            return ready
+        # Ranks that stand may come from another step.
+        firsts = [db.execute(sql("look", "head"), values).fetchone() for at, values in heads if at == ready]
+        created_at = int(min(firsts)[1])
+        return max(created_at, min(ready, self.now()))
 
     def ahead(self, job: str) -> int:
         """Return how many queued jobs of the same line would be claimed before this queued one, counting to 10,000."""
@@ -131,26 +141,3 @@ class Looking(Connection):
                 values["limit"] = _COUNT_LIMIT - count
                 count += db.execute(sql("look", "before"), values).fetchone()[0]
         return count
-
-    # -- switches -----------------------------------------------------------------------------------------------
-    def pause(self, queue: str, *, by: str = "", reason: str = "") -> bool:
-        """Stop claims from a queue; jobs are not touched. Return False if it was paused already."""
-
-        def step(db: sqlite3.Connection, now: int) -> bool:
-            line = self._names.line(db, self._ns, queue)
-            values = {"queue": line, "now": now, "by": by or None, "reason": reason or None}
-            paused = db.execute(sql("look", "pause"), values).rowcount > 0
-            self.freed = self.freed or paused
-            return paused
-
-        return self._write(step)
-
-    def resume(self, queue: str) -> bool:
-        """Undo ``pause``. Return False if it was not paused."""
-
-        def step(db: sqlite3.Connection, now: int) -> bool:
-            resumed = db.execute(sql("look", "resume"), {"ns": self._ns, "name": queue}).rowcount > 0
-            self.freed = self.freed or resumed
-            return resumed
-
-        return self._write(step)

@@ -12,7 +12,7 @@ _META = "CREATE TABLE IF NOT EXISTS packhorse_meta (key TEXT PRIMARY KEY, value)
 
 
 #: Every step ever released, oldest first. A step is never changed once it has been.
-STEPS = ("0001_initial", "0002_schedules", "0003_rules")
+STEPS = ("0001_initial", "0002_schedules", "0003_rules", "0004_steering")
 
 
 def version(db: sqlite3.Connection) -> int:

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..._admission import Obstacle
+from ..._admission import Holders, Obstacle
 from ..._record import Mode
 from ..._rules import held_names
 from .connection import Connection
@@ -30,6 +30,20 @@ class Explaining(Connection):
             return [look.at(id) for id in ids]
 
         return self._read(step)
+
+    def holders(self, name: str, modes: Sequence[Mode], limit: int = 20) -> Holders:
+        """Return how many hold a name, and the oldest of them."""
+        values = {"ns": self._ns, "name": name, "modes": json.dumps(list(modes)), "limit": limit}
+        rows = self._read(lambda db: db.execute(sql("obstacles", "oldest"), values).fetchall())
+        return Holders(rows[0][1], tuple(row[0] for row in rows)) if rows else Holders()
+
+    def holding(self, names: Sequence[str]) -> list[tuple[int, int, int]]:
+        """Return how many hold each of these names, by mode."""
+        values = {"ns": self._ns, "names": json.dumps(list(names))}
+        rows = self._read(lambda db: db.execute(sql("obstacles", "holding"), values).fetchall())
+        counts = {(name, mode): number for name, mode, number in rows}
+        found = [[counts.get((name, mode), 0) for mode in _MODES] for name in names]
+        return [(first, second, third) for first, second, third in found]
 
 
 class _Job(NamedTuple):

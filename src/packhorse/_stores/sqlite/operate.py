@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from typing import Any, Literal
 
-from ..._record import FINAL, STATES, WAITING, JobRecord, State, rank
+from ..._record import FINAL, STATES, WAITING, JobRecord, State
 from ..._store import BATCH, Changed, JobFilter
 from ...errors import BadOption
 from . import records
 from .counts import Counts
 from .produce import ODD_LIVE, ODD_SOLO
 from .queries import sql
+from .ranks import ranked
 from .search import Searching
 from .states import BLOCKED, CANCELLED, NUMBER, QUEUED, SCHEDULED, micros
 from .upkeep import delete_jobs
@@ -109,7 +110,8 @@ class Operating(Searching):
             if not _wants_key(job) or job.unique_key is None:
                 return True
             values = {"ns": self._ns, "key": job.unique_key, "now": now}
-            if job.unique_key in taken or db.execute(sql("rules", "held_by"), values).fetchone() is not None:
+            holder = db.execute(sql("rules", "held_by"), values).fetchone()
+            if job.unique_key in taken or (holder is not None and holder[0] != job.seq):
                 return False
             taken.add(job.unique_key)
             return True
@@ -136,7 +138,7 @@ class Operating(Searching):
             "line": queue,
             "state": state,
             "due_at": due_at,
-            "rank": rank(ready, job.priority),
+            "rank": ranked(db, queue, ready, job.priority),
             "odd": ODD_SOLO if job.crash_fails or job.holds or (job.suspect and job.state not in FINAL) else ODD_LIVE,
         }
         if job.state == "succeeded":

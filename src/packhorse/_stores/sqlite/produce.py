@@ -12,7 +12,7 @@ from itertools import chain, repeat
 from typing import Any, NamedTuple
 
 from ... import _rules
-from ..._record import Enqueued, NewJob, rank
+from ..._record import Enqueued, NewJob
 from ...errors import IdConflict, StoreError
 from . import batches, closed
 from .connection import Connection
@@ -20,6 +20,7 @@ from .counts import STRETCH, Counts, all_counted
 from .failures import BUSY, code_of, is_the_stores, translated
 from .planning import Plan, Replaced
 from .queries import sql
+from .ranks import ranked
 from .states import BLOCKED, CANCELLED, NAMES, QUEUED, SCHEDULED, micros
 
 #: Values of ``odd``: what a claim has to know before it looks at the details.
@@ -29,7 +30,9 @@ _WIDTH = 9
 #: Values a job in ``enqueue.rules``.
 _RULES_WIDTH = 11
 
-_JOB, _ALONE = sql("enqueue", "job"), sql("enqueue", "alone")
+_JOB, _ALONE, _RANKED = sql("enqueue", "job"), sql("enqueue", "alone"), sql("enqueue", "alone_ranked")
+#: Where among the values of the last two the priority stands.
+_PRIORITY = 7
 
 
 #: What NewJob says of rules, flow and key, in one piece: and what a plain job says.
@@ -111,7 +114,7 @@ class Producing(Connection):
             if db.in_transaction or has_rules(job) or not self._names.knows(self._ns, job.queue, job.task):
                 return None
             now = self.now()
-            row, detail, answer = self._row(db, now, job)
+            row, detail, answer = self._row(db, now, job, ranks=not job.priority)
             seq = None if detail is not None else self._execute_alone(db, (self._ns, now, *row, closed.key(self._ns)))
             if seq is None:
                 return None
@@ -124,7 +127,7 @@ class Producing(Connection):
     def _execute_alone(self, db: sqlite3.Connection, values: tuple[Any, ...]) -> int | None:
         """Return the number of the job; None if others have the lock, or the namespace is closed."""
         try:
-            cursor = db.execute(_ALONE, values)
+            cursor = db.execute(_RANKED if values[_PRIORITY] else _ALONE, values)
         except sqlite3.Error as error:
             if code_of(error) in BUSY:
                 return None
@@ -226,10 +229,13 @@ class Producing(Connection):
         pairs = list(zip(jobs.queue, jobs.task, strict=True))
         known = {pair: self._names.kind(db, self._ns, *pair) for pair in set(pairs)}
         kinds, lines = zip(*map(known.__getitem__, pairs), strict=True)
-        ranks = {priority: rank(now, priority) for priority in set(jobs.priority)}
+        ranks: Iterable[int] = repeat(now)
+        if any(jobs.priority):
+            places = list(zip(lines, jobs.priority, strict=True))
+            each = {(line, priority): ranked(db, line, now, priority) for line, priority in set(places)}
+            ranks = map(each.__getitem__, places)
         rows = zip(
-            jobs.id, kinds, lines, repeat(QUEUED), repeat(0), jobs.priority, map(ranks.__getitem__, jobs.priority),
-            jobs.by, jobs.payload, strict=False,
+            jobs.id, kinds, lines, repeat(QUEUED), repeat(0), jobs.priority, ranks, jobs.by, jobs.payload, strict=False,
         )  # fmt: skip
         return list(chain.from_iterable(rows))
 
@@ -255,15 +261,17 @@ class Producing(Connection):
             batches.write(db, "enqueue", "details", (self._ns,), list(chain.from_iterable(rows)), len(rows[0]))
 
     def _row(
-        self, db: sqlite3.Connection, now: int, job: NewJob
+        self, db: sqlite3.Connection, now: int, job: NewJob, ranks: bool = True
     ) -> tuple[tuple[Any, ...], tuple[Any, ...] | None, Enqueued]:
-        """Return what is stored of a job, in its own row and beside it, and the answer for it."""
+        """Return what is stored of a job, in its own row and beside it, and the answer for it. If it does not rank, the ready
+        time stands for the rank."""
         kind, line = self._names.kind(db, self._ns, job.queue, job.task)
         later = _later(job, now) if job.delay or job.at is not None else None
         expires = _expires(job, now)
         state = SCHEDULED if later else QUEUED
         odd = _odd(job, later, expires)
-        row = (job.id, kind, line, state, odd, job.priority, rank(later or now, job.priority), job.by, job.payload)
+        place = ranked(db, line, later or now, job.priority) if ranks else later or now
+        row = (job.id, kind, line, state, odd, job.priority, place, job.by, job.payload)
         detail = (later, expires, job.crash_fails, job.parent, job.options, job.tags, job.meta) if odd else None
         return row, detail, Enqueued(job.id, NAMES[state], now, later, False)
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from ..._rules import held_names, parents
+from ..._rules import OUTLASTS, held_names, parents
 from .queries import sql
 from .states import BLOCKED, FIRST, QUEUED, RUNNING, SUCCEEDED
 
@@ -59,7 +59,7 @@ class Job(NamedTuple):
     @property
     def keeps_key(self) -> bool:
         """Tell whether the key it holds, if it does, is its own still."""
-        if self.until == "time":
+        if self.until in OUTLASTS:
             return True
         return self.lives and not (self.until == "started" and self.state == RUNNING)
 
@@ -85,14 +85,15 @@ class Changes:
         self._joined: set[tuple[int, str]] = set()  #: flows of which a member ended, came or went
         self.stirred = False  #: something may go now that could not
 
-    def follow(self, seqs: Iterable[int]) -> None:
-        """Bring what stands beside these jobs up to their states; jobs without any of it are passed over."""
+    def follow(self, seqs: Iterable[int], anew: Collection[int] = ()) -> None:
+        """Bring what stands beside these jobs up to their states; jobs without any of it are passed over. Of those that wait,
+        some begin ``anew``: with the place they have, if they have one."""
         rows = self._db.execute(_TOUCHED, {"seqs": json.dumps(sorted(set(seqs)))}).fetchall()
         jobs = list(map(Job._make, rows))
         for job in jobs:
             if job.lives and not job.lived:
                 self._enter(job)
-        self._write_stages([(job, job.next_stage()) for job in jobs])
+        self._write_stages([(job, _first(job.next_stage(), job.seq in anew)) for job in jobs])
         self._free_those_after([job for job in jobs if job.lives != job.lived or job.was is None])
         for job in jobs:
             if job.lived and not job.lives:
@@ -180,6 +181,10 @@ class Changes:
                 self.stirred = True
         self._flows.clear()
         self._joined.clear()
+
+
+def _first(stage: int, anew: bool) -> int:
+    return NEW if anew and stage in WAITS else stage
 
 
 def mark(db: sqlite3.Connection, ns: int, ids: Iterable[str]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ... import _outcome
-from ..._record import FINAL, LOG_STORED, Settled, Verdict, rank
+from ..._record import FINAL, LOG_STORED, Settled, Verdict
 from ...errors import StoreError
 from . import batches
 from .connection import Connection
@@ -16,6 +16,7 @@ from .failures import TRANSIENT, code_of
 from .plain import RESULTS, NotAll
 from .produce import ODD_LIVE, ODD_SOLO
 from .queries import sql
+from .ranks import ranked
 from .states import NAMES, NUMBER, RUNNING, micros
 
 
@@ -61,7 +62,7 @@ class Settling(Connection):
         except NotAll:
             return self.settle(worker, verdicts)  # which looks at each: what was remembered has been forgotten
         except Exception as error:
-            if not _is_the_verdicts(error):
+            if not is_the_verdicts(error):
                 raise
             return self._settle_halves(verdicts, error)
 
@@ -115,7 +116,7 @@ class Settling(Connection):
         if state in FINAL:
             values.update(_ending(now, job, verdict, state, overruled, ended_at))
         else:
-            values.update(_returning(now, job, verdict))
+            values.update(_returning(db, now, job, verdict))
             if verdict.state == "blocked" and verdict.line:
                 values["line"] = self._names.line(db, self._ns, verdict.line, job.queue)
         values["state"], result = NUMBER[state], values["result"]
@@ -164,7 +165,7 @@ def _ending(now: int, job: _Job, verdict: Verdict, state: str, overruled: bool, 
     return {"finished_at": ended_at, "result": verdict.result, "result_until": until}
 
 
-def _returning(now: int, job: _Job, verdict: Verdict) -> dict[str, Any]:
+def _returning(db: sqlite3.Connection, now: int, job: _Job, verdict: Verdict) -> dict[str, Any]:
     """Return what a state from which the job comes back writes beside."""
     values: dict[str, Any] = {"suspect": verdict.suspect}
     if verdict.suspect:
@@ -174,7 +175,7 @@ def _returning(now: int, job: _Job, verdict: Verdict) -> dict[str, Any]:
         if verdict.state == "scheduled":
             values["scheduled_at"] = values["due_at"]
     if verdict.outcome == "snoozed" and "due_at" in values:
-        values["rank"] = rank(values["due_at"], job.priority)
+        values["rank"] = ranked(db, job.queue, values["due_at"], job.priority)
     if verdict.outcome == "released":
         values["started_at"] = None
     return values
@@ -223,6 +224,6 @@ def _refuse(db: sqlite3.Connection, job: _Job, verdict: Verdict) -> Settled:
     return Settled(verdict.job, verdict.token, "stale", state)
 
 
-def _is_the_verdicts(error: Exception) -> bool:
+def is_the_verdicts(error: Exception) -> bool:
     """Tell whether a value in a verdict is to blame, and not the store."""
     return not isinstance(error, (StoreError, OSError, MemoryError)) and code_of(error) not in TRANSIENT

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from .admit import Admitting
-from .claim import Claiming
+from .exchange import Exchanging
 from .hints import Waiting
 from .inside import Lending
 from .limits import Limiting
@@ -13,20 +12,21 @@ from .obstacles import Explaining
 from .operate import Operating
 from .produce import Producing
 from .schedules import Scheduling
-from .settle import Settling
+from .steering import Steering
+from .sweep import Sweeping
 from .upkeep import Upkeep
 
 
 class SqliteStore(
     Scheduling,
     Producing,
-    Claiming,
-    Settling,
-    Admitting,
+    Exchanging,
+    Sweeping,
     Limiting,
     Explaining,
     Upkeep,
     Operating,
+    Steering,
     Looking,
     Moving,
     Lending,

@@ -124,7 +124,8 @@ class Upkeep(Connection):
 
     # -- time ---------------------------------------------------------------------------------------------------
     def promote(self, limit: int = BATCH) -> tuple[int, float | None]:
-        """Make due jobs queued; return how many, and the seconds until the next one is due."""
+        """Make due jobs queued, and end pauses that are over; return how many jobs, and the seconds until the next is due, or
+        the next pause over."""
         due = self._read(self._next_due)  # also None while the namespace is closed
         if due is None or due > self.now():
             return 0, None if due is None else (due - self.now()) / 1_000_000
@@ -139,6 +140,8 @@ class Upkeep(Connection):
     def _promote(self, db: sqlite3.Connection, now: int, limit: int) -> tuple[int, float | None]:
         if closed.target(db, self._ns) is not None:
             return 0, None
+        if db.execute(sql("steering", "end_pauses"), {"ns": self._ns, "now": now}).rowcount:
+            self.freed = True
         rows = db.execute(sql("upkeep", "due"), {"ns": self._ns, "now": now, "limit": limit}).fetchall()
         counts = Counts()
         for seq, state, queue, waits, ruled in rows:
@@ -183,7 +186,7 @@ class Upkeep(Connection):
             each._replace(
                 started=bool(each.started),
                 crash_fails=bool(each.crash_fails),
-                exclusive=bool(each.exclusive),
+                reserves=bool(each.reserves),
                 proved=bool(each.proved),
             )
             for each in orphans

@@ -38,6 +38,7 @@ class Waiting:
     def __init__(self, db: sqlite3.Connection, ns: int) -> None:
         self._db, self._ns = db, ns
         self.gates = Gates(db, ns)
+        self._flows: dict[str, Flow] = {}
 
     def has_news(self) -> bool:
         """Tell whether somebody is to be judged, to have a place, or to go where the gate of its queue lets it be."""
@@ -54,23 +55,38 @@ class Waiting:
     # -- parents and flows ----------------------------------------------------------------------------------------
     def judge(self) -> list[Hopeless]:
         """Look at those who are new and at those whose parents or flows have moved; return, by seq, who gives up."""
-        self._flows: dict[str, Flow] = {}
+        self._flows.clear()
         self._wake()
         values = {"ns": self._ns, "room": ROOM}
         hopeless, moved = [], []
         for row in self._db.execute(sql("admit", "new"), values).fetchall():
-            seq, queue, placed, after_flow, after_failed, waits, failed = row
-            flow = self.flow(after_flow) if after_flow is not None else Flow()
-            if failed is None and flow.failures and not flow.unended:
-                failed = self._failure(after_flow)
-            if failed is not None and not after_failed:
-                hopeless.append(Hopeless(seq, queue, failed))
-            elif waits or flow.unended:
-                moved.append((ASLEEP, seq))
+            found = self.judged(*row)
+            if isinstance(found, Hopeless):
+                hopeless.append(found)
             else:
-                moved.append((self._stage_in(queue) if placed else UNPLACED, seq))
+                moved.append((found, row[0]))
         self._move(moved)
         return hopeless
+
+    def judged(
+        self,
+        seq: int,
+        queue: int,
+        placed: int,
+        after_flow: str | None,
+        after_failed: int,
+        waits: int,
+        failed: str | None,
+    ) -> Hopeless | int:
+        """Return the stage to which a job comes, or that it gives up."""
+        flow = self.flow(after_flow) if after_flow is not None else Flow()
+        if failed is None and flow.failures and not flow.unended and after_flow is not None:
+            failed = self._failure(after_flow)
+        if failed is not None and not after_failed:
+            return Hopeless(seq, queue, failed)
+        if waits or flow.unended:
+            return ASLEEP
+        return self._stage_in(queue) if placed else UNPLACED
 
     def flow(self, name: str) -> Flow:
         """Return how a flow is getting on."""

@@ -1,6 +1,7 @@
 """The SQL, one verb a file. A file holds one or more statements, each under a line ``-- name: …``.
 
-Parameters are ``$1``, ``$2`` …; the schema stands as ``packhorse.`` and is replaced by the one of the store's URL.
+Parameters are ``$1``, ``$2`` …; the schema stands as ``packhorse.`` and is replaced by the one of the store's URL. What stands in
+``/*word … */`` belongs to the statement ``name+word``, not to ``name``: what most calls do not need is not even planned for them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from .. import states
 
 _NAME = re.compile(r"^-- name: (\w+)[^\n]*\n(?:--[^\n]*\n)*", re.MULTILINE)
 _COMMENT = re.compile(r"^\s*--[^\n]*\n", re.MULTILINE)
+_OPTION = re.compile(r"/\*(\w+) (.*?) \*/", re.DOTALL)
 _SCHEMA = re.compile(r"\bpackhorse\.")
 _STATE = re.compile(rf":({'|'.join(state.upper() for state in states.NAMES)})\b")
 
@@ -38,6 +40,8 @@ def _verb(verb: str) -> dict[str, str]:
 @cache
 def sql(schema: str, verb: str, name: str) -> bytes:
     """Return the statement ``name`` of ``queries/<verb>.sql`` for a schema. ``:QUEUED`` and the like stand for numbers."""
+    name, _, option = name.partition("+")
     text = _COMMENT.sub("", _verb(verb)[name])
+    text = _OPTION.sub(lambda found: found[2] if found[1] == option else "", text)
     text = _STATE.sub(lambda found: str(getattr(states, found[1])), text)
     return " ".join(in_schema(text, schema).split()).encode()

@@ -9,7 +9,8 @@ WITH c AS MATERIALIZED (
 ), job AS (
     INSERT INTO packhorse.jobs (created_at, rank, due_at, scheduled_at, waits_until, expires_at, ns, kind, line, state, shelf,
                                 priority, crash_fails, id, parent, made_by, options, tags, meta, payload)
-    SELECT now, coalesce(later, now) - $6::bigint * 2592000000000, later, later, expires, expires, $2, $4, $5,
+    SELECT now, coalesce(later, now) /*ranked - $6::bigint * (SELECT l.step FROM packhorse.lines l WHERE l.id = $5) */,
+           later, later, expires, expires, $2, $4, $5,
            CASE WHEN later IS NULL THEN :QUEUED ELSE :SCHEDULED END, CASE WHEN later IS NOT NULL THEN :SCHEDULED END,
            $6::bigint, $11::boolean, $3, $12, $13, $14, $15, $16, $17
       FROM t
@@ -20,7 +21,7 @@ WITH c AS MATERIALIZED (
 ), n AS (
     INSERT INTO packhorse.changes (queue, state, jobs) SELECT $5, state, 1 FROM job
 )
-SELECT state, created_at, scheduled_at FROM job
+SELECT state, created_at, scheduled_at, seq FROM job
 
 -- name: many (columns as joined text: an array is dearer to write, and to read)
 WITH c AS MATERIALIZED (
@@ -43,7 +44,9 @@ WITH c AS MATERIALIZED (
 ), job AS (
     INSERT INTO packhorse.jobs (created_at, rank, due_at, scheduled_at, waits_until, expires_at, ns, kind, line, state, shelf,
                                 priority, crash_fails, id, parent, made_by, options, tags, meta, payload)
-    SELECT now, coalesce(later, now) - priority::bigint * 2592000000000, later, later, over, over, $2, kind::int, line::int,
+    SELECT now,
+           coalesce(later, now) /*ranked - priority::bigint * (SELECT l.step FROM packhorse.lines l WHERE l.id = timed.line::int) */,
+           later, later, over, over, $2, kind::int, line::int,
            CASE WHEN later IS NULL THEN :QUEUED ELSE :SCHEDULED END, CASE WHEN later IS NOT NULL THEN :SCHEDULED END,
            priority::smallint, crash_fails::boolean, id, parent, made_by, options, tags, meta, payload
       FROM timed ORDER BY place
@@ -67,7 +70,8 @@ WITH c AS MATERIALIZED (
     ) WITH ORDINALITY AS v (id, kind, line, priority, made_by, payload, place)
 ), job AS (
     INSERT INTO packhorse.jobs (created_at, rank, ns, kind, line, state, priority, id, made_by, payload)
-    SELECT now, now - priority::bigint * 2592000000000, $2, kind::int, line::int, :QUEUED, priority::smallint, id, made_by, payload
+    SELECT now, now /*ranked - priority::bigint * (SELECT l.step FROM packhorse.lines l WHERE l.id = given.line::int) */,
+           $2, kind::int, line::int, :QUEUED, priority::smallint, id, made_by, payload
       FROM given CROSS JOIN c ORDER BY place
     RETURNING line, priority, seq, rank, created_at
 ), r AS (

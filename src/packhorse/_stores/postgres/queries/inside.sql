@@ -25,7 +25,8 @@ WITH c AS MATERIALIZED (
 ), job AS (
     INSERT INTO packhorse.jobs (created_at, rank, due_at, scheduled_at, waits_until, expires_at, ns, kind, line, state, shelf,
                                 priority, crash_fails, id, parent, made_by, options, tags, meta, payload)
-    SELECT now, coalesce(later, now) - priority::bigint * 2592000000000, later, later, over, over, $2, kind, line,
+    SELECT now, coalesce(later, now) /*ranked - priority * (SELECT l.step FROM packhorse.lines l WHERE l.id = timed.line) */,
+           later, later, over, over, $2, kind, line,
            CASE WHEN later IS NULL THEN :QUEUED ELSE :SCHEDULED END, CASE WHEN later IS NOT NULL THEN :SCHEDULED END,
            priority, crash_fails, id, parent, made_by, options, tags, meta, payload
       FROM timed ORDER BY place
@@ -51,7 +52,7 @@ WITH c AS MATERIALIZED (
            result = $5, result_until = (SELECT now FROM c) + $6::bigint, suspect = false, waits_until = NULL,
            drop_at = CASE WHEN $5::text IS NOT NULL THEN (SELECT now FROM c) + $6::bigint END,
            error = NULL, reason = NULL, cancel_reason = NULL,
-           held_key = CASE WHEN unique_until = 'time' THEN held_key END
+           held_key = CASE WHEN unique_until IN ('time', 'flow') THEN held_key END
       FROM held WHERE j.seq = held.seq
     RETURNING j.*
 ), a AS (

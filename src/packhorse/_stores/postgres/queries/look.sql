@@ -31,7 +31,7 @@ SELECT token, text, dropped FROM packhorse.logs
  WHERE job = (SELECT seq FROM packhorse.jobs WHERE ns = $1 AND id = $2) AND ($3::text IS NULL OR token = $3) ORDER BY n
 
 -- name: queues
-SELECT l.id, l.name, l.paused_at, l.paused_by, l.paused_reason, l.step, c.state, c.jobs
+SELECT l.id, l.name, l.paused_at, l.paused_by, l.paused_reason, l.paused_until, l.step, c.state, c.jobs
   FROM packhorse.lines l
   JOIN (SELECT queue, state, sum(jobs)::bigint AS jobs
           FROM (SELECT queue, state, jobs FROM packhorse.totals UNION ALL SELECT queue, state, jobs FROM packhorse.changes) AS x
@@ -39,16 +39,20 @@ SELECT l.id, l.name, l.paused_at, l.paused_by, l.paused_reason, l.step, c.state,
  WHERE l.ns = $1 AND l.side_of IS NULL AND ($2::text[] IS NULL OR l.name = ANY ($2::text[]))
  ORDER BY l.name
 
--- name: first_ready (of a queue and its side lines, looking at no more than so many)
-SELECT count(*), min(s.rank + s.priority * 2592000000000)
-  FROM (SELECT r.rank, r.priority FROM packhorse.ready r
-         WHERE r.line IN (SELECT id FROM packhorse.lines WHERE id = $1 OR side_of = $1) LIMIT $2::bigint) AS s
+-- name: first_ready (the one that is ready for longest, of the first so many of a queue and of each of its side lines)
+SELECT r.rank + r.priority * $3::bigint, r.seq, count(*) OVER () FROM packhorse.lines l
+ CROSS JOIN LATERAL (SELECT r.rank, r.priority, r.seq FROM packhorse.ready r WHERE r.line = l.id
+                      ORDER BY r.rank, r.seq LIMIT $2::bigint) r
+ WHERE l.id = $1 OR l.side_of = $1 ORDER BY 1, 2 LIMIT 1
 
 -- name: head (the first job of a line from a rank on)
-SELECT r.rank, r.priority FROM packhorse.lines l
- CROSS JOIN LATERAL (SELECT r.rank, r.priority FROM packhorse.ready r WHERE r.line = l.id AND r.rank >= $2::bigint
-                      ORDER BY r.rank LIMIT 1) r
- WHERE l.id = $1 OR l.side_of = $1 ORDER BY r.rank LIMIT 1
+SELECT r.rank, r.priority, r.seq FROM packhorse.lines l
+ CROSS JOIN LATERAL (SELECT r.rank, r.priority, r.seq FROM packhorse.ready r WHERE r.line = l.id AND r.rank >= $2::bigint
+                      ORDER BY r.rank, r.seq LIMIT 1) r
+ WHERE l.id = $1 OR l.side_of = $1 ORDER BY r.rank, r.seq LIMIT 1
+
+-- name: created
+SELECT created_at FROM packhorse.jobs WHERE seq = $1
 
 -- name: ahead
 SELECT count(*) FROM (
@@ -59,13 +63,3 @@ SELECT count(*) FROM (
                                  OR r.expires_at > coalesce($3::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint))
                           LIMIT $4::bigint) r
      WHERE j.ns = $1 AND j.id = $2 AND j.state = :QUEUED) AS s
-
--- name: pause
-UPDATE packhorse.lines SET paused_at = $2, paused_by = $3, paused_reason = $4 WHERE id = $1 AND paused_at IS NULL RETURNING id
-
--- name: known (so that it is listed, though it never had a job)
-INSERT INTO packhorse.changes (queue, state, jobs) VALUES ($1, :QUEUED, 0)
-
--- name: resume
-UPDATE packhorse.lines SET paused_at = NULL, paused_by = NULL, paused_reason = NULL
- WHERE ns = $1 AND name = $2 AND paused_at IS NOT NULL RETURNING id

@@ -25,32 +25,32 @@ SELECT r.id, r.seq, task, queue, state, payload, priority, rank, created_at, sch
        line, tags, meta, made_by, r.parent, result, result_until, error, reason, progress, cancel_at, cancel_by,
        holds, after, after_flow, after_failed, flow, unique_key, unique_until,
        unique_held, unique_end, place, parked, given_up,
-       cancel_reason, claim_no, kind, line_id, queue_id
+       cancel_reason, claim_no, kind, line_id, queue_id, step
   FROM packhorse.records r WHERE r.seq = ANY ($1::bigint[]) ORDER BY r.seq
 
 -- name: put
 WITH v AS MATERIALIZED (
     SELECT * FROM json_to_recordset($1::json) AS v (
-        seq bigint, old_state smallint, old_line int, old_rank bigint, queue int, state smallint, line int, rank bigint,
+        seq bigint, old_state smallint, old_line int, old_rank bigint, old_queue int, queue int, state smallint, line int, rank bigint,
         priority smallint, solo boolean, scheduled_at bigint, due_at bigint, started_at bigint, finished_at bigint,
         expires_at bigint, suspect boolean, failures int, crashes int, losses int, snoozes int, generation int, result text,
         result_until bigint, error text, reason text, progress text, meta text, cancel_at bigint, cancel_by text,
         cancel_reason text, held_key text, place bigint, given_up text, waiting boolean)
 ), gone AS (
     DELETE FROM packhorse.ready r USING v
-     WHERE v.old_state = :QUEUED AND r.line = v.old_line AND r.rank = v.old_rank AND r.seq = v.seq
+     WHERE v.old_state = :QUEUED AND v.state <> :QUEUED AND r.line = v.old_line AND r.rank = v.old_rank AND r.seq = v.seq
 ), back AS (
     INSERT INTO packhorse.ready (rank, seq, expires_at, line, priority, solo)
     SELECT rank, seq, expires_at, line, priority, solo FROM v WHERE state = :QUEUED AND old_state <> :QUEUED
 ), n AS (
     INSERT INTO packhorse.changes (queue, state, jobs)
     SELECT queue, state, sum(jobs)
-      FROM (SELECT queue, old_state AS state, -1 AS jobs FROM v UNION ALL SELECT queue, state, 1 FROM v) AS moves
+      FROM (SELECT old_queue AS queue, old_state AS state, -1 AS jobs FROM v UNION ALL SELECT queue, state, 1 FROM v) AS moves
      GROUP BY queue, state HAVING sum(jobs) <> 0
 )
 UPDATE packhorse.jobs j
    SET state = v.state, shelf = CASE WHEN v.state NOT IN (:QUEUED, :RUNNING, :SUCCEEDED) THEN v.state END, line = v.line,
-       rank = v.rank, scheduled_at = v.scheduled_at, due_at = v.due_at, started_at = v.started_at, finished_at = v.finished_at,
+       rank = v.rank, priority = v.priority, scheduled_at = v.scheduled_at, due_at = v.due_at, started_at = v.started_at, finished_at = v.finished_at,
        expires_at = v.expires_at,
        waits_until = CASE WHEN v.state NOT IN (:SUCCEEDED, :FAILED, :CANCELLED) THEN v.expires_at END,
        suspect = v.suspect, failures = v.failures, crashes = v.crashes, losses = v.losses, snoozes = v.snoozes,

@@ -21,7 +21,7 @@ WITH c AS MATERIALIZED (
            result_until = (SELECT now FROM c) + held.keep::bigint,
            drop_at = CASE WHEN held.result IS NOT NULL THEN (SELECT now FROM c) + held.keep::bigint END,
            error = NULL, reason = NULL, cancel_reason = NULL,
-           held_key = CASE WHEN unique_until = 'time' THEN held_key END
+           held_key = CASE WHEN unique_until IN ('time', 'flow') THEN held_key END
       FROM held WHERE j.seq = held.seq AND j.ctid = ANY (ARRAY(SELECT row FROM held))
     RETURNING j.id, j.kind
 ), n AS (

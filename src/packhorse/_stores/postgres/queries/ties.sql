@@ -1,5 +1,13 @@
--- name: owners (of keys)
-SELECT j.held_key, j.id, j.state, j.unique_end, j.seq FROM unnest($2::text[]) AS v (key)
+-- name: owners (of keys, each with the time until which it holds its own: none, it has not ended; 0, its flow is over. Of a large
+-- flow the newest members are those that have not ended)
+SELECT j.held_key, j.id, j.state,
+       CASE WHEN j.unique_until = 'flow' AND j.state IN (:SUCCEEDED, :FAILED, :CANCELLED) AND NOT EXISTS (
+                SELECT FROM (SELECT FROM packhorse.members m
+                 CROSS JOIN LATERAL (SELECT FROM packhorse.jobs k
+                                      WHERE k.seq = m.seq AND k.state NOT IN (:SUCCEEDED, :FAILED, :CANCELLED) OFFSET 0) k
+                 WHERE m.ns = $1 AND m.flow = j.flow ORDER BY m.seq DESC LIMIT 1) AS open) THEN 0 ELSE j.unique_end END,
+       j.seq
+  FROM unnest($2::text[]) AS v (key)
  CROSS JOIN LATERAL (SELECT * FROM packhorse.jobs j WHERE j.ns = $1 AND j.held_key = v.key OFFSET 0) j
 
 -- name: parents (held so that they are not deleted before this commits; neither a claim nor a settle is in the way)
@@ -10,8 +18,10 @@ SELECT j.id FROM unnest($2::text[]) AS v (id)
 SELECT j.id FROM unnest($2::text[]) AS v (id)
  CROSS JOIN LATERAL (SELECT j.id FROM packhorse.jobs j WHERE j.ns = $1 AND j.id = v.id OFFSET 0) j
 
--- name: let_go (keys of jobs whose time is over)
-UPDATE packhorse.jobs SET held_key = NULL WHERE ns = $1 AND seq = ANY ($2::bigint[]) AND held_key IS NOT NULL
+-- name: let_go (keys of jobs whose time or flow is over; one that runs again meanwhile keeps it)
+UPDATE packhorse.jobs SET held_key = NULL
+ WHERE ns = $1 AND seq = ANY ($2::bigint[]) AND held_key IS NOT NULL
+   AND (unique_until <> 'flow' OR state IN (:SUCCEEDED, :FAILED, :CANCELLED))
 
 -- name: begin_flows
 INSERT INTO packhorse.flows (ns, id, created_at)
@@ -35,7 +45,8 @@ WITH timed AS MATERIALIZED (
     INSERT INTO packhorse.jobs (created_at, rank, due_at, scheduled_at, waits_until, expires_at, ns, kind, line, state, shelf,
                                 priority, crash_fails, id, parent, made_by, options, tags, meta, payload, holds, after, after_flow,
                                 after_failed, flow, unique_key, unique_until, unique_end, held_key, waiting)
-    SELECT $3::bigint, coalesce(later, $3::bigint) - priority::bigint * 2592000000000, later, later, over, over, $2, kind, line,
+    SELECT $3::bigint, coalesce(later, $3::bigint) /*ranked - priority * (SELECT l.step FROM packhorse.lines l WHERE l.id = timed.line) */,
+           later, later, over, over, $2, kind, line,
            CASE WHEN later IS NOT NULL THEN :SCHEDULED WHEN ruled THEN :BLOCKED ELSE :QUEUED END,
            CASE WHEN later IS NOT NULL THEN :SCHEDULED WHEN ruled THEN :BLOCKED END,
            priority, crash_fails, id, parent, made_by, options, tags, meta, payload, holds, after, after_flow,
@@ -102,6 +113,17 @@ WITH v AS MATERIALIZED (
 )
 INSERT INTO packhorse.freed (ns, kind, what)
 SELECT $2::int, mode, name FROM wants_out UNION SELECT $2::int, mode, name FROM held_out
+
+-- name: shift (jobs that wait in another queue from now on: whether they may go is looked at anew, and who stood behind may, too)
+WITH v AS MATERIALIZED (
+    SELECT * FROM json_to_recordset($2::json) AS v (seq bigint, queue int)
+), w AS (
+    UPDATE packhorse.waits w SET queue = v.queue, look = true FROM v WHERE w.seq = v.seq AND w.seq = ANY (ARRAY(SELECT seq FROM v))
+), s AS (
+    UPDATE packhorse.wants w SET queue = v.queue FROM v WHERE w.seq = v.seq AND w.seq = ANY (ARRAY(SELECT seq FROM v))
+    RETURNING mode, name
+)
+INSERT INTO packhorse.freed (ns, kind, what) SELECT DISTINCT $1::int, mode, name FROM s
 
 -- name: note (that jobs have ended, or run again, if anybody waits for them or their flow. Always a statement of its own, after
 -- that which changed the jobs: an edge that was committed in between is seen here, or its child waits for this transaction)
@@ -174,7 +196,12 @@ SELECT j.seq FROM packhorse.jobs j
  WHERE j.seq = ANY ($2::bigint[])
    AND (EXISTS (SELECT FROM packhorse.edges e WHERE e.ns = $1 AND e.kind = 0 AND e.target = j.id)
         OR (j.flow IS NOT NULL AND EXISTS (SELECT FROM packhorse.edges e WHERE e.ns = $1 AND e.kind = 1 AND e.target = j.flow))
-        OR ($4::boolean AND j.held_key IS NOT NULL AND (j.unique_end IS NULL OR j.unique_end > $3::bigint)))
+        OR ($4::boolean AND j.held_key IS NOT NULL AND j.unique_end > $3::bigint)
+        OR ($4::boolean AND j.held_key IS NOT NULL AND j.unique_until = 'flow' AND EXISTS (
+                SELECT FROM packhorse.members m
+                 CROSS JOIN LATERAL (SELECT FROM packhorse.jobs k
+                                      WHERE k.seq = m.seq AND k.state NOT IN (:SUCCEEDED, :FAILED, :CANCELLED) OFFSET 0) k
+                 WHERE m.ns = $1 AND m.flow = j.flow)))
 
 -- name: gave_up
 SELECT e.child FROM packhorse.edges e WHERE e.ns = $1 AND e.kind = 2 AND e.target = ANY ($2::text[])

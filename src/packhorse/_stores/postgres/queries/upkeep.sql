@@ -3,11 +3,16 @@ SELECT j.seq FROM packhorse.jobs j
  WHERE j.ns = $1 AND j.due_at <= $2::bigint AND (SELECT closed FROM packhorse.namespaces WHERE id = $1) IS NULL
  ORDER BY j.due_at, j.seq LIMIT $3::bigint FOR NO KEY UPDATE SKIP LOCKED
 
--- name: next_due
-SELECT j.due_at, coalesce($2::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)
-  FROM packhorse.jobs j
- WHERE j.ns = $1 AND j.due_at IS NOT NULL AND (SELECT closed FROM packhorse.namespaces WHERE id = $1) IS NULL
- ORDER BY j.due_at, j.seq LIMIT 1
+-- name: next_due (of the jobs, and of the ends of pauses)
+SELECT (SELECT j.due_at FROM packhorse.jobs j WHERE j.ns = $1 AND j.due_at IS NOT NULL ORDER BY j.due_at, j.seq LIMIT 1),
+       (SELECT l.paused_until FROM packhorse.lines l WHERE l.ns = $1 AND l.paused_until IS NOT NULL ORDER BY l.paused_until LIMIT 1),
+       coalesce($2::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)
+  FROM packhorse.namespaces n WHERE n.id = $1 AND n.closed IS NULL
+
+-- name: end_pauses
+UPDATE packhorse.lines SET paused_at = NULL, paused_by = NULL, paused_reason = NULL, paused_until = NULL
+ WHERE ns = $1 AND paused_until <= $2::bigint AND (SELECT closed FROM packhorse.namespaces WHERE id = $1) IS NULL
+RETURNING id
 
 -- name: expired
 SELECT j.seq FROM packhorse.jobs j
@@ -26,7 +31,11 @@ SELECT j.seq FROM packhorse.kinds k
     SELECT j.seq FROM packhorse.jobs j
      WHERE j.kind = k.id AND j.shelf = $2::smallint AND j.finished_at < $3::bigint
        AND (j.options IS NULL OR j.finished_at < $5::bigint - 1000000 * coalesce(substring(j.options FROM '"kept_for":([0-9]+)')::bigint, 0))
-       AND (j.held_key IS NULL OR j.unique_end <= $5::bigint)
+       AND (j.held_key IS NULL OR j.unique_end <= $5::bigint OR (j.unique_until = 'flow' AND NOT EXISTS (
+            SELECT FROM packhorse.members m
+             CROSS JOIN LATERAL (SELECT FROM packhorse.jobs k
+                                  WHERE k.seq = m.seq AND k.state NOT IN (:SUCCEEDED, :FAILED, :CANCELLED) OFFSET 0) k
+             WHERE m.ns = $1 AND m.flow = j.flow)))
        AND NOT EXISTS (SELECT FROM packhorse.edges e WHERE e.ns = $1 AND e.kind = 0 AND e.target = j.id)
        AND (j.flow IS NULL OR NOT EXISTS (SELECT FROM packhorse.edges e WHERE e.ns = $1 AND e.kind = 1 AND e.target = j.flow))
      ORDER BY j.seq LIMIT $4::bigint) j
@@ -73,7 +82,7 @@ DELETE FROM packhorse.claims c
 
 -- name: orphans
 SELECT j.id, j.token, k.task, j.worker, w.host, j.started_at IS NOT NULL, j.crash_fails, j.failures, j.crashes, j.losses,
-       j.generation, j.snoozes, coalesce(j.holds LIKE '%["x",%', false), coalesce(w.proved, false)
+       j.generation, j.snoozes, coalesce(j.holds LIKE '%["x",%' OR j.holds LIKE '%["s",%', false), coalesce(w.proved, false)
   FROM packhorse.claims c
   LEFT JOIN packhorse.workers w ON w.id = c.worker AND w.ns = c.ns
  CROSS JOIN LATERAL unnest(c.seqs) AS s (seq)

@@ -10,12 +10,13 @@ from importlib.resources import files
 _BARE = frozenset({"create"})
 #: Verbs that look at no single job.
 _WITHOUT_JOBS = frozenset(
-    "claim condemn enqueue_plain export flows freeze frozen get last_attempts leave limits log named numbers overview pause "
-    "publish put_schedules records register resting resume runs schedules stopping thaw unresting wait workers".split()
+    "claim condemn enqueue_plain export flows freeze frozen get holding last_attempts leave limits log named numbers overview "
+    "pause publish put_schedules records register resting resume runs schedules set_step stopping thaw unresting wait "
+    "workers".split()
 )
 
 #: What some verbs stand on beside that.
-_MORE = {"admit": ("lines",), "obstacles": ("lines",), "requeue": ("again",), "revive": ("again",)}
+_MORE = {"admit": ("lines",), "obstacles": ("lines",), "sweep": ("lines",), "requeue": ("again",), "revive": ("again",)}
 
 #: Verbs that do what another one does, in the same step.
 _WITH = {"fire": "enqueue"}

@@ -1,12 +1,13 @@
 -- Let go what waits and has no obstacle: one round, or a part of it. ARGV: 4 examine at most so many jobs.
 -- Answers how many were queued and cancelled, whether there is more to do, whether it stopped for its own length (1) or the limit
--- (2), whether something waits, in how many µs a rate lets the next one go, how many were examined.
-if head[2] then return { 0, 0, 0, 0, 0, '', 0 } end
+-- (2), whether something waits, in how many µs a rate lets the next one go, how many were examined, whether jobs
+-- are being put back.
+if head[2] then return { 0, 0, 0, 0, 0, '', 0, 0 } end
 local limit, FRESH, FREED, LATE, NEWS = tonumber(ARGV[4]), NS .. ':fresh', NS .. ':freed', NS .. ':late', NS .. ':news'
 if tonumber(call('HGET', NS, 'waits') or 0) == 0 then
   local SHUT, OPEN = NS .. ':shut', NS .. ':open'
   if call('EXISTS', FREED, LATE, NEWS, SHUT, OPEN) > 0 then call('DEL', FREED, LATE, NEWS, SHUT, OPEN) end
-  return { 0, 0, 0, 0, 0, '', 0 }
+  return { 0, 0, 0, 0, 0, '', 0, call('EXISTS', NS .. ':revive', NS .. ':reviving') }
 end
 call('ZREM', NEWS, '') -- so that what follows works when memory is full
 local budget, cut = catch_up(400), false
@@ -36,7 +37,7 @@ for _, queue in ipairs(call('SMEMBERS', NS .. ':lined')) do
     many('SADD', FREED, names)
   end
 end
-if budget <= 0 then return { 0, 0, 1, 1, 1, '', limit } end
+if budget <= 0 then return { 0, 0, 1, 1, 1, '', limit, 0 } end
 
 -- Those that have to be examined, oldest first: they give up, or get a place. Others are left until something becomes of what
 -- they wait for.
@@ -296,4 +297,5 @@ if not more and call('EXISTS', FREED) == 1 then more = true end
 return {
   admitted, #hopeless, more and 1 or 0, cut and 1 or (left or examined[limit]) and 2 or 0, tonumber(call('HGET', NS, 'waits') or 0) > 0 and 1 or 0,
   following and fmt('%.0f', following - now) or '', math.max(#examined, #hopeless + admitted),
+  call('EXISTS', NS .. ':revive', NS .. ':reviving'),
 }

@@ -5,7 +5,7 @@ local function take_key(job)
   local rules = rules_of(job)
   if not rules.u or rules.uu == 'time' then return true end
   local holder, over = holder_of(rules.u)
-  if holder then return false end
+  if holder and holder.seq ~= job.seq then return false end
   if over then let_go_of_key(over) end
   return true
 end
@@ -26,7 +26,7 @@ local function put_back(job, due)
     local rules = rules_of(job)
     job.d = {
       g = (d.g or 0) + 1, fence = d.fence, tok = d.tok, w = d.w, meta = d.meta, solo = d.solo, sch = d.sch, R = d.R,
-      aw = d.aw, h = d.h, fl = d.fl, us = d.us, ut = d.ut, ue = d.ue, uk = d.uk, k = d.k,
+      aw = d.aw, h = d.h, fl = d.fl, us = d.us, ut = d.ut, uf = d.uf, ue = d.ue, uk = d.uk, k = d.k,
     }
     if rules.u and not d.ut then
       job.d.uk = rules.u
@@ -37,7 +37,7 @@ local function put_back(job, due)
   end
   if due then d.s = 'c' else make_ready(d) end
   d.due, d.sch, d.line = due, due, nil
-  d.rank = fmt('%.0f', (due or now) - job.priority * STEP)
+  d.rank = fmt('%.0f', (due or now) - job.priority * step_of(job.queue, job.priority))
   enter(job)
   return true
 end

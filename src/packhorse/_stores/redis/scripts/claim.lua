@@ -62,10 +62,20 @@ local function choose(line)
         places[place] = #marked
       end
     end
-    local texts = fields(STATE, marked)
+    -- Read in pieces: the first that runs alone may be the end of it.
+    local texts, read = {}, 0
+    local function text_of(number)
+      if number > read then
+        local part = {}
+        for n = read + 1, math.min(read + 64, #marked) do part[n - read] = marked[n] end
+        for n, text in ipairs(call('HMGET', STATE, unpack(part))) do texts[read + n] = text end
+        read = read + #part
+      end
+      return texts[number]
+    end
     local chosen, oddities, skipped = {}, {}, false
     for place = 1, #members do
-      local d = places[place] and cjson.decode(texts[places[place]])
+      local d = places[place] and cjson.decode(text_of(places[place]))
       if d and d.exp and tonumber(d.exp) <= now then
         skipped = true
       else

@@ -100,17 +100,14 @@ for _, each in pairs(texts) do
   local name = each.queue .. SEP .. each.task
   local kind = kinds[name]
   if not kind then
-    kind = call('HGET', NAMES, 'k' .. name)
-    if not kind then
-      kind = fmt('%.0f', call('HINCRBY', NAMES, 'kinds', 1))
-      call('HSET', NAMES, 'k' .. name, kind, 'n' .. kind, name)
-    end
+    kind = kind_number(each.queue, each.task)
     kinds[name] = kind
   end
   know_line(each.queue, each.priority)
   each.kind = kind
   made[#made + 1] = { each.queue, each.task, fmt('%.0f', each.priority), kind }
-  each.plain = not (each.at or each.delay or each.expires or each.expires_at or each.solo or each.R)
+  each.step = step_of(each.queue, each.priority)
+  each.plain = not (each.at or each.delay or each.expires or each.expires_at or each.solo or each.R) and each.step == STEP
   each.prefix = NOW .. SEP .. kind .. SEP .. fmt('%.0f', each.priority) .. SEP
   each.rank = fmt('%.0f', now - each.priority * STEP)
   each.key = NS .. ':ready:' .. fmt('%.0f', each.priority) .. ':' .. each.queue
@@ -138,7 +135,7 @@ for place = 1, size do
       local ready = tonumber(each.at) or now + (each.delay or 0)
       local later = ready > now
       local due = later and (each.at or fmt('%.0f', ready)) or nil
-      local rank = fmt('%.0f', (later and ready or now) - each.priority * STEP)
+      local rank = fmt('%.0f', (later and ready or now) - each.priority * each.step)
       local expires = each.expires_at or each.expires and fmt('%.0f', now + each.expires) or nil
       local d = { rank = rank, due = due, sch = due, exp = expires, solo = each.solo, k = parents[id] and 1 or nil }
       if each.R then

@@ -5,14 +5,18 @@ local queue, priority = ARGV[4], ARGV[6]
 local size = (#ARGV - 6) / 2
 local kind = ARGV[5]
 local prefix = NOW .. SEP .. kind .. SEP .. priority .. SEP
-local rank = fmt('%.0f', now - priority * 2592000000000)
+-- Where the queue has a step of its own, the rank is kept with the job: it does not follow from what was given.
+local step = priority ~= '0' and call('HGET', NS .. ':steps', queue)
+local rank = fmt('%.0f', now - priority * (step or 2592000000000))
+local mark, state = step and '+' or '', '{"s":"q","rank":"' .. rank .. '"}'
 local ready = NS .. ':ready:' .. priority .. ':' .. queue
 if size == 1 then
   local id = ARGV[7]
   local number = fmt('%.0f', call('HINCRBY', NS, 'seq', 1))
   if call('HSETNX', IDS, id, number .. kind) == 0 then return { 'other' } end
   call('HSET', JOB, number, prefix .. id .. SEP .. ARGV[8])
-  call('ZADD', ready, rank, number)
+  if step then call('HSET', STATE, number, state) end
+  call('ZADD', ready, rank, number .. mark)
 else
   local ids, seen = {}, {}
   for place = 1, size do
@@ -34,6 +38,13 @@ else
   end
   many('HSET', IDS, places)
   many('HSET', JOB, jobs)
+  if step then
+    local states = {}
+    for at = 2, #line, 2 do
+      states[at - 1], states[at], line[at] = line[at], state, line[at] .. mark
+    end
+    many('HSET', STATE, states)
+  end
   many('ZADD', ready, line)
 end
 count(queue, 'q', size)

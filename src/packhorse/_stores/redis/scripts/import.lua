@@ -8,15 +8,6 @@ for place = 4, #ARGV, 5 do
     logs = cjson.decode(ARGV[place + 4]),
   }
 end
-local function kind_number(queue, task)
-  local name = queue .. SEP .. task
-  local kind = call('HGET', NAMES, 'k' .. name)
-  if not kind then
-    kind = fmt('%.0f', call('HINCRBY', NAMES, 'kinds', 1))
-    call('HSET', NAMES, 'k' .. name, kind, 'n' .. kind, name)
-  end
-  return kind
-end
 for _, each in ipairs(jobs) do
   local stored, of = call('HGET', IDS, each.id), each.of
   local seq

@@ -1,9 +1,28 @@
 -- One job at a time: read it, take it out of the indexes, put it back. After base.lua, where a verb needs it.
-local STEP = 2592000000000
+local STEP = 2592000000000 -- the default
 local FINAL = { s = true, f = true, x = true }
 local stirred = 0 -- 1: a waiting job may go now, or there is a new one
 local relink -- rules.lua
 local queues = {}
+
+-- After how long a wait, µs, a job of a queue has overtaken one of a priority higher by 1. A job without a priority need not know.
+local steps = {}
+local function step_of(queue, priority)
+  if priority == 0 then return STEP end
+  if not steps[queue] then steps[queue] = tonumber(call('HGET', NS .. ':steps', queue) or STEP) end
+  return steps[queue]
+end
+
+-- The number of a kind, which is new perhaps.
+local function kind_number(queue, task)
+  local name = queue .. SEP .. task
+  local kind = call('HGET', NAMES, 'k' .. name)
+  if not kind then
+    kind = fmt('%.0f', call('HINCRBY', NAMES, 'kinds', 1))
+    call('HSET', NAMES, 'k' .. name, kind, 'n' .. kind, name)
+  end
+  return kind
+end
 
 -- The queue and the task of a kind.
 local function kind_of(kind)
@@ -91,7 +110,7 @@ end
 local function leave(job)
   local d, seq = job.d, job.seq
   local s = d.s
-  if d.R or d.k then job.was = { s = s, wt = d.wt, gu = d.gu } end
+  if d.R or d.k then job.was = { s = s, wt = d.wt, gu = d.gu, queue = job.queue } end
   if s == 'q' then
     call('ZREM', ready_key(job, line_of(job)), member(job))
   elseif s == 'r' then
@@ -127,7 +146,7 @@ local function enter(job)
   job.odd = true
   if d.R then
     if s ~= 'b' then d.wt = nil end
-    if d.uk and FINAL[s] and not d.ut then
+    if d.uk and FINAL[s] and not d.ut and not d.uf then
       call('HDEL', NS .. ':unique', d.uk)
       d.uk = nil
     end

@@ -1,6 +1,7 @@
--- Which of these unique keys a job holds. ARGV: from 4 the keys. Answers their places, from 0.
+-- Who holds these unique keys. ARGV: from 4 the keys. Answers the number of a job for each, or "".
 local found = {}
 for place = 4, #ARGV do
-  if holder_of(ARGV[place]) then found[#found + 1] = place - 4 end
+  local holder = holder_of(ARGV[place])
+  found[#found + 1] = holder and holder.seq or ''
 end
 return found

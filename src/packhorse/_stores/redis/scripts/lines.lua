@@ -253,7 +253,7 @@ local function bring_in_line(budget)
       local unended, open, hopeless = before_the_lines(job)
       local stands = call('ZSCORE', NS .. ':line:' .. tail_of(job, holds_of(job)[1]), seq)
       if unended or open > 0 then
-        if stands then out_of_lines(job) end
+        if stands then out_of_lines(job, job.queue) end
       else
         if not stands then into_lines(job) end
         ask_again(job)

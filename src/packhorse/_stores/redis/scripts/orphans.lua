@@ -12,7 +12,7 @@ for _, worker in ipairs(holders) do
       local d = job.d
       found[#found + 1] = {
         job.id, d.tok, job.task, worker, row[2] or '', d.st and 1 or 0, d.solo and 1 or 0, d.f or 0, d.c or 0, d.l or 0,
-        d.g or 0, d.n or 0, row[2] and 1 or 0, d.h == 'x' and 1 or 0, row[3] and 1 or 0,
+        d.g or 0, d.n or 0, row[2] and 1 or 0, d.h == 'r' and 1 or 0, row[3] and 1 or 0,
       }
     end
     if not row[1] and not seqs[1] then call('SREM', NS .. ':holders', worker) end

@@ -10,10 +10,10 @@ local function ended_at(text, state)
   return d.s == state and tonumber(d.fin) or nil
 end
 
--- One that a relay may send again stays longer than others, and one that a waiting job or the time of a unique key needs.
+-- One that a relay may send again stays longer than others, and one that a waiting job, or the time or the flow of a unique key needs.
 local function kept(job, at)
   local d = job.d
-  if is_waited_for(job) or (d.uk and d.ut and tonumber(d.ue) > now) then return true end
+  if is_waited_for(job) or (d.uk and d.ut and tonumber(d.ue) > now) or (d.uk and d.uf and goes_on(d.fl)) then return true end
   local options = given(job, 2)
   local seconds = options and string.match(options, '"kept_for":(%d+)')
   return seconds and at >= now - tonumber(seconds) * 1000000

@@ -7,4 +7,4 @@ for place = 6, #ARGV do
   if job and string.find(ARGV[5], job.d.s, 1, true) and put_back(job, due) then done[#done + 1] = job.id end
 end
 if done[1] then changed() end
-return { done, stirred, call('EXISTS', NS .. ':revive') }
+return { done, stirred, call('EXISTS', NS .. ':revive', NS .. ':reviving') }

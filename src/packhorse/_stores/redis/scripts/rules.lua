@@ -16,7 +16,7 @@ local NOTHING = { { 's', '' } }
 local function holds_of(job) return rules_of(job).h or NOTHING end
 
 -- Where those stand who want a name so, in the order of their places, queue by queue: a queue that is closed counts for nothing.
-local function tail_of(job, hold) return hold[1] .. ':' .. job.queue .. SEP .. hold[2] end
+local function tail_of(job, hold, queue) return hold[1] .. ':' .. (queue or job.queue) .. SEP .. hold[2] end
 
 local function free(name)
   if call('EXISTS', NS .. ':lines:' .. name) == 1 then call('SADD', NS .. ':freed', name) end
@@ -36,11 +36,11 @@ local function into_lines(job)
   end
 end
 
--- Take a job out of its lines; "quiet": nobody can go because of that.
-local function out_of_lines(job, quiet)
-  local queue, was = job.queue, false
+-- Take a job out of its lines, those of the queue in which it was; "quiet": nobody can go because of that.
+local function out_of_lines(job, queue, quiet)
+  local was = false
   for _, hold in ipairs(holds_of(job)) do
-    local tail = tail_of(job, hold)
+    local tail = tail_of(job, hold, queue)
     if call('ZREM', NS .. ':line:' .. tail, job.seq) == 1 then
       was = true
       call('ZREM', NS .. ':stuck:' .. tail, job.seq)
@@ -170,8 +170,8 @@ relink = function(job, was, gone, again)
     if was and was.wt then
       call('ZREM', NS .. ':fresh', seq)
       call('ZREM', NS .. ':back', seq)
-      call('ZREM', NS .. ':shut:' .. job.queue, seq)
-      if d.pl then out_of_lines(job, job.quiet) end
+      call('ZREM', NS .. ':shut:' .. was.queue, seq)
+      if d.pl then out_of_lines(job, was.queue, job.quiet) end
       call('HINCRBY', NS, 'waits', -1)
     end
     if d.h and has_holds(from) and not has_holds(to) then give_up_holds(job) end
@@ -193,12 +193,22 @@ relink = function(job, was, gone, again)
   if d.k and (not ended) ~= (not ends) then news('p' .. job.id, NS .. ':after:' .. job.id) end
 end
 
--- Who holds a unique key, and one whose time is over but who was not told so yet.
+-- Tell whether a member of a flow has not ended.
+local function goes_on(flow)
+  local open = flow and call('HMGET', NS .. ':tally:' .. flow, 'q', 'r', 'c', 'y', 'b') or {}
+  for _, number in ipairs(open) do
+    if number and tonumber(number) > 0 then return true end
+  end
+  return false
+end
+
+-- Who holds a unique key, and one whose time or flow is over but who was not told so yet.
 local function holder_of(key)
   local seq = call('HGET', NS .. ':unique', key)
   local job = seq and load(seq)
   if not job then return nil, nil end
   if job.d.ut and tonumber(job.d.ue) <= now then return nil, job end
+  if job.d.uf and FINAL[job.d.s] and not goes_on(job.d.fl) then return nil, job end
   return job, nil
 end
 
@@ -210,10 +220,11 @@ end
 -- What must be known of a job without reading its rules.
 local function note_rules(d, rules)
   d.R, d.fl = 1, rules.fl
-  for _, hold in ipairs(rules.h or {}) do d.h = (d.h == 'x' or hold[1] == 'x') and 'x' or 's' end
+  for _, hold in ipairs(rules.h or {}) do d.h = (d.h == 'r' or hold[1] ~= 'l') and 'r' or 'l' end
   if rules.h or rules.a or rules.af then d.aw = 1 end
   if rules.uu == 'started' then d.us = 1 end
   if rules.uu == 'time' then d.ut = 1 end
+  if rules.uu == 'flow' then d.uf = 1 end
 end
 
 -- Where a job goes that nothing but its rules keeps from running.

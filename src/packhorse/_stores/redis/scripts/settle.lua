@@ -76,7 +76,7 @@ local function apply(job, token, verdict)
     d.s, d.cn, d.sus = verdict.state, nil, verdict.suspect
     d.due = (d.s == 'y' or d.s == 'c') and fmt('%.0f', now + verdict.delay) or nil
     if d.s == 'c' then d.sch = d.due end
-    if verdict.outcome == 'snoozed' and d.due then d.rank = fmt('%.0f', d.due - job.priority * STEP) end
+    if verdict.outcome == 'snoozed' and d.due then d.rank = fmt('%.0f', d.due - job.priority * step_of(job.queue, job.priority)) end
     if d.s == 'b' and verdict.line then d.line = verdict.line end
     if verdict.outcome == 'released' then d.st = nil end
   end

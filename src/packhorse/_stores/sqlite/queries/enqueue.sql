@@ -6,6 +6,11 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 INSERT INTO packhorse_jobs (ns, created_at, id, kind, line, state, odd, priority, rank, made_by, payload)
 SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM packhorse_meta WHERE key = ?)
 
+-- name: alone_ranked (the same of a priority that is not 0, with the ready time where the rank belongs)
+INSERT INTO packhorse_jobs (ns, created_at, id, kind, line, state, odd, priority, rank, made_by, payload)
+SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 - ?8 * (SELECT step FROM packhorse_lines WHERE id = ?5), ?10, ?11
+ WHERE NOT EXISTS (SELECT 1 FROM packhorse_meta WHERE key = ?12)
+
 -- name: jobs
 INSERT INTO packhorse_jobs (ns, created_at, id, kind, line, state, odd, priority, rank, made_by, payload)
 SELECT ?1, ?2, v.column1, v.column2, v.column3, v.column4, v.column5, v.column6, v.column7, v.column8, v.column9

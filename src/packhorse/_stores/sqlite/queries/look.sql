@@ -55,7 +55,7 @@ SELECT token, text, dropped FROM packhorse_logs
  ORDER BY n
 
 -- name: queues
-SELECT id, name, paused_at, paused_by, paused_reason, step,
+SELECT id, name, paused_at, paused_by, paused_reason, paused_until, step,
        n_queued, n_running, n_scheduled, n_retrying, n_blocked, n_succeeded, n_failed, n_cancelled
   FROM packhorse_lines
  WHERE ns = :ns AND side_of IS NULL AND (:names IS NULL OR name IN (SELECT value FROM json_each(:names)))
@@ -63,6 +63,10 @@ SELECT id, name, paused_at, paused_by, paused_reason, step,
 
 -- name: lines_of
 SELECT id FROM packhorse_lines WHERE id = :queue OR side_of = :queue
+
+-- name: head (the first of one priority that has its first rank)
+SELECT seq, created_at FROM packhorse_jobs
+ WHERE line = :line AND state = 2 AND priority = :priority AND rank = :rank ORDER BY seq LIMIT 1
 
 -- name: place
 SELECT line, rank, seq FROM packhorse_jobs WHERE ns = :ns AND id = :id AND state = 2
@@ -73,11 +77,3 @@ SELECT count(*) FROM (
      WHERE line = :line AND priority = :priority AND state = 2 AND (rank, seq) < (:rank, :seq)
        AND (odd < 2 OR NOT EXISTS (SELECT 1 FROM packhorse_details d WHERE d.seq = j.seq AND d.expires_at <= :now))
      LIMIT :limit)
-
--- name: pause
-UPDATE packhorse_lines SET paused_at = :now, paused_by = :by, paused_reason = :reason
- WHERE id = :queue AND paused_at IS NULL
-
--- name: resume
-UPDATE packhorse_lines SET paused_at = NULL, paused_by = NULL, paused_reason = NULL
- WHERE ns = :ns AND name = :name AND paused_at IS NOT NULL

@@ -11,6 +11,17 @@ SELECT e.parent FROM packhorse_edges e CROSS JOIN packhorse_jobs p ON p.ns = e.n
 SELECT count(*), min(seq) FROM packhorse_holds
  WHERE ns = :ns AND name = :name AND stage = 7 AND mode IN (SELECT value FROM json_each(:modes))
 
+-- name: oldest (holders, and how many there are)
+SELECT j.id, count(*) OVER ()
+  FROM packhorse_holds h CROSS JOIN packhorse_jobs j ON j.seq = h.seq
+ WHERE h.ns = :ns AND h.name = :name AND h.stage = 7 AND h.mode IN (SELECT value FROM json_each(:modes))
+ ORDER BY h.seq LIMIT :limit
+
+-- name: holding
+SELECT h.name, h.mode, count(*)
+  FROM (SELECT DISTINCT value AS name FROM json_each(:names)) n CROSS JOIN packhorse_holds h
+ WHERE h.ns = :ns AND h.name = n.name AND h.stage = 7 GROUP BY h.name, h.mode
+
 -- name: holder
 SELECT j.id, iif(j.state = 3, nullif(j.started_at, -1152921504606846976), NULL) FROM packhorse_jobs j WHERE j.seq = :seq
 

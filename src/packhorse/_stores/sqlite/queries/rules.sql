@@ -86,6 +86,9 @@ SELECT seq FROM packhorse_rules WHERE ns = ? AND given_up = ?
 SELECT u.seq, u.queue, j.id, j.state, j.created_at, d.scheduled_at
   FROM packhorse_rules u JOIN packhorse_jobs j ON j.seq = u.seq LEFT JOIN packhorse_details d ON d.seq = u.seq
  WHERE u.ns = :ns AND u.unique_key = :key AND u.unique_held = 1 AND (u.unique_end IS NULL OR u.unique_end > :now)
+   AND (u.unique_until <> 'flow' OR j.state < 7 OR EXISTS (
+        SELECT 1 FROM packhorse_flows f
+         WHERE f.ns = u.ns AND f.name = u.flow AND f.n_queued + f.n_running + f.n_scheduled + f.n_retrying + f.n_blocked > 0))
 
 -- name: let_go_of
 UPDATE packhorse_rules SET unique_held = 0 WHERE ns = ? AND unique_key = ? AND unique_held = 1

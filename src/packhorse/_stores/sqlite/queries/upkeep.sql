@@ -11,8 +11,11 @@ UPDATE packhorse_jobs SET state = :state WHERE seq IN (SELECT value FROM json_ea
 -- name: promoted
 UPDATE packhorse_details SET due_at = NULL WHERE seq IN (SELECT value FROM json_each(:seqs))
 
--- name: next_due
-SELECT min(due_at) FROM packhorse_details WHERE ns = :ns AND due_at IS NOT NULL
+-- name: next_due (or the next pause that is over)
+SELECT min(at)
+  FROM (SELECT min(due_at) AS at FROM packhorse_details WHERE ns = :ns AND due_at IS NOT NULL
+        UNION ALL
+        SELECT min(paused_until) FROM packhorse_lines WHERE ns = :ns AND paused_until IS NOT NULL)
 
 -- name: running
 SELECT seq, meta FROM packhorse_records WHERE ns = :ns AND id = :id AND state = 3 AND token = :token
@@ -44,7 +47,7 @@ UPDATE packhorse_details SET due_at = NULL, waits_until = NULL, suspect = 0, rea
 -- name: orphans
 SELECT r.id, r.token, r.task, r.worker, w.host, r.started_at IS NOT NULL, r.crash_fails, r.failures, r.crashes, r.losses,
        r.generation, r.snoozes,
-       EXISTS (SELECT 1 FROM packhorse_holds h WHERE h.seq = r.seq AND h.mode = 'x'), coalesce(w.proved, 0)
+       EXISTS (SELECT 1 FROM packhorse_holds h WHERE h.seq = r.seq AND h.mode <> 'l'), coalesce(w.proved, 0)
   FROM packhorse_running u
   LEFT JOIN packhorse_workers w ON w.id = u.worker AND w.ns = u.ns
   CROSS JOIN packhorse_records r ON r.seq = u.seq
@@ -87,7 +90,11 @@ SELECT seq, finished_at < :before
          WHERE u.seq = packhorse_jobs.seq
            AND (EXISTS (SELECT 1 FROM packhorse_edges e WHERE e.ns = u.ns AND e.parent = packhorse_jobs.id)
                 OR EXISTS (SELECT 1 FROM packhorse_rules f WHERE f.ns = u.ns AND f.after_flow = u.flow AND f.stage > 0)
-                OR (u.unique_held = 1 AND (u.unique_end IS NULL OR u.unique_end > :now)))))
+                OR (u.unique_held = 1 AND u.unique_end > :now)
+                OR (u.unique_held = 1 AND u.unique_until = 'flow' AND EXISTS (
+                    SELECT 1 FROM packhorse_flows f
+                     WHERE f.ns = u.ns AND f.name = u.flow
+                       AND f.n_queued + f.n_running + f.n_scheduled + f.n_retrying + f.n_blocked > 0)))))
   FROM packhorse_jobs
  WHERE kind = :kind AND state = :state AND state NOT IN (2, 3) AND seq > :from AND seq <= :last
  ORDER BY seq LIMIT :window
