@@ -54,3 +54,21 @@ def test_each_namespace_has_names_of_its_own(store: Store, open_another: Open) -
     put(store, **reserving("a"))
     admit(store)
     assert open_another(namespace="elsewhere").holders("a", ALL) == Holders()
+
+
+def test_names_are_counted_by_how_they_are_held(store: Store, open_another: Open) -> None:
+    worker = join(store)
+    store.set_limits({"a": "9"})
+    store.enqueue([new_job(**(sharing("a", "b") if n % 3 else limited("a"))) for n in range(6)])
+    put(store, **reserving("c"))
+    put(store, **reserving("c"))
+    names = ["c", "a", "nobody's", "b", "a"]
+    assert store.holding(names) == [(0, 0, 0)] * 5
+    admit(store)
+    assert store.holding(names) == [(1, 0, 0), (0, 4, 2), (0, 0, 0), (0, 4, 0), (0, 4, 2)]
+    assert open_another(namespace="elsewhere").holding(["a"]) == [(0, 0, 0)]
+    jobs = take(store, worker, 7)
+    assert store.holding(["a", "c"]) == [(0, 4, 2), (1, 0, 0)]
+    settle(store, *(succeeded(job, None) for job in jobs))
+    assert store.holding(["a", "b", "c"]) == [(0, 0, 0)] * 3
+    assert store.holding([]) == []

@@ -135,7 +135,8 @@ def _meta(words: Sequence[str]) -> dict[str, Any]:
 
 
 def _payload(store: Store, found: list[JobRecord] | None, args_json: str | None, kwargs_json: str | None) -> str | None:
-    """Return other arguments for the one job; those not given stay. They must fit what a live worker tells of the task."""
+    """Return other arguments for the one job; those not given stay. They must fit what a live worker tells of the task,
+    and make a command that could be submitted so."""
     if args_json is None and kwargs_json is None:
         return None
     if found is None or len(found) != 1:
@@ -146,8 +147,10 @@ def _payload(store: Store, found: list[JobRecord] | None, args_json: str | None,
     kwargs = stored_kwargs if kwargs_json is None else _read(kwargs_json, "--kwargs")
     if not isinstance(args, list) or not isinstance(kwargs, dict):
         raise BadArguments("--args takes a JSON list and --kwargs a JSON object. Nothing changed.")
+    from ._refitting import refitted
+
+    payload = refitted(store, job, json.dumps([args, kwargs], separators=(",", ":")))
     _fit(store, job, args, kwargs)
-    payload = json.dumps([args, kwargs], separators=(",", ":"))
     if len(payload) > PAYLOAD_LIMIT:
         raise BadArguments(f"the arguments take {len(payload):,} bytes, more than {PAYLOAD_LIMIT:,}. Nothing changed.")
     return payload
