@@ -15,6 +15,8 @@ from packhorse._told import last_attempt
 
 from .making import ERROR, ended, ids, join, put, running, settle, take_one, the
 
+pytestmark = pytest.mark.usefixtures("url")  # drop_logs goes through the tables
+
 FINAL, AGAIN = Backoff(0), Backoff(5, base=1, jitter=False)
 DAY = 86400.0
 
