@@ -54,3 +54,16 @@ def test_each_namespace_has_names_of_its_own(store: Store, open_another: Open) -
     put(store, **reserving("a"))
     admit(store)
     assert open_another(namespace="elsewhere").holders("a", ALL) == Holders()
+
+
+def test_how_many_have_each_of_several_names(store: Store) -> None:
+    worker = join(store)
+    store.set_limits({"c": "9"})
+    for options in (reserving("a"), sharing("b"), sharing("b"), limited("c"), reserving("a")):
+        put(store, **options)
+    assert store.holding(["a", "b"]) == [(0, 0, 0), (0, 0, 0)]
+    admit(store)
+    assert store.holding(["c", "b", "none", "a"]) == [(0, 0, 1), (0, 2, 0), (0, 0, 0), (1, 0, 0)]
+    settle(store, *(succeeded(job, None) for job in take(store, worker, 4)))
+    assert store.holding(["a", "b", "c"]) == [(0, 0, 0)] * 3
+    assert store.holding([]) == []
