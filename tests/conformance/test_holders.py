@@ -56,19 +56,14 @@ def test_each_namespace_has_names_of_its_own(store: Store, open_another: Open) -
     assert open_another(namespace="elsewhere").holders("a", ALL) == Holders()
 
 
-def test_names_are_counted_by_how_they_are_held(store: Store, open_another: Open) -> None:
+def test_how_many_have_each_of_several_names(store: Store) -> None:
     worker = join(store)
-    store.set_limits({"a": "9"})
-    store.enqueue([new_job(**(sharing("a", "b") if n % 3 else limited("a"))) for n in range(6)])
-    put(store, **reserving("c"))
-    put(store, **reserving("c"))
-    names = ["c", "a", "nobody's", "b", "a"]
-    assert store.holding(names) == [(0, 0, 0)] * 5
+    store.set_limits({"c": "9"})
+    for options in (reserving("a"), sharing("b"), sharing("b"), limited("c"), reserving("a")):
+        put(store, **options)
+    assert store.holding(["a", "b"]) == [(0, 0, 0), (0, 0, 0)]
     admit(store)
-    assert store.holding(names) == [(1, 0, 0), (0, 4, 2), (0, 0, 0), (0, 4, 0), (0, 4, 2)]
-    assert open_another(namespace="elsewhere").holding(["a"]) == [(0, 0, 0)]
-    jobs = take(store, worker, 7)
-    assert store.holding(["a", "c"]) == [(0, 4, 2), (1, 0, 0)]
-    settle(store, *(succeeded(job, None) for job in jobs))
+    assert store.holding(["c", "b", "none", "a"]) == [(0, 0, 1), (0, 2, 0), (0, 0, 0), (1, 0, 0)]
+    settle(store, *(succeeded(job, None) for job in take(store, worker, 4)))
     assert store.holding(["a", "b", "c"]) == [(0, 0, 0)] * 3
     assert store.holding([]) == []

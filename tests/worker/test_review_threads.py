@@ -118,6 +118,8 @@ def test_claims_are_numbered_on_after_a_rebirth(site: Site, main: Main) -> None:
     main.put(m.Want(1, 0, 0))
     main.next(m.Jobs)
     before, _ = main.held.snapshot()
+    (mine,) = site.store.workers()
+    assert site.store.condemn(mine.id, mine.beats), "only who was declared dead is born again"
     main.put(m.Reborn(), m.Want(1, 0, 1))
     main.next(m.Opened)
     main.next(m.Nothing)

@@ -36,7 +36,7 @@ WITH c AS MATERIALIZED (
     UPDATE packhorse.jobs j
        SET state = :RUNNING, token = $7, worker = $4, claim_no = $8, fence = greatest(fence + 1, (SELECT now FROM c)), started_at = NULL,
            held_key = CASE WHEN unique_until <> 'started' THEN held_key END
-     WHERE j.seq = ANY (ARRAY(SELECT seq FROM mine))
+     WHERE j.seq = ANY (ARRAY(SELECT seq FROM mine)) AND j.state = :QUEUED
     RETURNING j.*
 ), noted AS (
     INSERT INTO packhorse.claims (token, ns, worker, seqs) SELECT $7, $2, $4, array_agg(seq) FROM mine HAVING count(*) > 0

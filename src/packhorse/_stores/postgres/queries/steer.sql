@@ -4,7 +4,8 @@ SELECT DISTINCT k.task FROM packhorse.jobs j JOIN packhorse.kinds k ON k.id = j.
 -- name: step
 SELECT step FROM packhorse.lines WHERE id = $1
 
--- name: rewrite (what nothing but an edit changes; those that stay queued move in the table of the ready)
+-- name: rewrite (what nothing but an edit changes; those that stay queued get another row in the table of the ready, never the same one
+-- changed: a claim that has found it before would take the job and be unable to delete a row that its snapshot does not show)
 WITH v AS MATERIALIZED (
     SELECT * FROM json_to_recordset($1::json) AS v (
         seq bigint, kind int, options text, tags text, payload text, stays boolean, old_line int, old_rank bigint, line int,
@@ -14,9 +15,12 @@ WITH v AS MATERIALIZED (
      CROSS JOIN LATERAL (SELECT r.ctid AS row FROM packhorse.ready r
                           WHERE r.line = v.old_line AND r.rank = v.old_rank AND r.seq = v.seq OFFSET 0) r
      WHERE v.stays
-), moved AS (
-    UPDATE packhorse.ready r SET line = p.line, rank = p.rank, priority = p.priority, expires_at = p.expires_at
-      FROM place p WHERE r.seq = p.seq AND r.ctid = ANY (ARRAY(SELECT row FROM place))
+), gone AS (
+    DELETE FROM packhorse.ready r USING place p WHERE r.seq = p.seq AND r.ctid = ANY (ARRAY(SELECT row FROM place))
+    RETURNING p.line, p.rank, p.seq, p.priority, p.expires_at, r.solo
+), back AS (
+    INSERT INTO packhorse.ready (rank, seq, expires_at, line, priority, solo)
+    SELECT rank, seq, expires_at, line, priority, solo FROM gone
 )
 UPDATE packhorse.jobs j SET kind = v.kind, options = v.options, tags = v.tags, payload = v.payload
   FROM v WHERE j.seq = v.seq AND j.seq = ANY (ARRAY(SELECT seq FROM v))
