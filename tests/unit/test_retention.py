@@ -13,8 +13,7 @@ from packhorse._retention import DEFAULT, Retention, age, kept_for, retention_of
 from packhorse._settings import resolve
 from packhorse._worker import mailbox
 from packhorse._worker.firing import Firing
-from packhorse._worker.rescuing import Rescuing
-from packhorse._worker.upkeep import Upkeep
+from packhorse._worker.upkeep import Chores, upkeep_of
 from packhorse.errors import BadOption, ConfigError
 
 DAY, YEAR = 86400.0, 365 * 86400
@@ -139,7 +138,7 @@ class Asked:
 )
 def test_a_worker_clears_up_by_its_own_config(retention: Retention, calls: list[object]) -> None:
     main = mailbox.Mailbox()
-    upkeep = Upkeep(Rescuing("ash", main, Spaced(), 100), Firing("ash"), retention)
+    upkeep = upkeep_of("ash", main, Spaced(), 100, Firing("ash"), Chores(retention))
     upkeep._next_prune, upkeep._next_poll, upkeep._next_rescue = 0.0, 1e18, 1e18
     store = Asked()
     upkeep.chores(store)  # type: ignore[arg-type]

@@ -178,7 +178,7 @@ _KEYS: dict[By, Callable[[tzinfo | None, Mapping[str, str]], Callable[[Seen], st
     "host": lambda _, aliases: lambda seen: aliases.get(seen.host or NONE, seen.host or NONE),
     "day": _when("%Y-%m-%d"),
     "hour": _when("%Y-%m-%d %H:00"),
-    "exit": lambda _, __: lambda seen: seen.exit or NONE,
+    "exit": lambda _, __: lambda seen: NONE if seen.exit is None else str(seen.exit),
     "by": lambda _, __: lambda seen: asked_by(seen.job),
 }
 

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from time import monotonic, monotonic_ns
 
 from .._rescue import EXCLUSIVE_PATIENCE, Spaced
-from .._retention import DEFAULT, Retention
 from .._store import Store
 from ..errors import PackhorseError, StoreFull, StoreUnavailable
 from . import mailbox as m
@@ -29,10 +28,9 @@ from .news import Unreported
 from .odd import judge
 from .outage import Outage
 from .recheck import recheck
-from .rescuing import Rescuing
 from .shapes import in_turn, verdicts_of
 from .signing_on import sign_on
-from .upkeep import Upkeep
+from .upkeep import AS_USUAL, Chores, upkeep_of
 
 _log = logging.getLogger("packhorse.store")
 
@@ -57,10 +55,10 @@ class StoreThread(threading.Thread):
         place: Place | None = None,
         limits: Declared | None = None,
         patience: float = EXCLUSIVE_PATIENCE,
-        retention: Retention = DEFAULT,
+        chores: Chores = AS_USUAL,
     ) -> None:
         """Nothing is opened before the thread runs. ``place``: where the store is, for messages. ``limits``: what the application
-        declares. ``patience``: the worker's ``exclusive_patience``. ``retention``: how long what has ended is kept."""
+        declares. ``patience``: the worker's ``exclusive_patience``."""
         super().__init__(name="store", daemon=True)
         self.inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
         self.armed = threading.Event()  #: a claim found nothing: hints are welcome
@@ -89,7 +87,7 @@ class StoreThread(threading.Thread):
         self._look = True  #: something may be claimable
         self.beats = Spaced()  #: the beat thread's
         self._firing = Firing(identity.host)
-        self._upkeep = Upkeep(Rescuing(identity.host, main, self.beats, patience), self._firing, retention)
+        self._upkeep = upkeep_of(identity.host, main, self.beats, patience, self._firing, chores)
         self._admitting = Admitting()
         self._place = place
         self._limits = limits or {}
@@ -164,6 +162,7 @@ class StoreThread(threading.Thread):
             self._claim(store)  # an idle slot comes first; what has ended is stored right after
         if self._ended and self._settle_due():
             self._settle(store)
+        self._upkeep.notifying.tell(store)
         if self._upkeep.promote(store):  # before the claim: with burst, finding nothing ends the worker
             self._look = True
         self._admit_and_claim(store)
@@ -235,9 +234,8 @@ class StoreThread(threading.Thread):
                 self._accept_rare(item)
 
     def _wish(self, want: m.Want) -> None:
-        if (
-            want.received == self._brought
-        ):  # else main counted its free slots before jobs that are on their way: it will ask anew
+        # Else main counted its free slots before jobs that are on their way: it will ask anew.
+        if want.received == self._brought:
             self._want = want
             self._look = True
             self._admitting.wanted()
@@ -295,6 +293,7 @@ class StoreThread(threading.Thread):
                 self._locked.keep(locked)
             self._held.settled(settled)
             tell_elsewhere(settled, odd, self._main)
+            self._upkeep.notifying.settled(settled, odd)
             self._upkeep.expect(settled)
             self._look = True  # what ended may have enqueued, or be queued again
             if len(self._ended) < SETTLE_AT:
@@ -385,8 +384,7 @@ class StoreThread(threading.Thread):
     # -- the end ------------------------------------------------------------------------------------------------------
     def _finished(self) -> bool:
         assert self._finish_by is not None
-        # What a claim brought after main had counted is on its way back from there.
-        left = self._held.jobs()
+        left = self._held.jobs()  # what a claim brought after main had counted is on its way back from there
         if left and monotonic() < self._finish_by:
             return False
         signed_off = False

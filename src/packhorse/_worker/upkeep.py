@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import random
 from time import monotonic
+from typing import TYPE_CHECKING, NamedTuple
 
 from .._record import BATCH
+from .._rescue import Spaced
 from .._retention import DEFAULT, Retention
 from .._store import Store
 from . import mailbox as m
 from .firing import Firing
+from .notifying import Notifying
 from .rescuing import Rescuing
+
+if TYPE_CHECKING:
+    from .._notify import Notify
 
 _POLL = 1.0
 _PRUNE_EVERY = 60.0
@@ -21,12 +27,31 @@ _RESCUE_EVERY = 10.0
 _RESCUE_SOON = 5.0
 
 
+class Chores(NamedTuple):
+    """What a worker was asked to do beside running jobs."""
+
+    retention: Retention = DEFAULT  #: how long what has ended is kept
+    notify: Notify | None = None  #: which ends are told of
+
+
+AS_USUAL = Chores()
+
+
+def upkeep_of(
+    host: str, main: m.Mailbox, beats: Spaced, patience: float, firing: Firing, chores: Chores = AS_USUAL
+) -> Upkeep:
+    """Return the upkeep of a worker on this host."""
+    notifying = Notifying(chores.notify)
+    return Upkeep(Rescuing(host, main, beats, patience, notifying.note), firing, chores.retention, notifying)
+
+
 class Upkeep:
     """Does each when it is time; every method tells whether something may be claimable by it."""
 
-    def __init__(self, rescuing: Rescuing, firing: Firing, retention: Retention = DEFAULT) -> None:
+    def __init__(self, rescuing: Rescuing, firing: Firing, retention: Retention, notifying: Notifying) -> None:
         """Everything is to be looked at but old jobs, which many workers should not do together."""
         self._retention = retention
+        self.notifying = notifying
         self._rescuing = rescuing
         self._firing = firing
         self._next_poll = 0.0
@@ -72,7 +97,7 @@ class Upkeep:
         now, found = monotonic(), False
         if now >= self._next_poll:
             self._next_poll = now + _POLL
-            store.expire()
+            self.notifying.expired(store.expire())
             found = True
         if now >= self._next_rescue:
             found = self._rescue(store, now) or found
