@@ -43,6 +43,10 @@ def _clock(name: str) -> Cell:
     return cell
 
 
+def _host(seen: Seen, about: Look) -> str:
+    return about.aliases.get(seen.host or "", seen.host or "")
+
+
 def _when(seen: Seen, about: Look) -> str:
     job = seen.job
     moment = job.finished_at or job.started_at
@@ -70,8 +74,9 @@ COLUMNS: dict[str, Cell] = {
     "waited": lambda seen, about: moments(seen.job, about.now)[0],
     "ran": lambda seen, about: moments(seen.job, about.now)[1],
     "when": _when,
-    "worker": lambda seen, about: about.names.get(seen.job.worker or "", ""),
-    "host": lambda seen, about: about.aliases.get(seen.host or "", seen.host or ""),
+    # The name of a worker that has left is not kept, but its host may be.
+    "worker": lambda seen, about: about.names.get(seen.job.worker or "") or _host(seen, about),
+    "host": lambda seen, about: _host(seen, about),
     "exit": lambda seen, _: "" if seen.exit is None else str(seen.exit),
     "by": lambda seen, _: asked_by(seen.job),
     "created": _clock("created_at"),
