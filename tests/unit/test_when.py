@@ -48,7 +48,9 @@ def test_another_zone_is_another_day() -> None:
     assert found("today", "utc") == "10-28 00:00:00"
 
 
-@pytest.mark.parametrize("text", ["", "soon", "25:00", "yesterday 17", "17:61", "monday tuesday", "2026-13-01", "1e400"])
+@pytest.mark.parametrize(
+    "text", ["", "soon", "25:00", "yesterday 17", "17:61", "monday tuesday", "2026-13-01", "1e400"]
+)
 def test_what_is_no_moment(text: str) -> None:
     with pytest.raises(BadOption, match="--since"):
         found(text)
