@@ -28,11 +28,12 @@ class Seen(NamedTuple):
         return found if isinstance(found, dict) else {}
 
     @property
-    def exit(self) -> str | None:
-        """Return the exit status or the signal of the command's last run, as text; None of what is no command or never ran."""
+    def exit(self) -> int | str | None:
+        """Return the exit status of the command's last run, or the name of the signal that ended it; None of what is no command
+        or never ran."""
         usage = self.usage
         found = usage.get("exit") if usage.get("exit") is not None else usage.get("signal")
-        return None if found is None else str(found)
+        return found if isinstance(found, (int, str)) else None
 
 
 class Wanted(NamedTuple):
@@ -43,7 +44,7 @@ class Wanted(NamedTuple):
 
     def fits(self, seen: Seen) -> bool:
         """Tell whether all conditions given hold."""
-        return (not self.hosts or seen.host in self.hosts) and (not self.exits or seen.exit in self.exits)
+        return (not self.hosts or seen.host in self.hosts) and (not self.exits or str(seen.exit) in self.exits)
 
 
 class Part(NamedTuple):
@@ -65,6 +66,12 @@ def look(store: Store, which: JobFilter, wanted: Wanted, limit: int = PAGE, afte
         if page.next is None:
             return
         after = page.next
+
+
+def seen_of(store: Store, job: str) -> Seen | None:
+    """Return one job and its last run; None: it is not stored."""
+    hosts = {worker.id: worker.host for worker in store.workers(dead=True)}
+    return next(_seen(store, store.get([job]), hosts), None)
 
 
 def _seen(store: Store, jobs: list[JobRecord], hosts: Mapping[str, str]) -> Iterator[Seen]:

@@ -88,7 +88,17 @@ class Settings(NamedTuple):
         found.extend(self._about_commands())
         found.extend(Setting(f"hosts.{k}", str(v), f"from {self.config_file}") for k, v in self.hosts.items())
         found.extend(self._about_keeping())
+        found.extend(self._about_notify())
         return found
+
+    def _about_notify(self) -> Iterator[Setting]:
+        """Yield which ends are told of, and how. Raises ``ConfigError``."""
+        if self.notify:
+            from ._notify import notify_of
+
+            found = notify_of(self.notify, self.config_file, f"from {self.config_file}")
+            assert found is not None
+            yield Setting("notify", f"{', '.join(sorted(found.on))}: {found.task.shown}", f"from {self.config_file}")
 
     def _about_keeping(self) -> Iterator[Setting]:
         """Yield how long what has ended is kept. What prunes are the live workers, each by its own config file."""

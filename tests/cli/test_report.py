@@ -99,7 +99,7 @@ def test_counts_times_and_who_asked(cli, four):
     (cause,) = data["failures"]
     assert cause == {
         "task": "publish",
-        "error": "exit status 3 of publish.sh",
+        "error": "exit status 3",
         "last": "no title <page>",
         "jobs": 2,
         "examples": [four[2], four[1]],
@@ -151,6 +151,17 @@ def test_the_same_conditions_as_of_a_list(cli, four):
     assert cli("report", "--until", "1h").out == "no job matches\n"
 
 
+def test_causes_that_differ_in_numbers_are_one(cli, world):
+    worker = world.worker().id
+    for number in range(5):
+        world.job("f", queue="f")
+        (claimed,) = world.store.claim(["f"], 1, 0, worker, 1).jobs
+        error = json.dumps({"type": "KeyError", "message": f"'book {number}'"})
+        world.store.settle(worker, [failed(claimed, Backoff(0), error)])
+    (cause,) = cli("report", "--json").data["failures"]
+    assert (cause["error"], cause["jobs"], len(cause["examples"])) == ("KeyError: 'book 4'", 5, 3)
+
+
 def test_hosts_have_other_names_where_the_config_says_so(cli, four, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "packhorse.toml").write_text('[hosts]\nelm = "encoder"\n')
@@ -161,7 +172,7 @@ def test_hosts_have_other_names_where_the_config_says_so(cli, four, tmp_path, mo
 def test_the_table_says_why_jobs_failed(cli, four):
     out = cli("report", "--columns", "jobs,failed,wall").out
     assert out.splitlines()[0].split() == ["task", "jobs", "failed", "wall"]
-    assert f"2 × publish: exit status 3 of publish.sh  (no title <page>)   such as {four[2][-8:]}" in out
+    assert f"2 × publish: exit status 3  (no title <page>)   such as {four[2][-8:]}" in out
 
 
 def test_wrong_words(cli, store):

@@ -15,8 +15,7 @@ from packhorse._worker import mailbox
 from packhorse._worker.config import WorkerConfig
 from packhorse._worker.firing import Firing
 from packhorse._worker.identity import Identity
-from packhorse._worker.rescuing import Rescuing
-from packhorse._worker.upkeep import Upkeep
+from packhorse._worker.upkeep import Chores, upkeep_of
 from packhorse.errors import BadOption, ConfigError
 
 DAY, YEAR = 86400.0, 365 * 86400
@@ -141,7 +140,7 @@ class Asked:
 )
 def test_a_worker_clears_up_by_its_own_config(retention: Retention, calls: list[object]) -> None:
     main = mailbox.Mailbox()
-    upkeep = Upkeep(Rescuing("ash", main, Spaced(), 100), Firing("ash"), Identity(WorkerConfig(), "0"), retention)
+    upkeep = upkeep_of(Identity(WorkerConfig(), "0"), main, Spaced(), 100, Firing("ash"), Chores(retention))
     upkeep._next_prune, upkeep._next_poll, upkeep._next_rescue = 0.0, 1e18, 1e18
     store = Asked()
     upkeep.chores(store)  # type: ignore[arg-type]

@@ -198,6 +198,8 @@ def test_the_whole_output_is_kept_in_files_if_wanted(shared: Site) -> None:
     out, err = usage(shared, job)["output"]
     assert Path(out).read_text() == "".join(f"{n}\n" for n in range(1, 50001))
     assert Path(err).read_text() == "no\n"
+    until = float(Path(out).with_name(".until").read_text())
+    assert until == pytest.approx(time.time() + 30 * 86400, abs=120)  # [retention] output
 
 
 # -- progress ---------------------------------------------------------------------------------------------------------

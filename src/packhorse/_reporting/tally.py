@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import tzinfo
@@ -25,6 +26,8 @@ OTHERS = "(others)"
 #: So many examples of each cause are named.
 EXAMPLES = 3
 _LONG = 160
+_EXIT = "exit status "
+_NUMBER = re.compile(r"\d+")
 
 
 class Group:
@@ -74,7 +77,7 @@ class Cause(NamedTuple):
     """Why jobs failed: those that failed in the same way."""
 
     task: str
-    what: str  #: the error's type and first line
+    what: str  #: how a command ended, else the error's type and first line, of the newest one
     last: str  #: the last line of the newest one's error
     jobs: int
     examples: tuple[str, ...]  #: ids of the newest
@@ -103,7 +106,7 @@ class Tally:
         if seen.job.finished_at is not None:
             self.ends.add(seen.job.finished_at, seen.job.state)
         if seen.job.state == "failed":
-            self._blame(seen.job)
+            self._blame(seen)
 
     @property
     def in_time(self) -> bool:
@@ -117,20 +120,29 @@ class Tally:
         return sorted(self._groups.items(), key=lambda item: (-item[1].jobs, item[0]))
 
     # -- failures -----------------------------------------------------------------------------------------------------
-    def _blame(self, job: JobRecord) -> None:
-        what, last = why_failed(job)
-        key = (job.task, what)
+    def _blame(self, seen: Seen) -> None:
+        what, last = why_failed(seen.job)
+        what = _ended_how(seen) or what
+        # Numbers differ from job to job, and are no causes of their own.
+        key = (seen.job.task, what if what.startswith(_EXIT) else _NUMBER.sub("#", what))
         if key not in self._causes and len(self._causes) >= MOST:
-            key, last = ("", OTHERS), ""
+            key, what, last = ("", OTHERS), OTHERS, ""
         known = self._causes.get(key)
         if known is None:
-            self._causes[key] = Cause(*key, last, 1, (job.id,))
+            self._causes[key] = Cause(key[0], what, last, 1, (seen.job.id,))
         else:
-            self._causes[key] = known._replace(jobs=known.jobs + 1, examples=(*known.examples, job.id)[:EXAMPLES])
+            self._causes[key] = known._replace(jobs=known.jobs + 1, examples=(*known.examples, seen.job.id)[:EXAMPLES])
 
     def causes(self) -> list[Cause]:
         """Return why jobs failed, the most frequent first."""
         return sorted(self._causes.values(), key=lambda cause: (-cause.jobs, cause.task, cause.what))
+
+
+def _ended_how(seen: Seen) -> str:
+    """Return how a failed command ended, without its arguments; "" of one that could not be run, and of functions."""
+    if _object(seen.job.error).get("type") != "ExitStatus" or seen.exit is None:
+        return ""
+    return f"killed by {seen.exit}" if isinstance(seen.exit, str) else f"{_EXIT}{seen.exit}"
 
 
 def why_failed(job: JobRecord) -> tuple[str, str]:
@@ -178,7 +190,7 @@ _KEYS: dict[By, Callable[[tzinfo | None, Mapping[str, str]], Callable[[Seen], st
     "host": lambda _, aliases: lambda seen: aliases.get(seen.host or NONE, seen.host or NONE),
     "day": _when("%Y-%m-%d"),
     "hour": _when("%Y-%m-%d %H:00"),
-    "exit": lambda _, __: lambda seen: seen.exit or NONE,
+    "exit": lambda _, __: lambda seen: NONE if seen.exit is None else str(seen.exit),
     "by": lambda _, __: lambda seen: asked_by(seen.job),
 }
 

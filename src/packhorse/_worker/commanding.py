@@ -166,6 +166,7 @@ class Commanding:
             "workspaces": config.workspaces,
             "allowed": self.patterns,
             "quiet_after": config.quiet_after,
+            "keeps_output": config.retention.output,
             "log_level": config.log_level,
             "log_format": config.log_format,
             "log_file": config.log_file,

@@ -15,6 +15,7 @@ from ..errors import PackhorseError, StoreUnavailable
 
 if TYPE_CHECKING:
     from .._command_task import CommandTask
+    from .._notify import Notify
     from .._store import Store
 
 
@@ -70,6 +71,7 @@ class WorkerConfig:
     needs: tuple[str, ...] = ()  #: what this host must have for any command to run here: ``mount:/content``
     workspaces: str | None = None  #: where commands get their directories; None: where this user's programs keep theirs
     retention: Retention = DEFAULT  #: how long what has ended is kept
+    notify: Notify | None = None  #: which ends are told of, and how; its task is among ``tasks``
     quiet_after: float = 600.0  #: a command without output for so long is shown as quiet
     plain: dict[str, object] | None = None  #: the App's plain part, handed over by ``App.main``; None: a child tells it
     sys_path: tuple[str, ...] = field(default_factory=lambda: tuple(sys.path))

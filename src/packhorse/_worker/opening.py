@@ -15,6 +15,7 @@ from .beat_thread import BeatThread, Pulse
 from .child_process import ChildProcess
 from .limiting import declared_limits
 from .store_thread import StoreThread
+from .upkeep import Chores
 
 if TYPE_CHECKING:
     from .supervisor import Supervisor
@@ -105,7 +106,7 @@ class Opening:
         supervisor.store = StoreThread(
             access.open, supervisor.identity, config.queues, supervisor.mailbox, supervisor.held,
             no_retry=config.no_retry, place=place, limits=limits, patience=config.exclusive_patience,
-            retention=config.retention,
+            chores=Chores(config.retention, config.notify),
         )  # fmt: skip
         supervisor.store.start()
         self._began = monotonic()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from .. import _rescue
-from .._record import BATCH, FINAL, Orphan, Verdict, WorkerRecord
+from .._record import BATCH, FINAL, Orphan, State, Verdict, WorkerRecord
 from .._store import Store
 from . import mailbox as m
 from .lock import forget, proves_alive, proves_dead
@@ -16,11 +16,23 @@ from .shapes import claimed_again
 _log = logging.getLogger("packhorse.store")
 
 
+#: Hears of a job (id, task) and the state it was put in.
+Ended = Callable[[str, str, State], None]
+
+
+def _unheard(job: str, task: str, state: State) -> None:
+    """Do nothing."""
+
+
 class Rescuing:
     """Looks for orphans. Those that reserve something wait until they have surely stopped."""
 
-    def __init__(self, host: str, main: m.Mailbox, beats: _rescue.Spaced, patience: float) -> None:
-        """``beats`` are counted by the beat thread; ``patience`` is the worker's ``exclusive_patience``."""
+    def __init__(
+        self, host: str, main: m.Mailbox, beats: _rescue.Spaced, patience: float, ended: Ended = _unheard
+    ) -> None:
+        """``beats`` are counted by the beat thread; ``patience`` is the worker's ``exclusive_patience``; ``ended`` hears what
+        becomes of each job."""
+        self._ended = ended
         self._host = host
         self._main = main
         self._beats = beats
@@ -44,6 +56,7 @@ class Rescuing:
         for orphan, verdict in zip(orphans, verdicts, strict=True):
             if orphan.id not in refused:
                 _log.warning("job %s of the dead worker %s: %s", orphan.id, orphan.worker, verdict.reason)
+                self._ended(orphan.id, orphan.task, verdict.state)
                 if verdict.state in FINAL:
                     self._tell_final(store, orphan, verdict)
         return True

@@ -13,7 +13,6 @@ from .._admission import Admitted
 from .._exchange import Ask, claimed, falls_short
 from .._record import Claim, Settled
 from .._rescue import EXCLUSIVE_PATIENCE, Spaced
-from .._retention import DEFAULT, Retention
 from .._store import Store
 from ..errors import PackhorseError, StoreFull, StoreUnavailable
 from . import mailbox as m
@@ -34,10 +33,9 @@ from .news import Unreported
 from .odd import judge
 from .outage import Outage
 from .recheck import recheck
-from .rescuing import Rescuing
 from .shapes import verdicts_of
 from .signing_on import give_up, sign_off, sign_on
-from .upkeep import Upkeep
+from .upkeep import AS_USUAL, Chores, upkeep_of
 
 SETTLE_MOST = 1000
 _NOTHING = Claim([], 0, False)
@@ -58,10 +56,10 @@ class StoreThread(threading.Thread):
         place: Place | None = None,
         limits: Declared | None = None,
         patience: float = EXCLUSIVE_PATIENCE,
-        retention: Retention = DEFAULT,
+        chores: Chores = AS_USUAL,
     ) -> None:
         """Nothing is opened before the thread runs. ``place``: where the store is, for messages. ``limits``: what the application
-        declares. ``patience``: the worker's ``exclusive_patience``. ``retention``: how long what has ended is kept."""
+        declares. ``patience``: the worker's ``exclusive_patience``."""
         super().__init__(name="store", daemon=True)
         self.inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
         self.armed = threading.Event()  #: a claim found nothing: hints are welcome
@@ -85,7 +83,7 @@ class StoreThread(threading.Thread):
         self._look = True  #: something may be claimable
         self.beats = Spaced()  #: the beat thread's
         self._firing = Firing(identity.host)
-        self._upkeep = Upkeep(Rescuing(identity.host, main, self.beats, patience), self._firing, identity, retention)
+        self._upkeep = upkeep_of(identity, main, self.beats, patience, self._firing, chores)
         self._admitting = Admitting()
         self._gathering = Gathering()
         self._place = place
@@ -161,6 +159,7 @@ class StoreThread(threading.Thread):
             self._exchange(store)
         if self._ended and self._settle_due():
             self._settle(store)
+        self._upkeep.notifying.tell(store)
         if self._upkeep.promote(store):  # before the claim: with burst, finding nothing ends the worker
             self._look = True
         self._admit_and_claim(store)
@@ -301,6 +300,7 @@ class StoreThread(threading.Thread):
         self._locked.keep(locked)
         self._held.settled(settled)
         tell_elsewhere(settled, odd, self._main)
+        self._upkeep.notifying.settled(settled, odd)
         self._upkeep.expect(settled)
         self._look = True  # what ended may have enqueued, or be queued again
 
@@ -389,8 +389,7 @@ class StoreThread(threading.Thread):
     # -- the end ------------------------------------------------------------------------------------------------------
     def _finished(self) -> bool:
         assert self._finish_by is not None
-        # What a claim brought after main had counted is on its way back from there.
-        left = self._held.jobs()
+        left = self._held.jobs()  # what a claim brought after main had counted is on its way back from there
         if left and monotonic() < self._finish_by:
             return False
         signed_off = not left and self._store is not None and sign_off(self._store, self._identity)

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import random
 from time import monotonic
+from typing import TYPE_CHECKING, NamedTuple
 
 from .._record import BATCH
+from .._rescue import Spaced
 from .._retention import DEFAULT, Retention
 from .._store import Store
 from . import mailbox as m
 from .firing import Firing
 from .identity import Identity
+from .notifying import Notifying
 from .rescuing import Rescuing
 from .sweeping import Sweeping
+
+if TYPE_CHECKING:
+    from .._notify import Notify
 
 _POLL = 1.0
 _PRUNE_EVERY = 60.0
@@ -23,12 +29,35 @@ _RESCUE_EVERY = 10.0
 _RESCUE_SOON = 5.0
 
 
+class Chores(NamedTuple):
+    """What a worker was asked to do beside running jobs."""
+
+    retention: Retention = DEFAULT  #: how long what has ended is kept
+    notify: Notify | None = None  #: which ends are told of
+
+
+AS_USUAL = Chores()
+
+
+def upkeep_of(
+    identity: Identity, main: m.Mailbox, beats: Spaced, patience: float, firing: Firing, chores: Chores = AS_USUAL
+) -> Upkeep:
+    """Return the upkeep of this worker."""
+    notifying = Notifying(chores.notify)
+    return Upkeep(
+        Rescuing(identity.host, main, beats, patience, notifying.note), firing, identity, chores.retention, notifying
+    )
+
+
 class Upkeep:
     """Does each when it is time; every method tells whether something may be claimable by it."""
 
-    def __init__(self, rescuing: Rescuing, firing: Firing, identity: Identity, retention: Retention = DEFAULT) -> None:
+    def __init__(
+        self, rescuing: Rescuing, firing: Firing, identity: Identity, retention: Retention, notifying: Notifying
+    ) -> None:
         """Everything is to be looked at but old jobs, which many workers should not do together."""
         self._retention = retention
+        self.notifying = notifying
         self._rescuing = rescuing
         self._firing = firing
         self._sweeping = Sweeping(identity)
@@ -77,7 +106,7 @@ class Upkeep:
         now, found = monotonic(), False
         if now >= self._next_poll:
             self._next_poll = now + _POLL
-            store.expire()
+            self.notifying.expired(store.expire())
             found = True
         if now >= self._next_rescue:
             found = self._rescue(store, now) or found

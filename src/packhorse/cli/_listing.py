@@ -8,6 +8,7 @@ from datetime import tzinfo
 from typing import Any, NamedTuple
 
 from .._batches import number_of as batch_of
+from .._job_data import as_data
 from .._looking import PAGE, Part, Seen, Wanted, look
 from .._reporting.columns import size
 from .._reporting.tally import asked_by, why_failed
@@ -16,7 +17,7 @@ from .._when import clock
 from .._why import attempt_number, loads
 from ..errors import BadOption
 from . import _show
-from ._job import as_data, call_text, moments, short
+from ._job import call_text, moments, short
 
 #: What no index finds is looked for so long; then the list says how far it came.
 _PATIENCE = 2.0
@@ -40,6 +41,10 @@ def _clock(name: str) -> Cell:
         return "" if moment is None else clock(moment, about.now, about.where)
 
     return cell
+
+
+def _host(seen: Seen, about: Look) -> str:
+    return about.aliases.get(seen.host or "", seen.host or "")
 
 
 def _when(seen: Seen, about: Look) -> str:
@@ -69,9 +74,10 @@ COLUMNS: dict[str, Cell] = {
     "waited": lambda seen, about: moments(seen.job, about.now)[0],
     "ran": lambda seen, about: moments(seen.job, about.now)[1],
     "when": _when,
-    "worker": lambda seen, about: about.names.get(seen.job.worker or "", ""),
-    "host": lambda seen, about: about.aliases.get(seen.host or "", seen.host or ""),
-    "exit": lambda seen, _: seen.exit or "",
+    # The name of a worker that has left is not kept, but its host may be.
+    "worker": lambda seen, about: about.names.get(seen.job.worker or "") or _host(seen, about),
+    "host": lambda seen, about: _host(seen, about),
+    "exit": lambda seen, _: "" if seen.exit is None else str(seen.exit),
     "by": lambda seen, _: asked_by(seen.job),
     "created": _clock("created_at"),
     "started": _clock("started_at"),
@@ -112,12 +118,7 @@ def _cell(name: str, seen: Seen, about: Look) -> str:
 def data(seen: Seen, about: Look) -> dict[str, Any]:
     """Return a job of a list as JSON data."""
     host = about.aliases.get(seen.host or "", seen.host)
-    return {**as_data(seen.job, dict(about.names)), "host": host, "exit": loads_exit(seen.exit)}
-
-
-def loads_exit(text: str | None) -> int | str | None:
-    """Return an exit status as a number, a signal as its name."""
-    return int(text) if text is not None and text.lstrip("-").isdecimal() else text
+    return {**as_data(seen.job, dict(about.names)), "host": host, "exit": seen.exit}
 
 
 # -- looking ----------------------------------------------------------------------------------------------------------

@@ -9,13 +9,14 @@ import click
 
 from .. import _why
 from .._durations import seconds
+from .._job_data import as_data, attempt_data
 from .._looking import Part
 from .._store import JobFilter, Store
 from . import _listing, _show
 from ._act import Verb, act, act_on
 from ._choosing import STATES, about_runs, about_time, aliases, filters, which_jobs, which_runs, zone_of
 from ._group import LazyGroup
-from ._job import as_data, attempt_data, one, short, tell, worker_names
+from ._job import one, short, tell, worker_names
 from ._session import Session, json_option, with_session
 from .edit import edit
 

@@ -14,6 +14,7 @@ import click
 
 from .. import _why
 from .._command import is_raw, of_payload
+from .._job_data import as_data
 from .._record import FINAL, JobRecord, WorkerRecord
 from .._store import Store
 from .._when import clock, distance, parse
@@ -22,7 +23,7 @@ from . import _show
 from ._command_words import values as values_of
 from ._drafting import draft_of, own_queue, parameters_of
 from ._inside import joined
-from ._job import as_data, call_text, error_text, moments, short, value_text, where, worker_names
+from ._job import call_text, error_text, moments, short, value_text, where, worker_names
 from ._names import Found, find, known_tasks
 from ._options import job_options
 from ._session import Session, app_specs, json_option, with_session

@@ -17,6 +17,7 @@ from ._session import Session, app_specs, with_session
 
 if TYPE_CHECKING:
     from .._command_task import CommandTask
+    from .._notify import Notify
     from .._store import Store
     from .._worker.config import Connect, WorkerConfig
 
@@ -148,6 +149,7 @@ def configure(session: Session, options: dict[str, Any]) -> WorkerConfig:
 
     ctx = click.get_current_context()
     file = _configured()
+    notify = _notify_of(file)
     app, plain = _application(session, tuple(options["app"]))
     given = {**options, **_from_file(ctx, file.values.get("worker", {}), file.source)}
     if given["coroutines"] and given["threads"] > 1:
@@ -169,13 +171,14 @@ def configure(session: Session, options: dict[str, Any]) -> WorkerConfig:
         exclusive_patience=given["exclusive_patience"],
         no_retry=given["no_retry"],
         limits=_limits_of(file),
-        tasks=_tasks_of(file),
-        tables=file.values.get("tasks", {}),
+        tasks={**_tasks_of(file), **({} if notify is None else {notify.task.name: notify.task})},
+        tables={**file.values.get("tasks", {}), **({} if notify is None else {notify.task.name: notify.table})},
         tables_file=file.path,
         commands=split([*words_of(file.values.get("commands", ())), *given["allow_commands"]]),
         needs=_needs(given["needs"]),
         workspaces=given["workspaces"] or _beside(file, file.values.get("workspaces")),
         retention=retention_of(file.values.get("retention", {}), file.source),
+        notify=notify,
         quiet_after=given["quiet_after"],
         plain=plain,
     )
@@ -215,6 +218,15 @@ def _tasks_of(file: Any) -> Mapping[str, CommandTask]:
     from .._command_task import read_tasks
 
     return read_tasks(file.values["tasks"], file.path)
+
+
+def _notify_of(file: Any) -> Notify | None:
+    """Return which ends are told of, checked; None: none."""
+    if not file.values.get("notify"):
+        return None
+    from .._notify import notify_of
+
+    return notify_of(file.values["notify"], file.path, file.source)
 
 
 def queues(given: tuple[str, ...]) -> tuple[tuple[str, ...], ...] | None:

@@ -8,13 +8,14 @@ from typing import Any
 import click
 
 from .._durations import spoken
+from .._job_data import as_data
 from .._record import JobRecord, WorkerRecord
 from .._store import JobFilter, Store
 from .._when import clock, distance, rfc3339
 from .._why import SILENT, loads, tasks_of
 from . import _show
 from ._group import LazyGroup
-from ._job import as_data, call_text, short
+from ._job import call_text, short
 from ._session import Session, json_option, with_session
 
 #: So many running jobs are looked at to find those of one worker.

@@ -22,7 +22,7 @@ from .states import BLOCKED, CANCELLED, NUMBER, QUEUED, RUNNING, micros
 _HOUR = 3600.0
 _DAY = 24 * 3600 * 1_000_000
 #: One call of prune looks at so many ended jobs of a kind at most.
-_WINDOW = 5000
+_WINDOW = 2000
 
 
 class Upkeep(Connection):

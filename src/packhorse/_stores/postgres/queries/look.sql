@@ -16,11 +16,11 @@ SELECT $2::text, a.token, a.generation, a.number, a.worker, a.host, a.started_at
        a.late
   FROM packhorse.attempts a WHERE a.job = (SELECT seq FROM packhorse.jobs WHERE ns = $1 AND id = $2) ORDER BY a.n
 
--- name: last_attempts (of many jobs)
+-- name: last_attempts (of many jobs; n + 0, or the planner may walk along the numbers of all attempts for each of them)
 SELECT e.id, a.token, a.generation, a.number, a.worker, a.host, a.started_at, a.ended_at, a.outcome, a.error, a.reason, a.usage,
        a.late
   FROM unnest($2::text[]) WITH ORDINALITY AS e (id, place) JOIN packhorse.jobs j ON j.ns = $1 AND j.id = e.id
- CROSS JOIN LATERAL (SELECT * FROM packhorse.attempts WHERE job = j.seq ORDER BY n DESC LIMIT 1) AS a
+ CROSS JOIN LATERAL (SELECT * FROM packhorse.attempts WHERE job = j.seq ORDER BY n + 0 DESC LIMIT 1) AS a
  ORDER BY e.place
 
 -- name: host

@@ -2,6 +2,6 @@
 local ids, found = {}, {}
 for place = 4, #ARGV do ids[place - 3] = ARGV[place] end
 for place, stored in ipairs(fields(IDS, ids)) do
-  found[place] = stored and call('LINDEX', NS .. ':attempts:' .. string.sub(stored, 1, 14), -1) or ''
+  found[place] = stored and call('LRANGE', NS .. ':attempts:' .. string.sub(stored, 1, 14), -1, -1)[1] or ''
 end
 return found
