@@ -44,10 +44,16 @@ class Notifying:
         if self._notify is not None and "cancelled" in self._notify.on:
             self._ended.extend(jobs)
 
-    def tell(self, store: Store) -> None:
-        """Store the jobs that tell. The same end is never told of twice: an end has one id for its news."""
+    @property
+    def waits(self) -> bool:
+        """Tell whether there is something to tell."""
+        return bool(self._ended)
+
+    def tell(self, store: Store) -> bool:
+        """Store the jobs that tell; tell whether there was something. The same end is never told of twice: an end has one id for
+        its news."""
         if not self._ended:
-            return
+            return False
         assert self._notify is not None
         made = [self._job(self._notify, store, job) for job in self._ended]
         try:
@@ -57,6 +63,7 @@ class Notifying:
         except PackhorseError as error:
             _log.error("the end of %d jobs cannot be told of: %s", len(made), error)
         self._ended.clear()
+        return True
 
     def _job(self, notify: Notify, store: Store, job: str) -> NewJob | None:
         from .._job_data import as_data, attempt_data

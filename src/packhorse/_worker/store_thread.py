@@ -159,7 +159,8 @@ class StoreThread(threading.Thread):
             self._exchange(store)
         if self._ended and self._settle_due():
             self._settle(store)
-        self._upkeep.notifying.tell(store)
+        if self._upkeep.notifying.tell(store):
+            self._look = True
         if self._upkeep.promote(store):  # before the claim: with burst, finding nothing ends the worker
             self._look = True
         self._admit_and_claim(store)
@@ -321,7 +322,7 @@ class StoreThread(threading.Thread):
 
     def _say_nothing(self) -> None:
         """Tell that nothing could run now; with what may change that still before us, it is said again later."""
-        unsure = self._ended or self._locked or self._admitting.due <= monotonic()
+        unsure = self._ended or self._locked or self._upkeep.notifying.waits or self._admitting.due <= monotonic()
         self._main.put(m.Nothing(-1 if unsure else self._taken))
 
     def _claim(self, store: Store) -> None:
