@@ -18,7 +18,8 @@ TESTS = Path(__file__).parents[1]
 @pytest.mark.timeout(300)
 def test_the_suite_notices_every_seeded_bug() -> None:
     """In a process of its own, where the bugs can do no harm to other tests."""
-    environment = {**os.environ, "PACKHORSE_TEST_STORES": "memory", "PYTHONPATH": str(TESTS)}
+    path = os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PACKHORSE_TEST_STORES": "memory", "PYTHONPATH": path}
     command = [sys.executable, "-m", "conformance.mutations"]
     ran = subprocess.run(
         command, env=environment, cwd=TESTS.parent, capture_output=True, text=True, timeout=280, check=False

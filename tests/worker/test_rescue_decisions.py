@@ -92,23 +92,23 @@ class TestVigil:
         assert (BEATS + further_beats(patience) - 1) * SPACING >= patience + KILL - 1e-9
 
     def test_others_are_taken_back_at_once(self) -> None:
-        assert self.ripe(Vigil(), 7, orphan(), orphan(job="k", exclusive=True, proved=True)) == ["j", "k"]
+        assert self.ripe(Vigil(), 7, orphan(), orphan(job="k", reserves=True, proved=True)) == ["j", "k"]
 
     def test_one_that_reserves_waits(self) -> None:
-        vigil, waiting = Vigil(), orphan(exclusive=True)
+        vigil, waiting = Vigil(), orphan(reserves=True)
         assert [self.ripe(vigil, 100 + n, waiting) for n in range(22)] == [[]] * 22
         assert vigil.waits == 1
         assert self.ripe(vigil, 122, waiting) == ["j"]
 
     def test_each_is_counted_for_itself(self) -> None:
-        vigil, first, second = Vigil(), orphan(exclusive=True), orphan(job="k", exclusive=True)
+        vigil, first, second = Vigil(), orphan(reserves=True), orphan(job="k", reserves=True)
         self.ripe(vigil, 0, first)
         self.ripe(vigil, 10, first, second)
         assert self.ripe(vigil, 22, first, second) == ["j"]
         assert self.ripe(vigil, 32, first, second) == ["j", "k"]
 
     def test_one_that_was_gone_meanwhile_is_counted_anew(self) -> None:
-        vigil, waiting = Vigil(), orphan(exclusive=True)
+        vigil, waiting = Vigil(), orphan(reserves=True)
         self.ripe(vigil, 0, waiting)
         self.ripe(vigil, 10)
         assert vigil.waits == 0
@@ -117,11 +117,11 @@ class TestVigil:
 
     def test_another_run_of_the_same_job_is_counted_anew(self) -> None:
         vigil = Vigil()
-        self.ripe(vigil, 0, orphan(exclusive=True))
-        assert self.ripe(vigil, 30, orphan(exclusive=True, token="u")) == []
+        self.ripe(vigil, 0, orphan(reserves=True))
+        assert self.ripe(vigil, 30, orphan(reserves=True, token="u")) == []
 
     def test_the_longer_patience_holds(self) -> None:
-        vigil, waiting = Vigil(), orphan(exclusive=True)
+        vigil, waiting = Vigil(), orphan(reserves=True)
         assert further_beats(200.0) == 47
         self.ripe(vigil, 0, waiting)
         assert self.ripe(vigil, 46, waiting, of={"w": 200.0}) == []
@@ -130,8 +130,8 @@ class TestVigil:
 
     def test_proof_that_comes_later_ends_the_wait(self) -> None:
         vigil = Vigil()
-        self.ripe(vigil, 0, orphan(exclusive=True))
-        assert self.ripe(vigil, 1, orphan(exclusive=True, proved=True)) == ["j"]
+        self.ripe(vigil, 0, orphan(reserves=True))
+        assert self.ripe(vigil, 1, orphan(reserves=True, proved=True)) == ["j"]
 
 
 def test_hurried_beats_of_the_rescuer_do_not_count() -> None:
@@ -152,7 +152,7 @@ def test_by_then_the_worker_itself_has_stopped_it() -> None:
             spaced.beat(now)
             if dead_at is None and observer.beat([worker(3)], now):
                 dead_at = now
-            if dead_at is not None and vigil.ripe([orphan(exclusive=True)], spaced.count, EXCLUSIVE_PATIENCE, {}):
+            if dead_at is not None and vigil.ripe([orphan(reserves=True)], spaced.count, EXCLUSIVE_PATIENCE, {}):
                 taken_at = now
             now += SPACING
         assert taken_at > EXCLUSIVE_PATIENCE + KILL
