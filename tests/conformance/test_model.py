@@ -31,8 +31,8 @@ from .stores import FRESH, chosen
 
 LONG = os.environ.get("PACKHORSE_PROOF") == "long"
 #: Stories told to each store; what a call costs there decides. The others are on a server, where it costs most.
-STORIES = {"memory": 60, "sqlite": 60, "postgres-pooler": 8}
-STORIES_OF_A_SERVER = 15
+STORIES = {"memory": 60, "sqlite": 40, "postgres-pooler": 5}
+STORIES_OF_A_SERVER = 10
 QUEUES = ("a", "b")
 TASKS = ("m:f", "m:g")
 LINES = tuple(f"{queue}#{task}" for queue in QUEUES for task in TASKS)

@@ -18,8 +18,8 @@ from packhorse._steering import Edit
 from .stores import FRESH, chosen
 from .test_model import LINES, LONG, NAMES, QUEUES, TASKS, VERDICTS, Story
 
-STORIES = {"memory": 30, "sqlite": 20, "postgres-pooler": 3}
-STORIES_OF_A_SERVER = 6
+STORIES = {"memory": 30, "sqlite": 12, "postgres-pooler": 2}
+STORIES_OF_A_SERVER = 4
 STEPS = 70
 FILTERS = ("one", "one", "one", "two", "queue", "state", "flow")
 #: How runs end in these stories: mostly well, so that those behind come to their turn.
