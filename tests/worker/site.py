@@ -152,13 +152,21 @@ class Site:
             assert not record.parked, record.reason
             return record if record.state in FINAL else None
 
-        found = eventually(look, f"the end of {job}", patience)
+        found = self.eventually(look, f"the end of {job}", patience)
         assert found is not None
         return found
 
+    def eventually(self, look: Callable[[], T], what: str, patience: float = PATIENCE) -> T:
+        """Return the first true answer; a failure tells what the workers have said, and which of them are no more."""
+        try:
+            return eventually(look, what, patience)
+        except AssertionError as error:
+            said = [f"worker {worker.pid}, exit {worker.process.poll()}:\n{worker.output}" for worker in self.workers]
+            raise AssertionError("\n".join([str(error), *said])) from None
+
     def state(self, job: Job[Any] | str, *states: str, patience: float = PATIENCE) -> str:
         """Wait until a job is in one of these states."""
-        return eventually(
+        return self.eventually(
             lambda: (found := self.job(job).state) in states and found, f"{job} {' or '.join(states)}", patience
         )
 
@@ -180,7 +188,7 @@ class Site:
     def marked(self, name: str, patience: float = PATIENCE) -> str:
         """Wait until a job has left this mark; return what stands in it."""
         path = self.mark(name)
-        eventually(lambda: path.exists() and path.read_text().endswith("\n"), f"the mark {name}", patience)
+        self.eventually(lambda: path.exists() and path.read_text().endswith("\n"), f"the mark {name}", patience)
         return path.read_text()
 
     def let(self, name: str) -> None:

@@ -56,9 +56,9 @@ def hooked(site: Site) -> Site:
 def test_hooks_surround_the_life_of_a_child(hooked: Site) -> None:
     hooked.end(hooked.queue.enqueue("hooked:fine"))
     children = {str(pid) for pid in hooked.workers[0].children()}
+    eventually(lambda: {rest[1] for what, *rest in notes(hooked) if what == "started"} == children, "both have started")
     assert hooked.workers[0].stop() == 0
     found = notes(hooked)
-    assert {pid for what, *rest in found if what == "started" for _, pid in [rest]} == children
     assert {pid for what, *rest in found if what == "stopping" for _, pid in [rest]} == children
     assert {rest[0] for what, *rest in found if what in ("started", "stopping")} == {"the-worker"}
 
