@@ -16,6 +16,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What may take longest comes first, so that at the end no worker of xdist is left alone with it."""
+    items.sort(key=_patience, reverse=True)
+
+
+def _patience(item: pytest.Item) -> float:
+    """Return the seconds given to a test that needs more than others are given."""
+    own = item.get_closest_marker("timeout")
+    return float(own.args[0]) if own is not None and own.args[0] > float(item.config.getini("timeout")) else 0.0
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Note what this process has met; a worker of xdist hands it to the one that started it."""
     found = session.config.stash[_FOUND]
