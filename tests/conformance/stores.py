@@ -53,8 +53,8 @@ SHARED: dict[str, Callable[[], str]] = {
 #: What is run with ``postgres-pooler``, unless a real PgBouncer is there: then all of it is. Without one this kind is the same
 #: server with the same statements, sent in another way (``Connection``: none is prepared, each goes in a transaction with limits
 #: of its own, nothing is listened for). That way knows nothing of what a statement means, so what a verb does is told by
-#: ``postgres``, and here it is enough that every verb is called (``test_complete`` sees to it), that the stories of the models come
-#: out the same, and that all goes well which depends on sessions: other connections and processes, transactions of users,
+#: ``postgres``, and here it is enough that every verb is called (``test_complete`` sees to it), that the stories of the models
+#: come out the same, and that all goes well which depends on sessions: other connections and processes, transactions of users,
 #: waiting, errors.
 POOLED = (
     "claim", "exchange", "holders", "inside", "inside_rules", "migrate", "model", "model_of_rules", "persistence", "races",
