@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -187,6 +188,17 @@ class Site:
     def log(self, job: Job[Any] | JobRecord) -> str:
         """Return what all attempts of a job have printed and logged."""
         return "".join(text for _, text, _ in self.store.log(job.id))
+
+    def full(self, slots: int) -> set[int]:
+        """Have so many jobs run at once, which shows that so many slots are there; return the processes that ran them."""
+        names = [uuid.uuid4().hex for _ in range(slots)]
+        jobs = [self.enqueue(f"{APP}:held", name) for name in names]
+        pids = {int(self.marked(f"{name}-runs")) for name in names}
+        for name in names:
+            self.let(f"{name}-may-end")
+        for job in jobs:
+            self.end(job)
+        return pids
 
     # -- marks: files by which jobs and tests talk ------------------------------------------------------------------
     def mark(self, name: str) -> Path:
