@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from itertools import pairwise
-from statistics import median
 
 from packhorse._store import JobFilter
 from tests.worker import tasks
@@ -24,10 +23,12 @@ def took(site: Site, **options: object) -> float:
 
 
 def test_an_idle_worker_lets_a_job_go_when_it_is_hinted(site: Site) -> None:
-    """Not at its next look of a second later, and its slot is not taken meanwhile. Others are taken in turn, to compare."""
+    """Not at its next look of a second later, as all would be without a hint; and its slot is not taken meanwhile. One hint or
+    another may come to nothing on a machine that is short of time; a job without rules, taken in turn, tells how short."""
     site.worker().ready()
     took(site)
-    assert median(took(site, reserves="disk") - took(site) for _ in range(9)) < 0.4
+    longer = sorted(took(site, reserves="disk") - took(site) for _ in range(9))
+    assert longer[2] < 0.4, longer
 
 
 def test_what_waits_takes_no_slot(site: Site) -> None:
