@@ -81,6 +81,7 @@ class StoreThread(threading.Thread):
         self._draining = False
         self._finish_by: float | None = None
         self._look = True  #: something may be claimable
+        self._short = False  #: the last claim left nothing to be claimed
         self.beats = Spaced()  #: the beat thread's
         self._firing = Firing(identity.host)
         self._upkeep = upkeep_of(identity, main, self.beats, patience, self._firing, chores)
@@ -188,7 +189,7 @@ class StoreThread(threading.Thread):
 
     def _ends_bring_jobs(self) -> bool:
         free = self._want is not None and self._want.free > 0
-        return free and self._can_claim() and 0 < len(self._ended) < SETTLE_AT
+        return free and not self._draining and 0 < len(self._ended) < SETTLE_AT
 
     def _reopen(self) -> Store:
         if self._store is None:
@@ -240,8 +241,10 @@ class StoreThread(threading.Thread):
         # Else main counted its free slots before jobs that are on their way: it will ask anew.
         if want.received == self._brought:
             self._want = want
-            self._look = True
             self._admitting.wanted()
+            if self._short and not self._look:
+                self._found_nothing()
+            self._look = self._look or not self._short
 
     def _accept_rare(self, item: object) -> None:
         match item:
@@ -350,14 +353,19 @@ class StoreThread(threading.Thread):
     def _claimed(self, ask: Ask, claim: Claim) -> None:
         self._held.claimed(ask.claim_no, claim.jobs)
         self._admitting.claimed(bool(claim.jobs), monotonic(), scarce=falls_short(claim, ask))
+        self._short = falls_short(claim, ask) and not claim.more
+        self._look = self._look and not self._short
         if claim.jobs:
             self._want = None
             self._brought += 1
             self._main.put(m.Jobs(claim.jobs))
         else:
-            self._look = False
-            self._say_nothing()
-            self.armed.set()
+            self._found_nothing()
+
+    def _found_nothing(self) -> None:
+        self._look = False
+        self._say_nothing()
+        self.armed.set()
 
     # -- side lines ---------------------------------------------------------------------------------------------------
     def _serve_lines(self, lines: list[str]) -> None:

@@ -7,42 +7,44 @@ became free as far as somebody there may go. Nobody else admits in this namespac
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..._admission import Admitted
 from ..._record import BATCH, JobRecord
-from ..._rules import gave_up, goes_at, held_names, parents, used
+from ..._rules import gave_up, goes_at, held_names, parents
 from .ending import ended
 from .gates import is_served
 from .limits import Declared, records_of
+from .lines import Lines
 from .link import Link
-from .obstacles import Obstacles
 from .records import Row
-from .rounds import PAGE, Notes, Round, Seen, Want, allowed, further, lines_of, rates_of
+from .rounds import Notes, Passing, Round, Seen, rates_of
 from .ties import AFTER
+from .wire import Rows
 
 #: One round reads so many notes, follows so many edges, and looks at so many jobs, at most.
 _NOTES, _EDGES, _LOOKS = 5000, 2000, 1000
 _NOTHING = Admitted(0, 0, False, False, None)
+
+#: A statement by its verb and name, and its values.
+Step = tuple[str, str, tuple[Any, ...]]
+#: Gives, at the end of a round, what is done with those who were let go.
+Then = Callable[[Round], Step]
 
 
 class _Closed(Exception):
     """The namespace rests."""
 
 
-class Admitting(Obstacles):
+class Admitting(Lines):
     """The verb that lets go."""
 
     def admit(self, limit: int = BATCH) -> Admitted:
         """Make waiting jobs queued that have no obstacle."""
         answer = self._rests() if not self.freed else None
         if answer is None:
-            try:
-                answer = self._write(self._admit, limit)
-            except _Closed:
-                answer = _NOTHING
+            answer = self._admitted(limit)[0]
         self.freed = False
         return answer
 
@@ -56,41 +58,71 @@ class Admitting(Obstacles):
             self._attempted(self._require)
         return self._ns
 
-    def _admit(self, link: Link, now: int, limit: int) -> Admitted:
+    def _admitted(self, limit: int, then: Then | None = None) -> tuple[Admitted, Rows]:
+        """Do one round in one transaction, at whose end ``then`` takes place; return its rows, too."""
+
+        def act(link: Link) -> tuple[Admitted, Rows]:
+            self._require(link)
+            return self._admit(link, limit, then)
+
+        try:
+            return self._attempted(act)
+        except _Closed:
+            return _NOTHING, []
+
+    def _admit(self, link: Link, limit: int, then: Then | None) -> tuple[Admitted, Rows]:
+        turn, notes, seen = self._looked(link)
+        cancelled, able = self._examine(link, turn, seen, limit)
+        notes |= {hold for one in seen if one.was_done and not one.done for hold in held_names(one.holds)}
+        gone = self._going(link, turn, able, notes, limit - cancelled)
+        ends = self._ends(turn, gone)
+        rows: list[Rows] = []
+        if cancelled and not turn.more:
+            rows, ends = self._all(link, *ends), []
+            turn.more = self._would_do_more(link, turn)
+        # Who takes what was let go tells the others of what is left.
+        ends += [("small", "tell", ())] if gone and then is None else []
+        last = [then(turn)] if then is not None else []
+        rows += self._finished(link, *ends, ("admit", "left", (self._ns,)), *last)
+        self._mine += bool(gone) and then is None
+        following = (min(turn.late) - turn.now) / 1_000_000 if turn.late else None
+        admitted, waits = rows[0][0][0] if gone else 0, rows[-1 - len(last)][0][0]
+        return Admitted(admitted, cancelled, turn.more, waits, following), rows[-1] if last else []
+
+    def _looked(self, link: Link) -> tuple[Round, Notes, list[Seen]]:
+        """Begin the transaction; return the round, the names that became free, and the jobs that are to be looked at."""
+        number = (self._ns,)
         names = (("enqueue", "closed"), ("limits", "all"), ("admit", "served"), ("admit", "queues"))
-        _, closed, limits, served, queues, noted, looked_at = self._all(
+        _, time, closed, limits, served, queues, noted, looked_at = self._begun(
             link,
-            ("admit", "alone", (self._ns,)),
-            *((verb, name, (self._ns,)) for verb, name in names),
-            ("admit", "notes", (self._ns, _NOTES)),
-            ("admit", "looked_at", (self._ns, _LOOKS)),
+            ("admit", "alone", number),
+            ("small", "now", ()),
+            *((verb, name, number) for verb, name in names),
+            ("admit", "notes", (*number, _NOTES)),
+            ("admit", "looked_at", (*number, _LOOKS)),
         )
         if closed[0][0] is not None:
             raise _Closed  # and the notes stay
         notes, opened, turned = self._turn(link, served, queues)
-        turn = Round(now, Declared(records_of(limits)), opened)
+        turn = Round(time[0][0] if self._clock is None else self._clock(), Declared(records_of(limits)), opened)
         names_only = not turned and not any(kind in "jf" for kind, _ in noted)
         notes |= self._follow_notes(link, turn, noted)
-        seen = self._marked(link, turn, looked_at if names_only else None)
-        cancelled, able = self._examine(link, turn, seen, limit)
-        notes |= {hold for one in seen if one.was_done and not one.done for hold in held_names(one.holds)}
-        admitted = self._let_go(link, turn, able, notes, limit - cancelled)
-        self._leave_notes(link, turn)
-        if cancelled and not turn.more:
-            turn.more = self._would_do_more(link, turn)
-        left = ("admit", "left", (self._ns,))
-        waits = self._all(link, *([("small", "tell", ())] if admitted else []), left)[-1][0][0]
-        self._mine += bool(admitted)
-        following = (min(turn.late) - now) / 1_000_000 if turn.late else None
-        return Admitted(admitted, cancelled, turn.more, waits, following)
+        return turn, notes, self._marked(link, turn, looked_at if names_only else None)
+
+    def _ends(self, turn: Round, gone: list[int]) -> list[Step]:
+        """Return what is still to be written: who goes first of all."""
+        ends: list[Step] = [("admit", "let_go", (self._ns, gone))] if gone else []
+        if gone and turn.tats:
+            ends.append(("limits", "use_rates", (self._ns, list(turn.tats), list(turn.tats.values()))))
+        return [*ends, *self._notes_left(turn)]
 
     # -- what has changed ---------------------------------------------------------------------------------------
-    def _turn(self, link: Link, workers: list[Any], rows: list[Any]) -> tuple[Notes, list[int], bool]:
+    def _turn(self, link: Link, workers: Rows, rows: Rows) -> tuple[Notes, dict[str, int], bool]:
         """Look at which queues are open; return the names in whose lines fewer stand, since theirs has been closed, the open
         ones, and whether that is other than it was."""
         served = is_served([row[0] for row in workers])
         now_open = {queue: unpaused and served(name) for queue, name, unpaused, _ in rows}
-        opened = [queue for queue, is_open in now_open.items() if is_open]
+        opened = {name: queue for queue, name, *_ in rows if now_open[queue]}
         turned = [(queue, now_open[queue]) for queue, _, _, was in rows if was != now_open[queue]]
         if not turned:
             return set(), opened, False
@@ -169,10 +201,6 @@ class Admitting(Obstacles):
         """Tell whether a job gives up or gets a place."""
         return one.hopeless or (one.place is None and self._is_ready(turn, one))
 
-    def _free(self, link: Link, seqs: Collection[int]) -> set[int]:
-        """Return those that still wait and that nobody else changes just now."""
-        return {row[0] for row in self._rows(link, "admit", "free", sorted(seqs))} if seqs else set()
-
     def _give_places(self, link: Link, seqs: Sequence[int]) -> dict[int, int]:
         if not seqs:
             return {}
@@ -210,127 +238,27 @@ class Admitting(Obstacles):
         last = [parent for name, parent in rows.items() if name.startswith("flow ")]
         return next((one for one in (*first, *last) if one.state in ("failed", "cancelled")), None)
 
-    # -- lines --------------------------------------------------------------------------------------------------
-    def _let_go(self, link: Link, turn: Round, able: Sequence[Seen], notes: Notes, limit: int) -> int:
-        """Make queued what has no obstacle, by place; return how many."""
-        passing: dict[int, tuple[int, list[Want]]] = {
-            one.seq: (one.place or 0, []) for one in able if one.holds is None
-        }
-        candidates = [one.seq for one in able if one.holds is not None]
-        passing |= self._passing(link, turn, self._wanted(link, turn, candidates))
-        passing |= self._go_along(link, turn, notes, limit, passing)
-        self._learn_rates(link, turn, passing.values())
-        free = self._free(link, passing)
-        turn.again |= passing.keys() - free
-        gone, late = self._in_turn(
-            turn, sorted((wants[0], seq) for seq, wants in passing.items() if seq in free), passing, limit
-        )
-        if gone:
-            self._rows(link, "admit", "let_go", self._ns, gone)
-            self._use_rates(link, turn.tats)
-        self._leave_late(turn, late, passing)
-        return len(gone)
-
-    def _wanted(self, link: Link, turn: Round, seqs: Sequence[int]) -> list[Want]:
-        if not seqs:
-            return []
-        return [Want(*row) for row in self._rows(link, "admit", "wanted", sorted(seqs), turn.open)]
-
-    def _passing(self, link: Link, turn: Round, wants: Sequence[Want]) -> dict[int, tuple[int, list[Want]]]:
-        """Return those who can have all names they want, as far as others are in the way: by seq, place and names."""
-        if not wants:
-            return {}
-        rows = [{**want._asdict(), "places": turn.limits.places(want.mode, want.name)} for want in wants]
-        out = {row[0] for row in self._rows(link, "admit", "kept_out", self._ns, json.dumps(rows), turn.open)}
-        found: dict[int, tuple[int, list[Want]]] = {}
-        for want in wants:
-            if want.seq not in out:
-                found.setdefault(want.seq, (want.place, []))[1].append(want)
-        return found
-
-    def _go_along(
-        self, link: Link, turn: Round, notes: Notes, limit: int, passing: dict[int, Any]
-    ) -> dict[int, tuple[int, list[Want]]]:
-        """Go along the lines of names that became free, as far as somebody there may go."""
-        found: dict[int, tuple[int, list[Want]]] = {}
-        lines = lines_of(notes, turn.limits)
-        while lines and len(found) + len(passing) <= limit:
-            rows = self._rows(link, "admit", "line_up", self._ns, json.dumps(lines), turn.open, PAGE)
-            seqs = {row[3] for row in rows} - passing.keys() - found.keys()
-            found |= self._passing(link, turn, self._wanted(link, turn, sorted(seqs)))
-            lines = further(lines, rows, self._used_up(link, turn, lines, found))
-        if lines:
-            turn.names |= {(kind, line["name"]) for line in lines for kind in "xsl"}
-            turn.more = True
-        return found
-
-    def _used_up(self, link: Link, turn: Round, lines: Sequence[dict[str, Any]], found: dict[int, Any]) -> set[str]:
-        """Return the names of rates of which more wait than may go now: who stands behind need not be looked at."""
-        rates = {line["name"]: rate for line in lines if (rate := turn.limits.rate("l", line["name"])) is not None}
-        if not rates:
-            return set()
-        tats = dict(self._rows(link, "limits", "rates", self._ns, sorted(rates)))
-        waiting = dict.fromkeys(rates, 0)
-        for _, wants in found.values():
-            for want in wants:
-                if want.name in waiting:
-                    waiting[want.name] += 1
-        return {name for name, rate in rates.items() if waiting[name] > allowed(tats.get(name, 0), turn.now, rate)}
-
-    def _learn_rates(self, link: Link, turn: Round, passing: Iterable[tuple[int, list[Want]]]) -> None:
-        names = {
-            want.name for _, wants in passing for want in wants if turn.limits.rate(want.mode, want.name) is not None
-        }
-        if names:
-            turn.tats = dict.fromkeys(names, 0) | dict(self._rows(link, "limits", "rates", self._ns, sorted(names)))
-
-    def _in_turn(
-        self, turn: Round, order: Sequence[tuple[int, int]], passing: dict[int, tuple[int, list[Want]]], limit: int
-    ) -> tuple[list[int], list[int]]:
-        """Use the rates, by place; return those who go, and those who do not."""
-        gone: list[int] = []
-        late: list[int] = []
-        for _, seq in order:
-            rates = rates_of(turn, passing[seq][1])
-            if len(gone) >= limit or any(goes_at(turn.tats[name], rate) > turn.now for name, rate in rates):
-                late.append(seq)
-                continue
-            for name, rate in rates:
-                turn.tats[name] = used(turn.tats[name], turn.now, rate)
-            gone.append(seq)
-        return gone, late
-
-    def _leave_late(self, turn: Round, late: Sequence[int], passing: dict[int, tuple[int, list[Want]]]) -> None:
-        """See to those for whom a rate is in the way, or who would have been too many."""
-        for seq in late:
-            rates = rates_of(turn, passing[seq][1])
-            at = max((goes_at(turn.tats[name], rate) for name, rate in rates), default=0)
-            if at > turn.now:
-                turn.late.append(at)
-                turn.names |= {("l", name) for name, _ in rates}
-            else:
-                turn.again.add(seq)
-                turn.more = True
-
     # -- the next round -----------------------------------------------------------------------------------------
-    def _leave_notes(self, link: Link, turn: Round) -> None:
-        """Leave word of what is left for the next round."""
+    def _notes_left(self, turn: Round) -> list[Step]:
+        """Return what leaves word of what is left for the next round."""
+        found: list[Step] = []
         if turn.again:
-            self._rows(link, "admit", "look_again", sorted(turn.again))
+            found.append(("admit", "look_again", (sorted(turn.again),)))
         if turn.names:
             kinds, names = [list(part) for part in zip(*sorted(turn.names), strict=True)]
-            self._rows(link, "admit", "note", self._ns, kinds, names)
+            found.append(("admit", "note", (self._ns, kinds, names)))
+        return found
 
     def _would_do_more(self, link: Link, turn: Round) -> bool:
         """Tell whether what became of some jobs lets others go, or give up."""
-        following = Round(turn.now, turn.limits, turn.open)
+        following = Round(turn.now, turn.limits, turn.queues)
         notes = self._read_notes(link, following)
         seen = self._marked(link, following)
         due = any(self._is_due(turn, one) for one in seen)
         following.again = {one.seq for one in seen}
         self._note_done(link, following, seen)
         able = [one.seq for one in seen if self._is_ready(turn, one) and one.place is not None]
-        passing = self._passing(link, following, self._wanted(link, following, able))
+        passing: Passing = self._passing(link, following, self._wanted(link, following, able))
         passing |= {one.seq: (one.place or 0, []) for one in seen if one.seq in able and one.holds is None}
         passing |= self._go_along(link, following, notes, 0, passing)
         self._learn_rates(link, following, passing.values())
@@ -339,7 +267,7 @@ class Admitting(Obstacles):
             for _, wants in passing.values()
         )
         following.names |= notes
-        self._leave_notes(link, following)
+        self._all(link, *self._notes_left(following))
         return due or ready
 
 

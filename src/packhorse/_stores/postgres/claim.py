@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -56,18 +56,14 @@ class Claiming(Connection):
 
     # -- lines --------------------------------------------------------------------------------------------------
     def _asked(self, link: Link, queues: Sequence[str] | None, sides: Sequence[str], turn: int) -> list[int]:
-        """Return the lines in the order in which they are asked: a queue, then its side lines that are served."""
-        served = dict.fromkeys(sides)
+        """Return the lines in the order in which they are asked."""
+        return in_order(queues, sides, turn, self._known(link, queues, sides))
+
+    def _known(self, link: Link, queues: Sequence[str] | None, sides: Sequence[str]) -> dict[str, int]:
+        """Return the numbers of the lines that may be asked; where no queue is named, of those that have something."""
         if queues is None:
-            known = {name: line for line, name in self._rows(link, "claim", "every", self._ns)}
-            names = sorted({name.partition("#")[0] for name in known})
-            start = turn % len(names) if names else 0
-            names = names[start:] + names[:start]
-        else:
-            names = list(dict.fromkeys(queues))
-            known = self._known_lines(link, [*names, *served])
-        asked = [line for name in names for line in (name, *(side for side in served if side.startswith(f"{name}#")))]
-        return [known[line] for line in asked if line in known]
+            return {name: line for line, name in self._rows(link, "claim", "every", self._ns)}
+        return self._known_lines(link, [*queues, *sides])
 
     def _known_lines(self, link: Link, names: Sequence[str]) -> dict[str, int]:
         known = self._names.lines
@@ -82,14 +78,17 @@ class Claiming(Connection):
     ) -> tuple[list[Claimed], int, int]:
         """Return the jobs taken, the time, and how many there were to choose from."""
         started, whole = time.monotonic(), self._floors.whole()
-        rows = self._rows(link, *self._take_statement(asked, free, size, who))
+        verb, name, values = self._take_statement(asked, free, size, who)
+        rows = self._rows(link, verb, name, *values)
         return self._taken(link, rows, who[2], time.monotonic() - started, whole)
 
-    def _take_statement(self, asked: list[int], free: int, size: int, who: tuple[str, int, str]) -> tuple[Any, ...]:
+    def _take_statement(
+        self, asked: list[int], free: int, size: int, who: tuple[str, int, str]
+    ) -> tuple[str, str, tuple[Any, ...]]:
         worker, claim_no, token = who
         floors = self._floors.of(asked)
         values = self._time(), self._ns, asked, worker, free, size, token, claim_no, self._ended, floors
-        return "claim", "take", *values
+        return "claim", "take", values
 
     def _taken(
         self, link: Link, rows: list[Any], token: str, took: float, whole: bool
@@ -129,3 +128,16 @@ class Claiming(Connection):
         elif left is not None:
             del self._open_jobs[token]
             self._ended.append(token)
+
+
+def in_order(queues: Sequence[str] | None, sides: Sequence[str], turn: int, known: Mapping[str, int]) -> list[int]:
+    """Return lines in the order in which they are asked: a queue, then its side lines that are served."""
+    served = dict.fromkeys(sides)
+    if queues is None:
+        names = sorted({name.partition("#")[0] for name in known})
+        start = turn % len(names) if names else 0
+        names = names[start:] + names[:start]
+    else:
+        names = list(dict.fromkeys(queues))
+    asked = [line for name in names for line in (name, *(side for side in served if side.startswith(f"{name}#")))]
+    return [known[line] for line in asked if line in known]

@@ -208,6 +208,17 @@ class Connection:
         begin = self._beginning()
         return link.run([*begin, *asked, (b"COMMIT", ())], prepare=False)[len(begin) : -1]
 
+    def _begun(self, link: Link, *statements: tuple[str, str, tuple[Any, ...]]) -> list[Rows]:
+        """Begin a transaction with statements, all sent at once; return the rows of each."""
+        begin = self._beginning()
+        asked = [(sql(self._schema, verb, name), values) for verb, name, values in statements]
+        return link.run([*begin, *asked], prepare=self._prepare)[len(begin) :]
+
+    def _finished(self, link: Link, *statements: tuple[str, str, tuple[Any, ...]]) -> list[Rows]:
+        """End the transaction under way with statements, all sent at once; return the rows of each."""
+        asked = [(sql(self._schema, verb, name), values) for verb, name, values in statements]
+        return link.run([*asked, (b"COMMIT", ())], prepare=self._prepare)[:-1]
+
     def _all(self, link: Link, *statements: tuple[str, str, tuple[Any, ...]]) -> list[Rows]:
         """Run statements one after the other in the transaction under way, all sent at once; return the rows of each."""
         asked = [(sql(self._schema, verb, name), values) for verb, name, values in statements]

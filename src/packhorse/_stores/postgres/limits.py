@@ -94,14 +94,12 @@ class Limiting(Steering):
         self._rows(link, "admit", "alone", self._ns)
         for record in settings.limits:
             self._set_one(link, record.name, record, record)
-        self._use_rates(link, dict(settings.rates))
+        rates = dict(settings.rates)
+        if rates:
+            self._rows(link, "limits", "use_rates", self._ns, list(rates), list(rates.values()))
         for queue, step in settings.steps:
             self._set_step(link, queue, step)
         self.freed = True
-
-    def _use_rates(self, link: Link, tats: Mapping[str, int]) -> None:
-        if tats:
-            self._rows(link, "limits", "use_rates", self._ns, list(tats), list(tats.values()))
 
     # -- flows --------------------------------------------------------------------------------------------------
     def flows(self, names: Sequence[str] | None = None, limit: int = 50, after: str | None = None) -> list[FlowRecord]:

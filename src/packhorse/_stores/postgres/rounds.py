@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..._rules import Limit, goes_at
@@ -48,13 +48,19 @@ class Want(NamedTuple):
     name: str
 
 
+#: Who may go, as far as others are in the way: by seq, the place and the names wanted.
+Passing = dict[int, tuple[int, list[Want]]]
+
+
 class Round:
     """What one round goes by."""
 
-    def __init__(self, now: int, limits: Declared, open_queues: list[int]) -> None:
+    def __init__(self, now: int, limits: Declared, queues: Mapping[str, int]) -> None:
+        """``queues``: the open ones in which a job waits, with their lines."""
         self.now = now
         self.limits = limits
-        self.open = open_queues
+        self.queues = queues
+        self.open = list(queues.values())
         self.tats: dict[str, int] = {}
         self.late: list[int] = []  #: when those may go for whom a rate is in the way
         self.more = False
@@ -84,7 +90,7 @@ def further(lines: Sequence[dict[str, Any]], rows: Sequence[Any], used_up: set[s
     found = []
     for line in lines:
         places: dict[str, list[int]] = {"s": [], "l": []}
-        for name, mode, place, _ in rows:
+        for name, mode, place, *_ in rows:
             if name == line["name"] and mode in places:
                 places[mode].append(place)
         counted = line["places"] is not None

@@ -83,8 +83,8 @@ class Sweeping(Admitting):
                 free.append(seq)
         return free
 
-    def _known_open(self, link: Link) -> list[int]:
+    def _known_open(self, link: Link) -> dict[str, int]:
         """Return the open queues, but those that have been opened since the last round."""
         served = is_served([row[0] for row in self._rows(link, "admit", "served", self._ns)])
         rows = self._rows(link, "admit", "queues", self._ns)
-        return [queue for queue, name, unpaused, was in rows if was and unpaused and served(name)]
+        return {name: queue for queue, name, unpaused, was in rows if was and unpaused and served(name)}

@@ -145,8 +145,9 @@ UPDATE packhorse.waits w SET done = v.done, look = v.look FROM v
  WHERE w.seq = v.seq AND w.seq = ANY ($1::bigint[]) AND (w.done, w.look) <> (v.done, v.look)
 
 -- name: line_up (those who may have a name that has become free: the first one, if it wants it for itself; those who share
--- it; those who take a place, as many as are free)
-SELECT v.name, c.mode, c.place, c.seq
+-- it; those who take a place, as many as are free; each with whether it wants nothing else)
+SELECT v.name, c.mode, c.place, c.seq,
+       NOT EXISTS (SELECT FROM packhorse.wants o WHERE o.seq = c.seq AND (o.mode, o.name) <> (c.mode, v.name))
   FROM json_to_recordset($2::json) AS v (name text, sharing boolean, taking boolean, places bigint, behind bigint)
  CROSS JOIN LATERAL (
     SELECT (SELECT w.place FROM packhorse.wants w WHERE w.ns = $1 AND w.name = v.name AND w.mode = 'x' AND w.done AND w.queue = ANY ($3::int[])
@@ -200,16 +201,22 @@ SELECT DISTINCT v.seq FROM json_to_recordset($2::json) AS v (seq bigint, place b
                   AND w.place < v.place AND w.done AND w.queue = ANY ($3::int[]) LIMIT v.places) AS t))
        END
 
--- name: let_go
-WITH job AS (
-    UPDATE packhorse.jobs SET state = :QUEUED, shelf = NULL, waiting = NULL WHERE seq = ANY ($2::bigint[])
+-- name: let_go (those that still wait and that nobody else changes just now; the others are looked at again)
+WITH free AS MATERIALIZED (
+    SELECT j.seq FROM unnest($2::bigint[]) AS v (seq)
+     CROSS JOIN LATERAL (SELECT j.seq FROM packhorse.jobs j WHERE j.seq = v.seq AND j.waiting FOR NO KEY UPDATE SKIP LOCKED) j
+), job AS (
+    UPDATE packhorse.jobs SET state = :QUEUED, shelf = NULL, waiting = NULL
+     WHERE seq = ANY (ARRAY(SELECT seq FROM free)) AND waiting
     RETURNING seq, rank, expires_at, line, priority, kind, crash_fails OR suspect OR holds IS NOT NULL AS solo
 ), r AS (
     INSERT INTO packhorse.ready (rank, seq, expires_at, line, priority, solo) SELECT rank, seq, expires_at, line, priority, solo FROM job
 ), w AS (
-    DELETE FROM packhorse.waits WHERE seq = ANY ($2::bigint[])
+    DELETE FROM packhorse.waits WHERE seq = ANY (ARRAY(SELECT seq FROM job))
+), l AS (
+    UPDATE packhorse.waits SET look = true WHERE seq = ANY ($2::bigint[]) AND seq <> ALL (ARRAY(SELECT seq FROM job)) AND NOT look
 ), s AS (
-    DELETE FROM packhorse.wants WHERE seq = ANY ($2::bigint[]) RETURNING seq, mode, name
+    DELETE FROM packhorse.wants WHERE seq = ANY (ARRAY(SELECT seq FROM job)) RETURNING seq, mode, name
 ), h AS (
     INSERT INTO packhorse.held (seq, ns, mode, name) SELECT seq, $1, mode, name FROM s
 ), n AS (
