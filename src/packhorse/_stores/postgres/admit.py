@@ -33,7 +33,7 @@ Step = tuple[str, str, tuple[Any, ...]]
 Then = Callable[[Round], Step]
 
 
-class _Closed(Exception):
+class Closed(Exception):
     """The namespace rests."""
 
 
@@ -63,15 +63,18 @@ class Admitting(Lines):
 
         def act(link: Link) -> tuple[Admitted, Rows]:
             self._require(link)
-            return self._admit(link, limit, then)
+            return self._admit(
+                link, limit, then, self._begun(link, ("admit", "alone", (self._ns,)), *self._looks())[1:]
+            )
 
         try:
             return self._attempted(act)
-        except _Closed:
+        except Closed:
             return _NOTHING, []
 
-    def _admit(self, link: Link, limit: int, then: Then | None) -> tuple[Admitted, Rows]:
-        turn, notes, seen = self._looked(link)
+    def _admit(self, link: Link, limit: int, then: Then | None, found: list[Rows]) -> tuple[Admitted, Rows]:
+        """Do what follows from what was found, to the end of the transaction."""
+        turn, notes, seen = self._looked(link, found)
         cancelled, able = self._examine(link, turn, seen, limit)
         notes |= {hold for one in seen if one.was_done and not one.done for hold in held_names(one.holds)}
         gone = self._going(link, turn, able, notes, limit - cancelled)
@@ -89,20 +92,18 @@ class Admitting(Lines):
         admitted, waits = rows[0][0][0] if gone else 0, rows[-1 - len(last)][0][0]
         return Admitted(admitted, cancelled, turn.more, waits, following), rows[-1] if last else []
 
-    def _looked(self, link: Link) -> tuple[Round, Notes, list[Seen]]:
-        """Begin the transaction; return the round, the names that became free, and the jobs that are to be looked at."""
+    def _looks(self) -> list[Step]:
+        """Return what a round reads first."""
         number = (self._ns,)
         names = (("enqueue", "closed"), ("limits", "all"), ("admit", "served"), ("admit", "queues"))
-        _, time, closed, limits, served, queues, noted, looked_at = self._begun(
-            link,
-            ("admit", "alone", number),
-            ("small", "now", ()),
-            *((verb, name, number) for verb, name in names),
-            ("admit", "notes", (*number, _NOTES)),
-            ("admit", "looked_at", (*number, _LOOKS)),
-        )
+        steps: list[Step] = [("small", "now", ()), *((verb, name, number) for verb, name in names)]
+        return [*steps, ("admit", "notes", (*number, _NOTES)), ("admit", "looked_at", (*number, _LOOKS))]
+
+    def _looked(self, link: Link, found: list[Rows]) -> tuple[Round, Notes, list[Seen]]:
+        """Return the round, the names that became free, and the jobs that are to be looked at."""
+        time, closed, limits, served, queues, noted, looked_at = found
         if closed[0][0] is not None:
-            raise _Closed  # and the notes stay
+            raise Closed  # and the notes stay
         notes, opened, turned = self._turn(link, served, queues)
         turn = Round(time[0][0] if self._clock is None else self._clock(), Declared(records_of(limits)), opened)
         names_only = not turned and not any(kind in "jf" for kind, _ in noted)

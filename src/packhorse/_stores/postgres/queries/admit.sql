@@ -5,6 +5,9 @@ SELECT n.closed, EXISTS (SELECT FROM packhorse.waits w WHERE w.ns = n.id), EXIST
 -- name: alone (one at a time admits in a namespace; to the end of the transaction)
 SELECT pg_advisory_xact_lock(7225467, $1::bigint::int)
 
+-- name: alone_now (the same, unless another one is at it)
+SELECT pg_try_advisory_xact_lock(7225467, $1::bigint::int)
+
 -- name: queues (those in which a job waits, and how they were found last)
 SELECT l.id, l.name, l.paused_at IS NULL, g.open
   FROM packhorse.lines l LEFT JOIN packhorse.gates g ON g.queue = l.id
