@@ -48,6 +48,7 @@ class Capabilities(NamedTuple):
     durable: bool  #: survives the death of every process
     processes: bool  #: several processes can share it
     hints: bool  #: ``wait`` returns early when something changed
+    early: bool = False  #: ``changed`` and ``wait`` may tell of a change a moment before it can be seen
     dialect: str | None = None  #: of the SQL in which ``inside`` speaks ("sqlite", "postgresql"); None: no such thing
     promise: str = ""  #: what the store's own persistence means for an acknowledged job, when that needs to be said
 

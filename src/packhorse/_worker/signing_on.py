@@ -7,10 +7,20 @@ import logging
 from .._record import WorkerRecord
 from .._store import Store
 from ..errors import NameTaken, PackhorseError
+from .firing import Firing
 from .identity import Identity
-from .lock import forget, proves_dead
+from .limiting import Declared, publish_limits
+from .lock import forget, place_for, proves_dead
 
 _log = logging.getLogger("packhorse.worker")
+
+
+def introduce(store: Store, mine: Identity, firing: Firing, limits: Declared) -> None:
+    """Take the lock, register, and write down what the application declares."""
+    mine.take_lock(place_for(store))
+    sign_on(store, mine)
+    firing.publish(store, mine.catalogue)
+    publish_limits(store, limits, mine.catalogue)
 
 
 def sign_on(store: Store, mine: Identity) -> None:

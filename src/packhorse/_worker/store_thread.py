@@ -24,9 +24,9 @@ from .exclusive import boottime
 from .firing import Firing
 from .gathering import SETTLE_AT, Gathering
 from .held import Held
+from .hinting import Hinting
 from .identity import Identity
-from .limiting import Declared, publish_limits
-from .lock import place_for
+from .limiting import Declared
 from .locked import Locked
 from .moved import Moved
 from .news import Unreported
@@ -34,7 +34,7 @@ from .odd import judge
 from .outage import Outage
 from .recheck import recheck
 from .shapes import verdicts_of
-from .signing_on import give_up, sign_off, sign_on
+from .signing_on import give_up, introduce, sign_off
 from .upkeep import AS_USUAL, Chores, upkeep_of
 
 SETTLE_MOST = 1000
@@ -87,6 +87,7 @@ class StoreThread(threading.Thread):
         self._upkeep = upkeep_of(identity, main, self.beats, patience, self._firing, chores)
         self._admitting = Admitting()
         self._gathering = Gathering()
+        self._hinting = Hinting()
         self._place = place
         self._limits = limits or {}
         self.outage = Outage(place.described if place else "")
@@ -131,10 +132,7 @@ class StoreThread(threading.Thread):
     def _connect(self) -> None:
         began = boottime()
         self._store = self._opener()
-        self._identity.take_lock(place_for(self._store))
-        sign_on(self._store, self._identity)
-        self._firing.publish(self._store, self._identity.catalogue)
-        publish_limits(self._store, self._limits, self._identity.catalogue)
+        introduce(self._store, self._identity, self._firing, self._limits)
         self._main.put(m.Opened(self._store.instance, self._store.url, self._store.capabilities.promise, began))
 
     def _attempt(self) -> None:
@@ -156,7 +154,7 @@ class StoreThread(threading.Thread):
             self._news.report(store, self._identity.id)  # before the settles: a run's last news bear its token
         if monotonic() >= self._locked.due:
             self._ended += self._locked.take()
-        if self._slots_wait():
+        if self._ends_bring_jobs() and monotonic() >= self._gathering.exchange_at(True):
             self._exchange(store)
         if self._ended and self._settle_due():
             self._settle(store)
@@ -183,11 +181,8 @@ class StoreThread(threading.Thread):
     def _can_claim(self) -> bool:
         return self._want is not None and self._look and not self._draining
 
-    def _slots_wait(self) -> bool:
-        """Tell whether slots are free while few outcomes wait: then these are settled and jobs claimed in one call."""
-        return self._ends_bring_jobs() and monotonic() >= self._gathering.exchange_at(True)
-
     def _ends_bring_jobs(self) -> bool:
+        """Tell whether slots are free while few outcomes wait: then these are settled and jobs claimed in one call."""
         free = self._want is not None and self._want.free > 0
         return free and not self._draining and 0 < len(self._ended) < SETTLE_AT
 
@@ -267,8 +262,7 @@ class StoreThread(threading.Thread):
         self._gathering.idle = idle
 
     def _hinted(self) -> None:
-        # Only what others did counts: our own settles wake the waiter too.
-        changed = self._store is None or self._if_there(lambda store: store.changed())
+        changed = self._store is None or self._if_there(self._hinting.follow)
         if changed:
             self._look = True
             self._upkeep.look()

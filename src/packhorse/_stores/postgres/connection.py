@@ -32,7 +32,9 @@ _INHERITED: list[Link] = []
 class Connection:
     """Connects, runs statements, and says what went wrong."""
 
-    capabilities = Capabilities(scheme="postgresql", durable=True, processes=True, hints=True, dialect="postgresql")
+    capabilities = Capabilities(
+        scheme="postgresql", durable=True, processes=True, hints=True, early=True, dialect="postgresql"
+    )
     #: A call that is not answered after so many seconds ends with StoreUnavailable. Who must not wait so long sets less.
     patience = 15.0
 
