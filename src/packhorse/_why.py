@@ -113,15 +113,22 @@ def _at(record: JobRecord, now: int) -> str:
     return f" at {clock(record.finished_at, now)}" if record.finished_at is not None else ""
 
 
+#: Errors whose first line is what became of a command, and whose last one is what it said itself.
+OF_COMMANDS = ("ExitStatus", "ResourceLimit")
+_SAID = 200
+
+
 def error_line(error: str | None) -> str | None:
-    """Return ``Type: message`` of a stored error, its first line only."""
+    """Return ``Type: message`` of a stored error, its first line only; of a command also the last thing that it said."""
     if not error:
         return None
     data = loads(error)
     if not isinstance(data, dict):
         return error.split("\n")[0]
-    message = str(data.get("message") or "").strip().split("\n")[0]
+    message, *more = str(data.get("message") or "").strip().split("\n")
     kind = str(data.get("type") or "error")
+    if more and kind in OF_COMMANDS:
+        message = f"{message} ({more[-1].strip()[:_SAID]})"
     return f"{kind}: {message}" if message else kind
 
 

@@ -240,7 +240,7 @@ class Run(Steps):
         if self._workspace is None or self._keeps == "never" or (self._keeps == "failed" and not failed):
             return
         try:
-            self._usage["workspace"] = self._host.place.keep(self._workspace)
+            self._usage["workspace"] = self._host.place.keep(self._workspace, self._host.keeps_output)
             self._workspace = None
         except OSError as error:
             self._note(f"packhorse: the workspace could not be kept: {error}")
