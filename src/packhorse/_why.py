@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +13,7 @@ from ._record import FINAL, JobRecord, QueueRecord, WorkerRecord
 from ._rules import held_names
 from ._store import JobFilter, Store
 from ._when import clock, distance, rfc3339
+from ._why_error import error_line, loads
 from .errors import BadOption
 
 #: A worker that has not been heard of for so long is not counted on, though nobody has condemned it yet.
@@ -111,33 +111,6 @@ def _after(record: JobRecord) -> str:
 
 def _at(record: JobRecord, now: int) -> str:
     return f" at {clock(record.finished_at, now)}" if record.finished_at is not None else ""
-
-
-#: Errors whose first line is what became of a command, and whose last one is what it said itself.
-OF_COMMANDS = ("ExitStatus", "ResourceLimit")
-_SAID = 200
-
-
-def error_line(error: str | None) -> str | None:
-    """Return ``Type: message`` of a stored error, its first line only; of a command also the last thing that it said."""
-    if not error:
-        return None
-    data = loads(error)
-    if not isinstance(data, dict):
-        return error.split("\n")[0]
-    message, *more = str(data.get("message") or "").strip().split("\n")
-    kind = str(data.get("type") or "error")
-    if more and kind in OF_COMMANDS:
-        message = f"{message} ({more[-1].strip()[:_SAID]})"
-    return f"{kind}: {message}" if message else kind
-
-
-def cause(reason: str | None, error: str | None) -> str:
-    """Return why a run or a job ended so, in one line: the reason, and the error unless it says the same."""
-    said = error_line(error)
-    if reason and said and said.partition(": ")[2] == reason:
-        return reason
-    return "; ".join(part for part in (reason, said) if part)
 
 
 # -- running ----------------------------------------------------------------------------------------------------------
@@ -384,14 +357,6 @@ def may_know(worker: WorkerRecord, task: str) -> bool:
     if task in tasks or any(task in (about.get("aliases") or ()) for about in told):
         return True
     return any(task.startswith(f"{package}.") for package in catalogue.get("packages") or ())
-
-
-def loads(text: str | None) -> Any:
-    """Return stored JSON as data; None for nothing, and for text that is not JSON."""
-    try:
-        return json.loads(text) if text else None
-    except ValueError:
-        return None
 
 
 def count(number: int, what: str) -> str:

@@ -11,7 +11,8 @@ from ._durations import spoken
 from ._record import WAITING, JobRecord, QueueRecord, State
 from ._store import JobFilter, Store
 from ._when import clock, distance, rfc3339
-from ._why import Why, count, error_line, live, nobody, paused, rate, serves
+from ._why import Why, count, live, nobody, paused, rate, serves
+from ._why_error import error_line
 from ._why_held import crowd, declared_value
 from ._why_waiting import waiting
 

@@ -1,4 +1,4 @@
-"""The options that choose jobs are the same wherever some are chosen: also where they ran, how they ended, and several batches."""
+"""The options that choose jobs are the same everywhere: also where they ran, how they ended, and several batches."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_reports_of_several_batches(cli, six):
 
 
 @pytest.mark.parametrize(
-    ("words", "done"),
+    "words, done",
     [
         (["--exit", "2"], [3]),
         (["--host", "elm", "--batch", "2-3"], [3, 5]),

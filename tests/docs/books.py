@@ -43,8 +43,9 @@ def book_of(job: Job[object]) -> str:
 def check_failures(failed: list[Job[object]]) -> None:
     """Each says why."""
     for job in failed:
-        (attempt,) = job.attempts()[-1:]
-        assert attempt.error is not None and attempt.usage is not None
+        attempt = job.attempts()[-1]
+        assert attempt.error is not None
+        assert attempt.usage is not None
         assert attempt.error["message"].startswith("exit status 3 of ")
         assert attempt.error["message"].endswith(f"\n{book_of(job)} has no title page")
         assert attempt.usage["exit"] == 3

@@ -12,8 +12,9 @@ from .._record import AttemptRecord, JobRecord, WorkerRecord
 from .._reporting.columns import size
 from .._store import Store
 from .._when import clock, distance
-from .._why import bar_text, cause, loads
+from .._why import bar_text
 from .._why_commands import bars_of, quiet
+from .._why_error import cause, loads
 from ..errors import JobNotFound, PackhorseError
 from ._show import STATES, clean, clean_lines, colour, cut, echo, state, table
 

@@ -14,7 +14,8 @@ from .._reporting.columns import size
 from .._reporting.tally import asked_by, why_failed
 from .._store import Store
 from .._when import clock
-from .._why import attempt_number, loads
+from .._why import attempt_number
+from .._why_error import loads
 from ..errors import BadOption
 from . import _show
 from ._job import call_text, moments, short

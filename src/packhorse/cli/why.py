@@ -55,7 +55,7 @@ def _batches(store: Store, flows: list[str], as_json: bool) -> None:
 
 
 def _document(store: Store, flow: str) -> dict[str, Any]:
-    queues = [
+    queues: list[dict[str, Any]] = [
         {
             "queue": queue.name,
             "counts": dict(queue.counts),
@@ -63,7 +63,8 @@ def _document(store: Store, flow: str) -> dict[str, Any]:
         }
         for queue, reasons in explain_flow(store, flow)
     ]
-    return {"flow": flow, "counts": {**store.flows([flow])[0].counts}, "queues": queues}
+    counts: dict[Any, int] = dict(store.flows([flow])[0].counts)
+    return {"flow": flow, "counts": counts, "queues": queues}
 
 
 def _tell(store: Store, flow: str) -> None:
