@@ -113,7 +113,7 @@ def small_packages(packages: list[tuple[str, Path, bool]]) -> list[tuple[str, Pa
 
 
 def enqueue_command(jobs: Queue, name: str, folder: Path, deep: bool, out: Path) -> Expected:
-    """Store a job that is a shell script: it finds a package in its private directory, and what it makes there is put in place."""
+    """Store a job that is a shell script: it finds a package in its directory, and what it makes there is put in place."""
     made = out / "sums.txt"
     job = jobs.command([SCRIPT], inputs={"package": str(folder)}, outputs={"sums.txt": str(made)})
     return Expected(job, "command", name, leaves=(made, len(demo_tasks.sources(str(folder), deep))))

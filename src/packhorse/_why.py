@@ -80,7 +80,8 @@ def _failed(record: JobRecord, now: int, facts: dict[str, Any]) -> Why:
     runs = _ran(record)
     parts = [part for part in (record.reason, error) if part]
     text = f"failed after {count(runs, 'attempt')}{_at(record, now)}"
-    return Why(text + (f": {'; '.join(parts)}" if parts else "") + ".", "failed", facts)
+    said = f"{text}: {'; '.join(parts)}" if parts else text
+    return Why(said.rstrip(".") + ".", "failed", facts)
 
 
 def attempt_number(record: JobRecord) -> int:
