@@ -26,8 +26,9 @@ def tell(run: m.Done, retries: int) -> None:
 
 
 def _attempt(job: Claimed, retries: int) -> str:
-    number = 1 + job.failures + job.crashes + job.losses
-    return f"attempt {number} of {retries + 1}" if number <= retries + 1 and retries else f"attempt {number}"
+    lost = job.crashes + job.losses  # they have a number each, and use up no retry
+    number, most = 1 + job.failures + lost, 1 + retries + lost
+    return f"attempt {number} of {most}" if number <= most and retries else f"attempt {number}"
 
 
 def _what(verdict: Verdict) -> str:
