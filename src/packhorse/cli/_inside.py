@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 
-from .._origin import adopt
+import click
+
+from .._origin import adopted
 from .._store import Store
 
 
 def joined(store: Store) -> str | None:
-    """Let what is stored from here on record the job that runs this program, if one does; return its flow."""
+    """Let what is stored from here to the end of the command record the job that runs this program, if one does; return its
+    flow."""
     job = os.environ.get("PACKHORSE_JOB_ID", "")
     found = store.get([job]) if len(job) == 36 else []
     if not found:
         return None  # none, or one of another store
     flow = found[0].flow
-    adopt(lambda: (found[0].id, flow))
+    click.get_current_context().with_resource(adopted(lambda: (found[0].id, flow)))
     return flow
