@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ._admission import Obstacle
+from ._command import is_raw
 from ._durations import spoken
 from ._record import WAITING, JobRecord, QueueRecord, State
 from ._store import JobFilter, Store
@@ -97,11 +98,9 @@ def _slots(store: Store, queue: QueueRecord, number: int, now: int, facts: dict[
 def _blocked(store: Store, queue: QueueRecord, those: JobFilter, now: int) -> Iterable[Why]:
     number = queue.counts.get("blocked", 0)
     found = _newest(store, those, "blocked") if number else []
-    parked = Counter(record.task for record in found if record.parked)
-    for task, many in parked.most_common():
-        yield Why(
-            f"{count(many, 'job')}: no live worker knows the task '{task}'.", "unknown-task", _facts(many, task=task)
-        )
+    parked = Counter((record.task, _said(record)) for record in found if record.parked)
+    for (task, said), many in parked.most_common():
+        yield Why(f"{count(many, 'job')}: {said}.", "unknown-task", _facts(many, task=task))
     waiting_ = [record for record in found if record.waits]
     groups: dict[tuple[str, str], list[tuple[JobRecord, Obstacle]]] = {}
     for record, obstacle in zip(waiting_, store.obstacles([record.id for record in waiting_]), strict=True):
@@ -111,6 +110,13 @@ def _blocked(store: Store, queue: QueueRecord, those: JobFilter, now: int) -> It
         yield _group(store, group, now)
     if number > len(found):
         yield Why(f"{number - len(found):,} more that wait were not looked at.", "more", _facts(number - len(found)))
+
+
+def _said(record: JobRecord) -> str:
+    """Return why nobody takes a job: of a command, which program is not allowed, not there, or what its host lacks."""
+    if record.reason and (is_raw(record.task) or "program" in record.reason):
+        return record.reason
+    return f"no live worker knows the task '{record.task}'"
 
 
 def _of_many(obstacle: Obstacle) -> str:

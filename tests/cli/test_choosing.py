@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from packhorse._outcome import parked
 from packhorse._record import JobRecord
 from tests.cli.test_report import found, run
 
@@ -93,3 +94,15 @@ def test_why_of_a_batch_that_is_over_and_of_none(cli, six):
     assert "no such batch" in cli("why", "--batch", "77").out
     assert cli("why").code == 2
     assert cli("why", six[0], "--batch", "1").code == 2
+
+
+def test_why_of_a_batch_names_the_program_that_nobody_runs(cli, world):
+    worker = world.worker()
+    for _ in range(2):
+        world.job("$publish.sh", '[["publish.sh"],{}]', flow="batch-5")
+    for claimed in world.claim(worker, 2):
+        reason = "no live worker runs this program: publish.sh (it is not allowed here)"
+        verdict = parked(claimed._replace(task="$publish.sh"), claimed.queue)._replace(reason=reason)
+        world.store.settle(worker.id, [verdict])
+    told = cli("why", "--batch", "5").out
+    assert "2 jobs: no live worker runs this program: publish.sh (it is not allowed here)." in told
