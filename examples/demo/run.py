@@ -164,9 +164,12 @@ def tell(out: Path, expected: list[Expected], began: float, status: int, heading
     (out / "jobs.txt").write_text(jobs_table(findings) + "\n", encoding="utf-8")
     (out / "slots.svg").write_text(draw(bars(findings, began), heading), encoding="utf-8")
     print(attempts_table([each for each in findings if each.expected.kind == "special"]), end="\n\n")
-    print("the ten longest of the others:")
-    others = sorted((each for each in findings if each.expected.kind != "special"), key=lambda each: -each.ran)
-    print(jobs_table(others[:10]), end="\n\n")
+    print("the script, and the ten longest of the others:")
+    scripts = [each for each in findings if each.expected.kind == "command"]
+    others = sorted(
+        (each for each in findings if each.expected.kind in ("count", "compress")), key=lambda each: -each.ran
+    )
+    print(jobs_table(scripts + others[:10]), end="\n\n")
     print(summary(findings))
     print(f"all jobs: {short(out / 'jobs.txt')}   who ran what when: {short(out / 'slots.svg')}\n")
     wrong = [problem for each in findings for problem in each.problems]

@@ -28,8 +28,8 @@ LEGEND = (
     ("compress", "compress a package"),
     ("count", "parse it and count functions"),
     ("command", "a shell script"),
-    ("special", "one of the three troublemakers (▾)"),
-    ("bad", "an attempt that did not succeed"),
+    ("special", "one of three troublemakers (▾)"),
+    ("bad", "did not succeed"),
 )
 
 
