@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -13,6 +14,18 @@ _FOUND: pytest.StashKey[set[str]] = pytest.StashKey()
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_FOUND] = set()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What may take longest comes first, so that at the end no worker of xdist is left alone with it."""
+    items.sort(key=_patience, reverse=True)
+
+
+def _patience(item: pytest.Item) -> float:
+    """Return the seconds given to a test that needs more than others are given."""
+    own = item.get_closest_marker("timeout")
+    return float(own.args[0]) if own is not None and own.args[0] > float(item.config.getini("timeout")) else 0.0
 
 
 @pytest.hookimpl(trylast=True)
@@ -34,6 +47,17 @@ def pytest_configure_node(node: Any) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     node.packhorse_found.update(getattr(node, "workeroutput", {}).get("servers", ()))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Any:
+    """No test may leave a job behind in which all others would run: theirs would be its children, and members of its flow."""
+    done = yield
+    module = sys.modules.get("packhorse._origin")
+    if module is not None and module.origin() != (None, None):
+        left, module._origin = module.origin(), None
+        pytest.fail(f"what is enqueued here from now on would be of {left}")
+    return done
 
 
 @pytest.hookimpl(wrapper=True)

@@ -11,10 +11,26 @@ from packhorse._stores import open_store
 from packhorse._stores.memory import SettableClock
 
 from .making import T0
-from .stores import FRESH, SHARED, chosen
+from .stores import FRESH, SHARED, chosen, says_nothing_new
+
+HERE = Path(__file__).parent
 
 #: Opens one more connection to the data of the test's store; it is closed when the test ends.
 Open = Callable[..., Store]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what would be said twice (``stores.POOLED``)."""
+    left_out = [item for item in items if item.path.parent == HERE and _repeats(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        gone = set(left_out)
+        items[:] = [item for item in items if item not in gone]
+
+
+def _repeats(item: pytest.Item) -> bool:
+    call = getattr(item, "callspec", None)
+    return call is not None and says_nothing_new(call.params.get("kind", ""), item.path.stem)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import uuid
 from collections.abc import Callable
 from functools import cache
@@ -47,6 +48,29 @@ SHARED: dict[str, Callable[[], str]] = {
     "postgres": _shared_tables,
     "postgres-pooler": lambda: _shared_tables(pooler=True),
 }
+
+
+#: What is run with ``postgres-pooler``, unless a real PgBouncer is there: then all of it is. Without one this kind is the same
+#: server with the same statements, sent in another way (``Connection``: none is prepared, each goes in a transaction with limits
+#: of its own, nothing is listened for). That way knows nothing of what a statement means, so what a verb does is told by
+#: ``postgres``, and here it is enough that every verb is called (``test_complete`` sees to it), that the stories of the models
+#: come out the same, and that all goes well which depends on sessions: other connections and processes, transactions of users,
+#: waiting, errors.
+POOLED = (
+    "claim", "exchange", "holders", "inside", "inside_rules", "migrate", "model", "model_of_rules", "persistence", "races",
+    "races_of_rules", "records", "settle", "settle_fence", "sweep", "wait", "workers",
+)  # fmt: skip
+
+
+@cache
+def is_pooled() -> bool:
+    """Tell whether there is a PgBouncer."""
+    return bool(os.environ.get("PACKHORSE_TEST_PGBOUNCER_URL") or shutil.which("pgbouncer"))
+
+
+def says_nothing_new(kind: str, module: str) -> bool:
+    """Tell whether a module of tests is left out for a kind of store, since other kinds have said all of it."""
+    return kind == "postgres-pooler" and module.removeprefix("test_") not in POOLED and not is_pooled()
 
 
 def chosen() -> list[str]:

@@ -11,6 +11,8 @@ import pytest
 from packhorse._admission import Admission
 from packhorse._store import Store
 
+from .stores import POOLED
+
 HERE = Path(__file__).parent
 VERBS = sorted(
     name
@@ -19,6 +21,22 @@ VERBS = sorted(
     for name, value in vars(part).items()
     if inspect.isfunction(value) and not name.startswith("_")
 )
+
+
+def words_of(path: Path) -> set[str]:
+    """Return the names of all methods called in a file, and all that it has in quotes: some verbs are called by name."""
+    tree = ast.parse(path.read_text())
+    calls = {
+        node.func.attr for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+    }
+    return calls | {
+        node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+
+
+def test_every_verb_is_called_with_a_pooler() -> None:
+    files = [HERE / f"{name}.py" for name in ("pair", "laws", *(f"test_{name}" for name in POOLED))]
+    assert set(VERBS) - set().union(*map(words_of, files)) == set()
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from packhorse._store import Store
 from packhorse._stores.memory import SettableClock
 from packhorse._told import last_attempt
 
-from .making import ERROR, ended, ids, join, put, running, settle, take_one, the
+from .making import ERROR, ended, ids, join, new_job, put, running, settle, take_one, the
 
 pytestmark = pytest.mark.usefixtures("url")  # drop_logs goes through the tables
 
@@ -156,8 +156,7 @@ def test_what_may_go_goes_though_many_that_stay_lie_before_it(store: Store, cloc
     worker = join(store)
     kept = '{"kept_for":31536000}'
     for options in (kept,) * 12 + (None,):
-        for _ in range(500):
-            put(store, "books", options=options)
+        store.enqueue([new_job("books", options=options) for _ in range(500)])
         while jobs := store.claim(["books"], 500, 0, worker, 1).jobs:
             settle(store, *(succeeded(job, "0") for job in jobs))
     clock.advance(2 * DAY)

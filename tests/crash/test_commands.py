@@ -77,7 +77,7 @@ def test_a_worker_that_was_killed_leaves_its_directory_to_others(site: Site) -> 
     for each in everything:
         os.kill(each, signal.SIGKILL)
     first.process.wait()
-    eventually(lambda: not alive(pid), "the command is dead", 3.0)
+    eventually(lambda: not alive(pid), "the command is dead")
     eventually(
         lambda: site.job(held).worker == second_id(site, second) or site.job(waiting).state in FINAL,
         "a new holder",

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 import time
 from itertools import pairwise
-from statistics import median
 
 from packhorse._store import JobFilter
 from tests.worker import tasks
 from tests.worker.site import Site, Worker, eventually
+from tests.worker.watch import busy, running_time
 
 #: Everything in beats is so many times faster in the tests of a worker that is cut off.
 SCALE = 10.0
@@ -23,10 +23,12 @@ def took(site: Site, **options: object) -> float:
 
 
 def test_an_idle_worker_lets_a_job_go_when_it_is_hinted(site: Site) -> None:
-    """Not at its next look of a second later, and its slot is not taken meanwhile."""
+    """Not at its next look of a second later, as all would be without a hint; and its slot is not taken meanwhile. One hint or
+    another may come to nothing on a machine that is short of time; a job without rules, taken in turn, tells how short."""
     site.worker().ready()
     took(site)
-    assert median(took(site, reserves="disk") for _ in range(9)) < 0.4
+    longer = sorted(took(site, reserves="disk") - took(site) for _ in range(9))
+    assert longer[2] < 0.4, longer
 
 
 def test_what_waits_takes_no_slot(site: Site) -> None:
@@ -35,9 +37,9 @@ def test_what_waits_takes_no_slot(site: Site) -> None:
     holder = site.enqueue(tasks.held, "holder", reserves="disk")
     site.marked("holder-runs")
     waiters = [site.enqueue(tasks.nothing, reserves="disk") for _ in range(200)]
-    before = time.monotonic()
+    before = running_time()
     site.run(tasks.nothing)
-    assert time.monotonic() - before < 1.0
+    assert running_time() - before < busy(1.0)
     assert {job.state for job in site.store.get([job.id for job in waiters])} == {"blocked"}
     site.let("holder-may-end")
     assert site.end(holder).state == "succeeded"
@@ -136,10 +138,10 @@ def test_a_killed_holder_frees_its_resource_within_two_seconds(site: Site) -> No
     site.worker().ready()
     waiter = site.enqueue(tasks.held, "waiter", reserves="disk")
     eventually(lambda: site.job(waiter).place is not None, "it stands in its line")
-    killed = time.monotonic()
+    killed = running_time()
     victim.kill()
     site.marked("waiter-runs")
-    assert time.monotonic() - killed < 2.0
+    assert running_time() - killed < busy(2.0)
     assert site.job(holder).state == "failed"
     site.let("waiter-may-end")
     assert site.end(waiter).state == "succeeded"

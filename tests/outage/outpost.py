@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import itertools
-import os
 import time
 import uuid
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from packhorse._store import Store
 from packhorse._stores import open_store
 from packhorse.errors import StoreUnavailable
 from tests.worker.site import PATIENCE, Site, Worker, eventually
+from tests.worker.watch import busy
 
 T = TypeVar("T")
 #: What a worker says when the store goes away, and when it is back.
@@ -105,11 +105,6 @@ class Through(Outpost):
     @property
     def direct(self) -> str:
         return self.direct_url
-
-
-def busy(seconds: float) -> float:
-    """Return how long that takes on a machine which is busy with other things as well."""
-    return seconds * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def away(worker: Worker, times: int = 1) -> None:

@@ -21,9 +21,10 @@ import pytest
 from packhorse._stores import open_store
 from packhorse.errors import StoreRefused, StoreUnavailable
 from tests.outage import certificates
-from tests.outage.outpost import KINDS, busy, new_server, new_store_url
+from tests.outage.outpost import KINDS, new_server, new_store_url
 from tests.outage.proxy import Proxy
 from tests.outage.tls import Front
+from tests.worker.watch import busy
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name == "nt", reason="no worker runs there")]
 

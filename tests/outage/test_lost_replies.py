@@ -9,10 +9,11 @@ import pytest
 
 from packhorse import Queue, _enqueuing
 from packhorse.errors import EnqueueUnknown, StoreUnavailable
-from tests.outage.outpost import Through, away, back, busy
+from tests.outage.outpost import Through, away, back
 from tests.outage.proxy import Proxy
 from tests.worker import tasks
 from tests.worker.site import eventually
+from tests.worker.watch import busy
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name == "nt", reason="no worker runs there")]
 

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from packhorse.errors import EnqueueUnknown, StoreUnavailable
-from tests.outage.outpost import AWAY, BACK, Outpost, away, back, busy
+from tests.outage.outpost import AWAY, BACK, Outpost, away, back
 from tests.worker import tasks
 from tests.worker.site import eventually
+from tests.worker.watch import busy
 
 pytestmark = [
     pytest.mark.slow,

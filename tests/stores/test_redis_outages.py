@@ -150,7 +150,7 @@ def test_a_silent_server_is_given_up_in_time(server: Server, store: Store, verb:
     began = time.monotonic()
     with pytest.raises(StoreUnavailable, match="no answer in time"):
         calls[verb]()
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 10  # and not the 15 s of a store that has all the time
     server.resume()
     persist(calls[verb])
 
@@ -286,7 +286,7 @@ def test_a_hint_comes_at_once(server: Server, store: Store) -> None:
         times.append(time.monotonic() - began)
         thread.join()
     other.close()
-    assert sorted(times)[len(times) // 2] < 0.05
+    assert sorted(times)[len(times) // 2] < 0.25
 
 
 def wait_until_blocked(server: Server) -> None:

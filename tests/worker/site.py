@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,14 +27,16 @@ T = TypeVar("T")
 
 def eventually(look: Callable[[], T], what: str, patience: float = PATIENCE) -> T:
     """Return the first true answer of ``look``; fail after ``patience``."""
-    deadline = time.monotonic() + patience
+    began = time.monotonic()
     while True:
         answer = look()
         if answer:
             return answer
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - began
+        if waited > patience:
             raise AssertionError(f"waited {patience:g} s in vain: {what}; last answer {answer!r}")
-        time.sleep(0.005)
+        # The longer it takes the less it matters when it is seen; to look often costs those who are waited for.
+        time.sleep(min(0.005 + waited / 20, 0.03))
 
 
 class Worker:
@@ -133,7 +136,12 @@ class Site:
 
     def module(self, name: str, text: str) -> str:
         """Write a module that workers can import; return its name."""
-        (self.directory / f"{name}.py").write_text(text)
+        path = self.directory / f"{name}.py"
+        before = path.stat().st_mtime if path.exists() else 0.0
+        path.write_text(text)
+        # What was compiled is known to be old by the second, and the length, of its source.
+        if path.stat().st_mtime < before + 2:
+            os.utime(path, (before + 2, before + 2))
         return name
 
     # -- jobs -----------------------------------------------------------------------------------------------------
@@ -180,6 +188,17 @@ class Site:
     def log(self, job: Job[Any] | JobRecord) -> str:
         """Return what all attempts of a job have printed and logged."""
         return "".join(text for _, text, _ in self.store.log(job.id))
+
+    def full(self, slots: int) -> set[int]:
+        """Have so many jobs run at once, which shows that so many slots are there; return the processes that ran them."""
+        names = [uuid.uuid4().hex for _ in range(slots)]
+        jobs = [self.enqueue(f"{APP}:held", name) for name in names]
+        pids = {int(self.marked(f"{name}-runs")) for name in names}
+        for name in names:
+            self.let(f"{name}-may-end")
+        for job in jobs:
+            self.end(job)
+        return pids
 
     # -- marks: files by which jobs and tests talk ------------------------------------------------------------------
     def mark(self, name: str) -> Path:

@@ -264,7 +264,10 @@ def test_what_it_leaves_running_is_killed_before_it_counts_as_ended(shared: Site
 
 
 def test_a_daemon_is_not_killed_while_its_command_runs(shared: Site) -> None:
-    script = "(setsid sh -c 'sleep 0.4; echo alive' &); sleep 0.8; echo end"
+    sign = shared.mark("daemon-lives")
+    script = (
+        f"(setsid sh -c 'sleep 0.4; echo alive; touch {sign}' &); until [ -e {sign} ]; do sleep 0.05; done; echo end"
+    )
     assert shared.log(sh(shared, script)) == "out: alive\nout: end\n"
 
 
@@ -277,7 +280,7 @@ def test_one_that_ignores_term_is_killed_at_its_time_limit(shared: Site) -> None
     assert job.state == "failed"
     assert error(job)["code"] == "E150"
     assert usage(shared, job)["signal"] == "SIGKILL"
-    assert 4.5 < took < 9
+    assert 4.5 < took < 20
     assert not with_argument(job.id)
 
 

@@ -184,7 +184,7 @@ def test_a_child_of_a_job_knows_its_parent(shared: Site) -> None:
 def test_news_of_a_running_job_can_be_read_while_it_runs(shared: Site) -> None:
     job = shared.enqueue(tasks.tells_progress, "news")
     shared.marked("news-runs")
-    record = eventually(lambda: (r := shared.job(job)).progress and r.meta and shared.log(r) and r, "its news", 5.0)
+    record = eventually(lambda: (r := shared.job(job)).progress and r.meta and shared.log(r) and r, "its news")
     assert json.loads(record.progress or "")["a"] == {"done": 1.0, "total": 4.0, "note": "first"}
     assert json.loads(record.meta or "")["checkpoint"] == 7
     assert record.started_at is not None

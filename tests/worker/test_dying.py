@@ -122,8 +122,8 @@ def test_daemons_go_with_their_child(site: Site) -> None:
     name = f"daemon-of-{os.getpid()}"
     site.run(tasks.daemon_and_die, name, on_crash="fail")
     pid = int(site.marked(name))
-    eventually(lambda: not alive(pid), "the daemon is gone", 2.0)
-    eventually(lambda: not with_argument(name), "and all that belongs to it", 2.0)
+    eventually(lambda: not alive(pid), "the daemon is gone")
+    eventually(lambda: not with_argument(name), "and all that belongs to it")
     assert worker.stop() == 0
 
 
@@ -134,7 +134,7 @@ def test_daemons_go_with_their_worker(site: Site) -> None:
     pid = int(job.result or "")
     assert alive(pid)
     assert worker.stop() == 0
-    eventually(lambda: not alive(pid), "the daemon is gone", 2.0)
+    eventually(lambda: not alive(pid), "the daemon is gone")
 
 
 def test_a_child_is_replaced_once_it_uses_too_much_memory(site: Site) -> None:
@@ -170,10 +170,8 @@ def test_a_child_serves_as_many_jobs_as_it_may(site: Site) -> None:
 
 def test_a_child_has_no_descriptor_of_another_or_of_the_store(site: Site) -> None:
     """A18: what one child has open towards the supervisor no other has."""
-    worker = site.worker("--processes", "2").ready()
-    for _ in range(4):
-        site.run(tasks.nothing)
-    first, second = (sockets(pid) for pid in worker.children())
+    site.worker("--processes", "2").ready()
+    first, second = (sockets(pid) for pid in site.full(2))
     assert first
     assert not first & second
 

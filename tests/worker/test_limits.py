@@ -11,6 +11,7 @@ import pytest
 from packhorse import Backoff
 from tests.worker import tasks
 from tests.worker.site import Site, alive, eventually
+from tests.worker.watch import busy
 
 
 def error_of(record: Any) -> dict[str, Any]:
@@ -21,7 +22,7 @@ def error_of(record: Any) -> dict[str, Any]:
 def test_a_soft_limit_ends_a_sync_job(shared: Site) -> None:
     began = time.monotonic()
     job = shared.run(tasks.nap, 60, timeout=0.3)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20  # it would nap for 60
     assert (job.state, error_of(job)["type"], error_of(job)["code"]) == ("failed", "TimeLimit", "E150")
     assert "0.3 s" in error_of(job)["message"]
     assert "nap" in error_of(job)["traceback"]
@@ -56,7 +57,7 @@ def test_a_job_that_hears_nothing_in_c_is_killed(shared: Site) -> None:
     """A14: blocked in C with every signal blocked; its child is killed 5 s after the limit, and nothing else."""
     began = time.monotonic()
     job = shared.run(tasks.hang_in_c, timeout=0.3)
-    assert 5 < time.monotonic() - began < 9
+    assert 5 < time.monotonic() - began < 20
     assert (job.state, error_of(job)["type"]) == ("failed", "TimeLimit")
     assert not alive(int(shared.marked("hangs")))
     assert job.crashes == 0
@@ -169,7 +170,7 @@ def test_a_job_that_waits_for_the_store_is_stopped_in_time(site: Site) -> None:
     job = site.enqueue(tasks.finally_cleans_up, "locked", timeout=1)
     site.marked("locked-runs")
     with locked(site):
-        site.marked("locked-cleaned", 4.0)
+        site.marked("locked-cleaned", busy(4.0))
     assert site.end(job).state == "failed"
     assert worker.process.poll() is None
 
@@ -196,4 +197,4 @@ def test_a_job_can_be_killed_that_swallows_its_interruption(shared: Site) -> Non
     job.cancel()
     record = shared.end(job)
     assert record.state == "cancelled"
-    eventually(lambda: not alive(pid), "its process is gone", 2.0)
+    eventually(lambda: not alive(pid), "its process is gone")

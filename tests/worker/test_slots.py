@@ -153,7 +153,7 @@ def test_what_waits_behind_a_slow_job_goes_to_another_slot(site: Site) -> None:
     slow, *quick = site.queue.enqueue_many(drafts)
     site.marked("slow-runs")
     for job in quick:
-        record = site.end(job, 5.0)
+        record = site.end(job)
         assert (record.state, record.losses, record.crashes) == ("succeeded", 0, 0)
     assert site.job(slow).state == "running"
     site.let("slow-may-end")

@@ -12,6 +12,7 @@ import pytest
 from tests.worker import tasks
 from tests.worker.site import Site, Worker, alive, eventually
 from tests.worker.test_limits import locked
+from tests.worker.watch import busy, running_time
 
 
 def test_running_jobs_may_end_within_the_grace(site: Site) -> None:
@@ -43,7 +44,7 @@ def test_jobs_that_do_not_end_are_released_uncounted(site: Site, how: str) -> No
         worker.until("stopping")
         worker.signal(signal.SIGTERM)
     assert worker.ended() == 0
-    assert time.monotonic() - began < 9
+    assert time.monotonic() - began < 20
     site.marked("polite-cleaned")
     for job in (polite, stubborn):
         record = site.job(job)
@@ -64,9 +65,9 @@ def test_what_must_not_run_twice_fails_when_it_is_stopped(site: Site) -> None:
 def test_a_signal_to_the_whole_group_stops_it_in_peace(site: Site) -> None:
     """B26: what a terminal's Ctrl-C or a service manager sends to all; children leave stopping to their supervisor."""
     worker = site.worker("--processes", "2").ready()
+    children = site.full(2)  # one that is about to start has no handlers yet
     job = site.enqueue(tasks.held, "job")
     site.marked("job-runs")
-    children = worker.children()
     for pid in [*children, worker.pid]:
         os.kill(pid, signal.SIGTERM)
         os.kill(pid, signal.SIGINT) if pid in children else None
@@ -91,9 +92,10 @@ def test_without_a_limit_it_waits(site: Site) -> None:
 
 def test_an_idle_worker_stops_at_once(site: Site) -> None:
     worker = site.worker("--processes", "2").ready()
-    began = time.monotonic()
+    site.full(2)
+    began = running_time()
     assert worker.stop() == 0
-    assert time.monotonic() - began < 2
+    assert running_time() - began < busy(2)
     assert list((site.directory).glob("**/*.lock")) == []
 
 
@@ -108,7 +110,7 @@ def test_jobs_that_wait_in_a_child_go_back_at_once(site: Site) -> None:
     worker.signal(signal.SIGTERM)
     worker.until("stopping")
     for job in waiting:
-        site.state(job, "queued", patience=1.5)
+        site.state(job, "queued")
         assert site.attempts(job) == []
     site.let("blocker-may-end")
     assert worker.ended() == 0
@@ -173,4 +175,4 @@ def test_a_stop_kills_what_jobs_have_left_running(site: Site) -> None:
     worker = site.worker().ready()
     pid = int(site.run(tasks.daemon, "left").result or "")
     assert worker.stop() == 0
-    eventually(lambda: not alive(pid), "the daemon is gone", 2.0)
+    eventually(lambda: not alive(pid), "the daemon is gone")

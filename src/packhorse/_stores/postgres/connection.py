@@ -15,10 +15,11 @@ from ...errors import BadSchema, BadStore, PackhorseError, SchemaGone, StoreUnav
 from ..passwords import password_of
 from . import failures, migrate, server
 from .floors import Floors
-from .link import Link, NoAnswer, connect
+from .link import Link, connect
 from .location import locate
 from .names import Names
 from .queries import sql
+from .wire import NoAnswer, Rows, Statement
 
 T = TypeVar("T")
 
@@ -51,7 +52,7 @@ class Connection:
         self._pid = os.getpid()
         self._closed = False
         self._busy = False
-        self._prepare: bool | None = not self._location.pooler
+        self._prepare = not self._location.pooler
         self._notified = False
         self._floors = Floors()
         self._open_jobs: dict[str, int] = {}  #: token of a claim made here → its jobs that were not settled here yet
@@ -71,7 +72,7 @@ class Connection:
         if not self._location.pooler:
             parameters["options"] = f"{server.OPTIONS} {parameters.get('options', '')}".strip()
         link = connect(parameters, self.patience)
-        if self._prepare is False:
+        if not self._prepare:
             link.prepare_threshold = None  # BEGIN and COMMIT too: the driver prepares what it sees often
         try:
             link.add_notify_handler(self._heard)
@@ -176,49 +177,41 @@ class Connection:
             migrate.require(migrate.look(link, self._schema), self.url)
 
     def _transact(self, link: Link, step: Callable[..., T], args: tuple[Any, ...]) -> T:
-        link.ask(b"BEGIN; " + server.set_local(self.patience) if self._location.pooler else b"BEGIN")
-        answer = step(link, self._now(link), *args)
+        answer = step(link, self._begin(link), *args)
         link.ask(b"COMMIT")
         return answer
+
+    def _begin(self, link: Link) -> int:
+        """Begin a transaction; return the time."""
+        now = () if self._clock is not None else ((sql(self._schema, "small", "now"), ()),)
+        rows = link.run([*self._beginning(), *now], prepare=self._prepare)
+        return self._clock() if self._clock is not None else int(rows[-1][0][0])
+
+    def _beginning(self) -> list[Statement]:
+        """Return the statements that begin a transaction: in a session that is not ours, with the settings of ours."""
+        local = server.set_local(self.patience).split(b"; ") if self._location.pooler else ()
+        return [(part, ()) for part in (b"BEGIN", *local)]
 
     def _rows(self, link: Link, verb: str, name: str, *values: Any) -> list[Any]:
         """Run one statement, by itself or in the transaction under way, and return its rows."""
         statement = sql(self._schema, verb, name)
         if self._location.pooler and link.pgconn.transaction_status == psycopg.pq.TransactionStatus.IDLE:
-            return self._guarded(link, statement, values)
-        cursor = link.ask(statement, values, prepare=self._prepare)
-        return cursor.fetchall() if cursor.description else []
+            begin = self._beginning()
+            return link.run([*begin, (statement, values), (b"COMMIT", ())], prepare=False)[len(begin)]
+        return link.run([(statement, values)], prepare=self._prepare)[0]
 
-    def _together(self, link: Link, *statements: tuple[str, str, tuple[Any, ...]]) -> list[list[Any]]:
+    def _together(self, link: Link, *statements: tuple[str, str, tuple[Any, ...]]) -> list[Rows]:
         """Run statements one after the other in a transaction of their own, all sent at once; return the rows of each."""
-        pooler = self._location.pooler
-        prepare = False if pooler else self._prepare
-        with link.pipeline():
-            for part in (b"BEGIN", *server.set_local(self.patience).split(b"; ")) if pooler else ():
-                link.ask(part, prepare=False)
-            cursors = [
-                link.ask(sql(self._schema, verb, name), values, prepare=prepare) for verb, name, values in statements
-            ]
-            if pooler:
-                link.ask(b"COMMIT", prepare=False)
-        return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
+        asked = [(sql(self._schema, verb, name), values) for verb, name, values in statements]
+        if not self._location.pooler:
+            return link.run(asked, prepare=self._prepare)
+        begin = self._beginning()
+        return link.run([*begin, *asked, (b"COMMIT", ())], prepare=False)[len(begin) : -1]
 
-    def _all(self, link: Link, *statements: tuple[str, str, tuple[Any, ...]]) -> list[list[Any]]:
+    def _all(self, link: Link, *statements: tuple[str, str, tuple[Any, ...]]) -> list[Rows]:
         """Run statements one after the other in the transaction under way, all sent at once; return the rows of each."""
-        with link.pipeline():
-            cursors = [
-                link.ask(sql(self._schema, verb, name), values, prepare=self._prepare)
-                for verb, name, values in statements
-            ]
-        return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
-
-    def _guarded(self, link: Link, statement: bytes, values: tuple[Any, ...]) -> list[Any]:
-        """Run one statement with a time limit in a session that is not ours."""
-        link.ask(b"BEGIN; " + server.set_local(self.patience))
-        cursor = link.ask(statement, values, prepare=False)
-        rows = cursor.fetchall() if cursor.description else []
-        link.ask(b"COMMIT")
-        return rows
+        asked = [(sql(self._schema, verb, name), values) for verb, name, values in statements]
+        return link.run(asked, prepare=self._prepare)
 
     def _attempted(self, act: Callable[[Link], T]) -> T:
         """Run an act on the session, again where another transaction was in the way."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import time
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import psycopg
@@ -11,14 +12,11 @@ from psycopg import RawCursor
 from psycopg.adapt import Buffer, Dumper
 from psycopg.types.numeric import Int8
 
+from .wire import READABLE, NoAnswer, Rows, Statement, Wire
+
 T = TypeVar("T")
-_READABLE = select.POLLIN | select.POLLERR | select.POLLHUP | select.POLLNVAL
 _WRITABLE = select.POLLOUT | select.POLLERR | select.POLLHUP | select.POLLNVAL
 _INT8 = 20
-
-
-class NoAnswer(psycopg.OperationalError):
-    """The server did not answer before the deadline."""
 
 
 class _Number(Dumper):
@@ -35,6 +33,7 @@ class Link(psycopg.Connection[Any]):
     """A connection whose every wait has a deadline."""
 
     deadline = float("inf")
+    _wire: Wire
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """Do what is to be done until the answer is there.
@@ -70,6 +69,11 @@ class Link(psycopg.Connection[Any]):
         cursor.execute(statement, values, prepare=prepare)
         return cursor
 
+    def run(self, statements: Sequence[Statement], *, prepare: bool) -> list[Rows]:
+        """Run statements one after the other, all sent at once, and return the rows of each. Outside of a transaction they are
+        one."""
+        return self._wire.run(statements, prepare)
+
     def drop(self) -> None:
         """End the session without a word: it may be out of step, and the other end may be silent."""
         try:
@@ -80,7 +84,7 @@ class Link(psycopg.Connection[Any]):
 
 
 def _direction(event: int) -> int:
-    return (1 if event & _READABLE else 0) | (2 if event & _WRITABLE else 0)
+    return (1 if event & READABLE else 0) | (2 if event & _WRITABLE else 0)
 
 
 def connect(parameters: dict[str, Any], patience: float) -> Link:
@@ -88,5 +92,6 @@ def connect(parameters: dict[str, Any], patience: float) -> Link:
     link = Link.connect("", autocommit=True, **parameters)
     link.adapters.register_dumper(int, _Number)
     link.adapters.register_dumper(Int8, _Number)
+    link._wire = Wire(link)
     link.deadline = time.monotonic() + patience
     return link
