@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Protocol
 
 import demo_tasks
@@ -39,6 +40,7 @@ class Expected:
     label: str
     state: str = "succeeded"
     outcomes: tuple[str, ...] = ("succeeded",)
+    leaves: tuple[Path, int] | None = None  #: a file, and how many lines it has
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,13 @@ def compare(finding: Finding, job: Job[Any], error: str) -> list[str]:
         problems.append(f"{finding.name} went {' > '.join(outcomes)} and not {' > '.join(expected.outcomes)}")
     elif expected.kind == "count" and finding.result["files"] != len(demo_tasks.sources(*job.args)):
         problems.append(f"{finding.name} counted {finding.result['files']} files")
+    elif expected.leaves is not None and lines(expected.leaves[0]) != expected.leaves[1]:
+        problems.append(f"{finding.name} left {lines(expected.leaves[0])} lines and not {expected.leaves[1]}")
     return problems
+
+
+def lines(path: Path) -> int:
+    return len(path.read_bytes().splitlines()) if path.exists() else 0
 
 
 def jobs_table(findings: Sequence[Finding]) -> str:
@@ -138,6 +146,8 @@ def told(result: Any) -> str:
         case {"files": files, "functions": functions, "classes": classes, "broken": broken}:
             note = f" ({broken} files are broken on purpose)" if broken else ""
             return f"{functions:,} functions and {classes:,} classes in {files} files{note}"
+        case int():
+            return f"exit status {result}"
         case _:
             return "" if result is None else str(result)
 

@@ -15,18 +15,21 @@ STYLE = """
   .page { fill: #ffffff; } .ink { fill: #1f2328; } .soft { fill: #59636e; } .line { stroke: #d1d9e0; }
   .title { font-size: 16px; font-weight: 600; } .lane { fill: #f2f4f6; } .on { fill: #ffffff; font-size: 11px; }
   .compress { fill: #2f6fb3; } .count { fill: #2a7f62; } .special { fill: #7d55b8; }
+  .command { fill: #8a6d1f; }
   .bad { fill: #c4432f; } .edge { stroke: #ffffff; stroke-width: 1; }
   @media (prefers-color-scheme: dark) {
     .page { fill: #0d1117; } .ink { fill: #e6edf3; } .soft { fill: #9198a1; } .line { stroke: #3d444d; }
     .lane { fill: #161b22; } .edge { stroke: #0d1117; }
-    .compress { fill: #3f83cc; } .count { fill: #32946f; } .special { fill: #9169cf; } .bad { fill: #d9553f; }
+    .compress { fill: #3f83cc; } .count { fill: #32946f; } .special { fill: #9169cf; }
+    .command { fill: #b08d2e; } .bad { fill: #d9553f; }
   }
 """
 LEGEND = (
     ("compress", "compress a package"),
     ("count", "parse it and count functions"),
-    ("special", "one of the three troublemakers (▾)"),
-    ("bad", "an attempt that did not succeed"),
+    ("command", "a shell script"),
+    ("special", "one of three troublemakers (▾)"),
+    ("bad", "did not succeed"),
 )
 
 

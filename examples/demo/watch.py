@@ -44,7 +44,7 @@ class Watch:
 
     def _now(self, counts: dict[str, int]) -> str:
         running = [
-            f"{job.task.partition(':')[2]} {self._share(job.progress)}"
+            f"{job.task.rpartition(':')[2]} {self._share(job.progress)}"
             for job in self.jobs.jobs(state="running", limit=4)
         ]
         waiting = [f"{counts['retrying']} to be retried"] if counts["retrying"] else []

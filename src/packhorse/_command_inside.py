@@ -12,10 +12,10 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from time import monotonic
-from typing import Any, Unpack
+from typing import IO, Any, Unpack
 
 from ._command import Command, command_of, filled
 from ._command_keys import InsideKeys
@@ -59,6 +59,7 @@ def command(argv: Sequence[str], /, *, timeout: Duration | None = None, **keys: 
     limit = None if timeout is None else seconds(timeout, "command(): timeout")
     run = _Run(made, os.fspath(argv[0]) if not made.shell else "sh")
     try:
+        run.start()
         run.follow(limit)
     finally:
         run.end()
@@ -76,30 +77,45 @@ def _made(argv: object, keys: Mapping[str, Any]) -> Command:
 
 
 class _Run:
-    """One process that runs."""
+    """One process that runs. It is ended whenever an interrupt comes, be it in the midst of its start."""
 
     def __init__(self, made: Command, name: str) -> None:
-        """Start it. Raises ``CommandFailed`` if it cannot be."""
+        """Nothing has begun."""
         self._name = name
         self._rests: dict[str, bytes] = {}
         self._last = ""  #: the end of what it said on stderr
         self._made = made
         self._why: str | None = None
         self._selector = selectors.DefaultSelector()
-        _must_be_there(made)
+        self._guard = _Guard()
+        self._told: IO[bytes] | None = None
+        self._begun: _Process | None = None
+
+    def start(self) -> None:
+        """Start it. Raises ``CommandFailed`` if it cannot be."""
+        _must_be_there(self._made)
         told, theirs = os.pipe()
+        self._told = open(told, "rb", buffering=0)  # noqa: SIM115  # closed with the others
         try:
-            self._process = _start(made, theirs)
+            _start(self._made, theirs, self._takes)
         except OSError as error:
-            os.close(told)
-            raise CommandFailed(f"{made.steps[0][0]} cannot be started: {error.strerror or error}.") from error
+            self._begun = None
+            name = self._made.steps[0][0]
+            raise CommandFailed(f"{name} cannot be started: {error.strerror or error}.") from error
         finally:
             os.close(theirs)
-        self._guard = _Guard(self._process.pid)
-        self._told = open(told, "rb", buffering=0)  # noqa: SIM115  # closed with the others
+        self._guard.watch(self._process.pid)
         for stream, mark in ((self._process.stdout, _OUT), (self._process.stderr, _ERR), (self._told, _TOLD)):
             assert stream is not None
             self._selector.register(stream, selectors.EVENT_READ, mark)
+
+    def _takes(self, process: _Process) -> None:
+        self._begun = process
+
+    @property
+    def _process(self) -> _Process:
+        assert self._begun is not None
+        return self._begun
 
     # -- while it runs ------------------------------------------------------------------------------------------------
     def follow(self, limit: float | None) -> None:
@@ -155,24 +171,28 @@ class _Run:
 
     # -- its end ------------------------------------------------------------------------------------------------------
     def end(self) -> None:
-        """End its whole group, asking first; take what it said last."""
-        pid = self._process.pid
-        if self._process.poll() is None:
-            kill_group(pid, signal.SIGTERM)
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(_REACT)
-        kill_group(pid)
+        """End its whole group, asking first; take what it said last. One that never began has nothing to end."""
+        if self._begun is not None and self._begun.pid is not None:
+            self._kill(self._begun)
         self._guard.leave()
-        self._process.wait()
         while self._selector.get_map() and self._look(0):
             pass
         for mark, rest in list(self._rests.items()):
             self._take(mark, b"", last=bool(rest))
         self._close()
 
+    def _kill(self, process: _Process) -> None:
+        if process.poll() is None:
+            kill_group(process.pid, signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_REACT)
+        kill_group(process.pid)
+        process.wait()
+
     def _close(self) -> None:
         self._selector.close()
-        for stream in (self._process.stdout, self._process.stderr, self._told):
+        process = self._begun
+        for stream in (self._told, *(() if process is None else (process.stdout, process.stderr))):
             if stream is not None:
                 stream.close()
 
@@ -200,7 +220,12 @@ class _Run:
 class _Guard:
     """A process that outlives ours, however ours dies, and then kills the group of the command."""
 
-    def __init__(self, group: int) -> None:
+    def __init__(self) -> None:
+        """There is nothing to guard yet."""
+        self._write = -1
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def watch(self, group: int) -> None:
         """Begin to wait."""
         read, self._write = os.pipe()
         script = 'read -r end && exit; kill -9 "-$1" 2>&-'
@@ -219,7 +244,17 @@ class _Guard:
             os.write(self._write, b"\n")
         os.close(self._write)
         self._write = -1
-        self._process.wait()
+        if self._process is not None:
+            self._process.wait()
+
+
+class _Process(subprocess.Popen[bytes]):
+    """Told of as soon as there is one: an interrupt may come before all of its start is done."""
+
+    def __init__(self, takes: Callable[[_Process], None], *words: Any, **keys: Any) -> None:
+        """``takes`` is told of it."""
+        takes(self)
+        super().__init__(*words, **keys)
 
 
 def _signal(number: int) -> str:
@@ -237,7 +272,7 @@ def _must_be_there(made: Command) -> None:
         raise CommandFailed(f"{program} cannot be started: {what}.")
 
 
-def _start(made: Command, told: int) -> subprocess.Popen[bytes]:
+def _start(made: Command, told: int, takes: Callable[[_Process], None]) -> None:
     job = current_job()
     # Shells know descriptors of one digit only, so it has to be 3. That takes code of ours between fork and exec, which a process
     # with threads must not run; there a shell does it.
@@ -247,14 +282,13 @@ def _start(made: Command, told: int) -> subprocess.Popen[bytes]:
     with _taken(PROGRESS_FD), tempfile.TemporaryFile() as given:
         given.write(made.stdin.encode() if isinstance(made.stdin, str) else made.stdin or b"")
         given.seek(0)
-        process = subprocess.Popen(
-            line, cwd=made.cwd, env={**os.environ, **made.env, **ours}, stdin=given, stdout=subprocess.PIPE,
+        process = _Process(
+            takes, line, cwd=made.cwd, env={**os.environ, **made.env, **ours}, stdin=given, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, pass_fds=(PROGRESS_FD if alone else told,), start_new_session=True,
             umask=-1 if made.umask is None else made.umask,
             preexec_fn=(lambda: os.dup2(told, PROGRESS_FD)) if alone else None,
         )  # fmt: skip
     _limit(process.pid, made)
-    return process
 
 
 @contextmanager

@@ -7,8 +7,9 @@ from typing import Any
 from ._record import AttemptRecord, JobRecord
 from ._rules import held_names, parents
 from ._when import rfc3339
-from ._why import attempt_number, loads
+from ._why import attempt_number
 from ._why_commands import bars_of
+from ._why_error import loads
 
 
 def as_data(record: JobRecord, names: dict[str, str] | None = None) -> dict[str, Any]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from heapq import merge
 from typing import Any, NamedTuple
 
-from ._record import AttemptRecord, JobRecord
-from ._store import JobFilter, Store
+from ._record import BATCH, AttemptRecord, JobRecord, State
+from ._store import JobFilter, Page, Store
 from ._told import last_attempt
 
 #: So many jobs are held in memory at a time.
@@ -47,6 +48,34 @@ class Wanted(NamedTuple):
         return (not self.hosts or seen.host in self.hosts) and (not self.exits or str(seen.exit) in self.exits)
 
 
+class Meant(NamedTuple):
+    """Which jobs are meant: those that fit one of the filters (of several batches, one each), and ran as wanted."""
+
+    filters: tuple[JobFilter, ...] = (JobFilter(),)
+    wanted: Wanted = Wanted()
+
+    @property
+    def empty(self) -> bool:
+        """Tell whether every job is meant."""
+        return self == Meant()
+
+    def among(self, states: Sequence[State]) -> Meant:
+        """Return the same, where no states are named, of jobs in these only."""
+        return self._replace(
+            filters=tuple(each if each.states else each._replace(states=tuple(states)) for each in self.filters)
+        )
+
+    def pieces(self, store: Store) -> Iterator[JobFilter]:
+        """Yield filters that together mean these jobs, for verbs of the store, which know one filter and no last runs."""
+        if len(self.filters) == 1 and self.wanted == Wanted():
+            yield self.filters[0]
+            return
+        # All are found before the first piece is given: what is done to some must not change which others are meant.
+        found = [seen.job.id for part in look(store, self) for seen in part.found]
+        for start in range(0, len(found), BATCH):
+            yield JobFilter(ids=tuple(found[start : start + BATCH]), states=self.filters[0].states)
+
+
 class Part(NamedTuple):
     """What one look at the store has found: newest first."""
 
@@ -56,16 +85,37 @@ class Part(NamedTuple):
     total: int
 
 
-def look(store: Store, which: JobFilter, wanted: Wanted, limit: int = PAGE, after: int | None = None) -> Iterator[Part]:
-    """Yield what matches, in parts of at most ``limit`` jobs; whoever has enough stops asking."""
+def look(store: Store, meant: Meant, limit: int = PAGE, after: int | None = None) -> Iterator[Part]:
+    """Yield what is meant, newest first, in parts of at most ``limit`` jobs; whoever has enough stops asking."""
     hosts = {worker.id: worker.host for worker in store.workers(dead=True)}
+    pages = _pages if len(meant.filters) == 1 else _merged
+    for page in pages(store, meant.filters, limit, after):
+        found = [seen for seen in _seen(store, page.jobs, hosts) if meant.wanted.fits(seen)]
+        yield Part(found, page.next, page.searched, page.total)
+
+
+def _pages(store: Store, filters: Sequence[JobFilter], limit: int, after: int | None) -> Iterator[Page]:
+    (which,) = filters
     while True:
         page = store.find(which, limit, after)
-        found = [seen for seen in _seen(store, page.jobs, hosts) if wanted.fits(seen)]
-        yield Part(found, page.next, page.searched, page.total)
+        yield page
         if page.next is None:
             return
         after = page.next
+
+
+def _merged(store: Store, filters: Sequence[JobFilter], limit: int, after: int | None) -> Iterator[Page]:
+    """Yield pages of the jobs that fit one of several filters, which exclude each other."""
+    total = max(store.find(which, 1, after).total for which in filters)
+    size = max(10, limit // len(filters))  # that many of each are in memory
+    streams = [(job for page in _pages(store, [which], size, after) for job in page.jobs) for which in filters]
+    jobs: list[JobRecord] = []
+    for job in merge(*streams, key=lambda job: -job.seq):
+        if len(jobs) == limit:
+            yield Page(jobs, jobs[-1].seq, len(jobs), total)
+            jobs = []
+        jobs.append(job)
+    yield Page(jobs, None, total, total)
 
 
 def seen_of(store: Store, job: str) -> Seen | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +13,7 @@ from ._record import FINAL, JobRecord, QueueRecord, WorkerRecord
 from ._rules import held_names
 from ._store import JobFilter, Store
 from ._when import clock, distance, rfc3339
+from ._why_error import error_line, loads
 from .errors import BadOption
 
 #: A worker that has not been heard of for so long is not counted on, though nobody has condemned it yet.
@@ -80,7 +80,8 @@ def _failed(record: JobRecord, now: int, facts: dict[str, Any]) -> Why:
     runs = _ran(record)
     parts = [part for part in (record.reason, error) if part]
     text = f"failed after {count(runs, 'attempt')}{_at(record, now)}"
-    return Why(text + (f": {'; '.join(parts)}" if parts else "") + ".", "failed", facts)
+    said = f"{text}: {'; '.join(parts)}" if parts else text
+    return Why(said.rstrip(".") + ".", "failed", facts)
 
 
 def attempt_number(record: JobRecord) -> int:
@@ -111,26 +112,6 @@ def _after(record: JobRecord) -> str:
 
 def _at(record: JobRecord, now: int) -> str:
     return f" at {clock(record.finished_at, now)}" if record.finished_at is not None else ""
-
-
-def error_line(error: str | None) -> str | None:
-    """Return ``Type: message`` of a stored error, its first line only."""
-    if not error:
-        return None
-    data = loads(error)
-    if not isinstance(data, dict):
-        return error.split("\n")[0]
-    message = str(data.get("message") or "").strip().split("\n")[0]
-    kind = str(data.get("type") or "error")
-    return f"{kind}: {message}" if message else kind
-
-
-def cause(reason: str | None, error: str | None) -> str:
-    """Return why a run or a job ended so, in one line: the reason, and the error unless it says the same."""
-    said = error_line(error)
-    if reason and said and said.partition(": ")[2] == reason:
-        return reason
-    return "; ".join(part for part in (reason, said) if part)
 
 
 # -- running ----------------------------------------------------------------------------------------------------------
@@ -377,14 +358,6 @@ def may_know(worker: WorkerRecord, task: str) -> bool:
     if task in tasks or any(task in (about.get("aliases") or ()) for about in told):
         return True
     return any(task.startswith(f"{package}.") for package in catalogue.get("packages") or ())
-
-
-def loads(text: str | None) -> Any:
-    """Return stored JSON as data; None for nothing, and for text that is not JSON."""
-    try:
-        return json.loads(text) if text else None
-    except ValueError:
-        return None
 
 
 def count(number: int, what: str) -> str:

@@ -10,7 +10,8 @@ from ._programs import FOR, LACKS, RUNS, allowed
 from ._record import JobRecord, WorkerRecord
 from ._store import Store
 from ._when import distance
-from ._why import Why, live, loads, serves
+from ._why import Why, live, serves
+from ._why_error import loads
 
 #: What the worker tells of a command among its bars of progress. No bar of a command's own begins so.
 _ABOUT = "$"

@@ -7,11 +7,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from ._admission import Obstacle
+from ._command import is_raw
 from ._durations import spoken
-from ._record import JobRecord, QueueRecord, State
+from ._record import WAITING, JobRecord, QueueRecord, State
 from ._store import JobFilter, Store
 from ._when import clock, distance, rfc3339
-from ._why import Why, count, error_line, live, nobody, paused, rate, serves
+from ._why import Why, count, live, nobody, paused, rate, serves
+from ._why_error import error_line
 from ._why_held import crowd, declared_value
 from ._why_waiting import waiting
 
@@ -20,25 +22,51 @@ LOOKED_AT = 1000
 _QUEUED: tuple[State, ...] = ("queued",)
 
 
-def explain_queue(store: Store, queue: QueueRecord, now: int | None = None) -> list[Why]:
-    """Return what holds the queue's jobs up, what concerns all of them first. Empty: nothing waits there."""
+def explain_queue(store: Store, queue: QueueRecord, now: int | None = None, flow: str | None = None) -> list[Why]:
+    """Return what holds the queue's jobs up, what concerns all of them first. Empty: nothing waits there.
+
+    ``flow``: only its members are looked at, and ``queue`` has their numbers.
+    """
     moment = store.now() if now is None else now
     counts = queue.counts
     if not any(counts.get(state) for state in ("queued", "blocked", "scheduled", "retrying")):
         return []
-    some = _newest(store, queue.name, "queued", "blocked", "scheduled", "retrying", limit=1)
+    those = JobFilter(queue=queue.name, flow=flow)
+    some = _newest(store, those, "queued", "blocked", "scheduled", "retrying", limit=1)
     whole = [why for record in some if (why := paused(store, record, moment) or nobody(store, record, moment))]
     return [
         *whole,
         *_queued(store, queue, moment, stuck=bool(whole)),
-        *_blocked(store, queue, moment),
-        *_later(store, queue, "scheduled", moment),
-        *_later(store, queue, "retrying", moment),
+        *_blocked(store, queue, those, moment),
+        *_later(store, queue, those, "scheduled", moment),
+        *_later(store, queue, those, "retrying", moment),
     ]
 
 
-def _newest(store: Store, queue: str, *states: State, limit: int = LOOKED_AT) -> list[JobRecord]:
-    return store.find(JobFilter(queue=queue, states=states), limit=limit).jobs
+def explain_flow(store: Store, flow: str, now: int | None = None) -> list[tuple[QueueRecord, list[Why]]]:
+    """Return what holds the members of a flow up, for each queue in which some wait."""
+    moment = store.now() if now is None else now
+    waiting_there: dict[str, Counter[State]] = {}
+    oldest: dict[str, int] = {}
+    below: int | None = None
+    while True:
+        page = store.find(JobFilter(flow=flow, states=tuple(sorted(WAITING))), LOOKED_AT, below)
+        for job in page.jobs:
+            waiting_there.setdefault(job.queue, Counter())[job.state] += 1
+            if job.state == "queued":
+                oldest[job.queue] = min(oldest.get(job.queue, moment), job.created_at)
+        if page.next is None:
+            break
+        below = page.next
+    found = []
+    for name, counts in waiting_there.items():
+        queue = QueueRecord(name)._replace(counts=dict(counts), oldest_ready_at=oldest.get(name))
+        found.append((queue, explain_queue(store, queue, moment, flow)))
+    return found
+
+
+def _newest(store: Store, those: JobFilter, *states: State, limit: int = LOOKED_AT) -> list[JobRecord]:
+    return store.find(those._replace(states=states), limit=limit).jobs
 
 
 # -- queued -----------------------------------------------------------------------------------------------------------
@@ -67,14 +95,12 @@ def _slots(store: Store, queue: QueueRecord, number: int, now: int, facts: dict[
 
 
 # -- blocked ----------------------------------------------------------------------------------------------------------
-def _blocked(store: Store, queue: QueueRecord, now: int) -> Iterable[Why]:
+def _blocked(store: Store, queue: QueueRecord, those: JobFilter, now: int) -> Iterable[Why]:
     number = queue.counts.get("blocked", 0)
-    found = _newest(store, queue.name, "blocked") if number else []
-    parked = Counter(record.task for record in found if record.parked)
-    for task, many in parked.most_common():
-        yield Why(
-            f"{count(many, 'job')}: no live worker knows the task '{task}'.", "unknown-task", _facts(many, task=task)
-        )
+    found = _newest(store, those, "blocked") if number else []
+    parked = Counter((record.task, _said(record)) for record in found if record.parked)
+    for (task, said), many in parked.most_common():
+        yield Why(f"{count(many, 'job')}: {said}.", "unknown-task", _facts(many, task=task))
     waiting_ = [record for record in found if record.waits]
     groups: dict[tuple[str, str], list[tuple[JobRecord, Obstacle]]] = {}
     for record, obstacle in zip(waiting_, store.obstacles([record.id for record in waiting_]), strict=True):
@@ -84,6 +110,13 @@ def _blocked(store: Store, queue: QueueRecord, now: int) -> Iterable[Why]:
         yield _group(store, group, now)
     if number > len(found):
         yield Why(f"{number - len(found):,} more that wait were not looked at.", "more", _facts(number - len(found)))
+
+
+def _said(record: JobRecord) -> str:
+    """Return why nobody takes a job: of a command, which program is not allowed, not there, or what its host lacks."""
+    if record.reason and (is_raw(record.task) or "program" in record.reason):
+        return record.reason
+    return f"no live worker knows the task '{record.task}'"
 
 
 def _of_many(obstacle: Obstacle) -> str:
@@ -126,9 +159,9 @@ def _facts(jobs: int, **more: Any) -> dict[str, Any]:
 
 
 # -- due later --------------------------------------------------------------------------------------------------------
-def _later(store: Store, queue: QueueRecord, state: State, now: int) -> Iterable[Why]:
+def _later(store: Store, queue: QueueRecord, those: JobFilter, state: State, now: int) -> Iterable[Why]:
     number = queue.counts.get(state, 0)
-    found = _newest(store, queue.name, state) if number else []
+    found = _newest(store, those, state) if number else []
     due = min((record.due_at for record in found if record.due_at is not None), default=None)
     if due is None:
         return

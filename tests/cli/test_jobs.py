@@ -9,7 +9,7 @@ import pytest
 
 from packhorse._record import JobRecord
 from packhorse._store import JobFilter
-from packhorse._why import cause
+from packhorse._why_error import cause
 
 
 def states(store) -> dict[str, str]:

@@ -18,13 +18,21 @@ from packhorse._reporting.quantiles import ACCURACY, Quantiles
 from packhorse._reporting.timeline import MOST, Timeline
 
 
-def run(world, name: str, exit: int, host: str = "ash", seconds: float = 2.0, **more: object) -> str:
+def run(
+    world,
+    name: str,
+    exit: int,
+    host: str = "ash",
+    seconds: float = 2.0,
+    used: dict[str, object] | None = None,
+    **more: object,
+) -> str:
     """Store one command's job that ran and ended so."""
     worker = f"{host}-{len(world.store.workers())}"
     world.store.register(WorkerRecord(id=worker, name=worker, host=host, pid=1, boot_id="b"))
     job = world.job(name, '[[],{"book":"b1"}]', queue=f"q{worker}", **more)
     (claimed,) = world.store.claim([f"q{worker}"], 1, 0, worker, 1).jobs
-    usage = json.dumps({"exit": exit, "signal": None, "cpu": 0.5, "peak": 2**20})
+    usage = json.dumps({"exit": exit, "signal": None, "cpu": 0.5, "peak": 2**20, **(used or {})})
     if exit:
         error = {"type": "ExitStatus", "message": f"exit status {exit} of {name}.sh\nno title <page>", "code": "E212"}
         verdict = failed(claimed, Backoff(0), json.dumps(error))
@@ -251,3 +259,17 @@ def test_a_timeline_has_never_many_stretches():
         line.add(second * 1_000_000, "failed")
         assert len(list(line.stretches())) <= MOST
     assert sum(kinds["failed"] for _, kinds in line.stretches()) == 7
+
+
+def test_a_command_is_shown_with_what_its_last_run_used_said_and_left(cli, world):
+    usage = {
+        "program": "/opt/publish.sh",
+        "workspace": "/spaces/kept/1/work",
+        "outputs": [f"/out/{n}" for n in range(7)],
+    }
+    job = run(world, "publish", 3, used=usage)
+    shown = cli("jobs", "show", job).out
+    assert "program   /opt/publish.sh   exit status 3, processor time 500 ms, memory 1 MiB" in shown
+    assert "workspace /spaces/kept/1/work" in shown
+    assert "outputs   /out/0, /out/1, /out/2, /out/3, /out/4 and 2 more" in shown
+    assert "ExitStatus: exit status 3 of publish.sh (no title <page>)" in cli("why", job).out

@@ -29,6 +29,8 @@ class Shell:
             "NO_COLOR": "1",
             "PYTHONUNBUFFERED": "1",
             "COLUMNS": "120",
+            "PIP_NO_INDEX": "1",  # what a page installs is there already
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         }
         self.directory = directory
         self._bash = subprocess.Popen(

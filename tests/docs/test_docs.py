@@ -9,11 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs import books
 from tests.docs.pages import DISGUISES, EXECUTED, PAGES, ROOT, Block, anchors, blocks, links, stand_ins
 from tests.docs.shell import Shell, commands, missing
 
 #: How many examples are shown but not executed, each with its reason beside it. Raise it knowingly.
 NOT_EXECUTED = 1
+
+#: What must be true, besides what a page shows, when all of it has been executed in a directory.
+AFTERWARDS = {"without-python": books.check}
 
 by_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
@@ -37,6 +41,7 @@ def test_the_examples_of_a_page_do_what_it_says(page: Path, shell: Shell) -> Non
             run_console(block, shell)
         elif block.skipped is None and block.language == "python":
             run_python(block, shell, number)
+    AFTERWARDS.get(page.stem, lambda directory: None)(shell.directory)
 
 
 def real_server(url: str) -> str:

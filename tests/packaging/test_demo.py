@@ -61,9 +61,12 @@ def test_the_demo_does_what_it_says(tmp_path: Path, store: str) -> None:
     environment = {**os.environ, "PACKHORSE_URL": url}
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, cwd=ROOT, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "7 jobs: 6 succeeded, 1 failed; 3 further attempts" in done.stdout
+    assert "8 jobs: 7 succeeded, 1 failed; 3 further attempts" in done.stdout
     assert "3 files with 3 functions and 1 classes" in done.stdout
     made = {path.name for path in (tmp_path / "out").iterdir()}
+    assert "command pets" in done.stdout
+    sums = (tmp_path / "out" / "sums.txt").read_text().splitlines()
+    assert [line.split()[-1] for line in sums] == ["package/broken.py", "package/cat.py"]
     assert made >= {"jobs.txt", "slots.svg", "worker.log"}
     assert ("jobs.db" in made) == (not url)
     assert untracked() == before

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -108,13 +109,7 @@ def test_its_whole_group_ends_with_it(tmp_path: Path) -> None:
 def test_an_interrupt_ends_it(tmp_path: Path) -> None:
     def strike() -> None:
         assert eventually((tmp_path / "pid").exists)
-        assert eventually(waits)
         os.kill(os.getpid(), signal.SIGUSR1)
-
-    def waits() -> bool:
-        """Tell whether the command is waited for: what hits while its process is being made leaves nobody to end it."""
-        frame = sys._current_frames()[threading.main_thread().ident or 0]
-        return frame.f_code.co_name == "select"
 
     def raises(number: int, frame: object) -> None:
         raise KeyboardInterrupt
@@ -129,6 +124,42 @@ def test_an_interrupt_ends_it(tmp_path: Path) -> None:
         signal.signal(signal.SIGUSR1, before)
         other.join()
     assert gone(int((tmp_path / "pid").read_text()))
+
+
+@pytest.mark.parametrize("step", ["_must_be_there", "_start", "_limit", "_Guard.watch"])
+def test_an_interrupt_in_the_midst_of_its_start_ends_it(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from packhorse import _command_inside
+
+    owner, name = (_command_inside._Guard, "watch") if "." in step else (_command_inside, step)
+    whole = getattr(owner, name)
+    begun: list[int] = []
+    takes = _command_inside._Run._takes
+
+    def noted(run: _command_inside._Run, process: _command_inside._Process) -> None:
+        takes(run, process)
+        begun.append(0)
+
+    def interrupted(*words: object) -> None:
+        whole(*words)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_command_inside._Run, "_takes", noted)
+    monkeypatch.setattr(owner, name, interrupted)
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(KeyboardInterrupt):
+        sh("sleep 60.25")
+    assert len(begun) == (step != "_must_be_there")
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert eventually(lambda: "sleep\x0060.25" not in everything_that_runs())
+
+
+def everything_that_runs() -> str:
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with suppress(OSError):
+                found.append(Path(f"/proc/{name}/cmdline").read_text())
+    return "\n".join(found)
 
 
 def test_no_descriptor_is_left_open() -> None:

@@ -326,3 +326,30 @@ def test_kept_output_goes_when_its_time_is_over(tmp_path: Path) -> None:
     sweep(str(tmp_path))
     assert [os.path.exists(each) for each in (over, kept, ever)] == [False, True, True]
     place.close()
+
+
+def test_kept_workspaces_go_when_their_time_is_over(tmp_path: Path) -> None:
+    place = Place(str(tmp_path))
+    kept = []
+    for seconds in (-1.0, 60.0, None):
+        made = place.workspace("job", 1)
+        made.make()
+        write(made, left="1")
+        kept.append(place.keep(made, seconds))
+    os.chmod(kept[0], 0o500)
+    sweep(str(tmp_path))
+    assert [os.path.exists(each) for each in kept] == [False, True, True]
+    assert Path(kept[1], "left").read_text() == "1"
+    place.close()
+
+
+def test_an_input_is_a_link_and_writing_through_it_changes_the_source_but_not_of_a_copy(
+    tmp_path: Path, space: Workspace
+) -> None:
+    source = tmp_path / "source.txt"
+    source.write_text("as it was")
+    furnish(space, Command(steps=(("true",),), inputs={"copied": f"copy:{source}", "linked": str(source)}))
+    Path(space.work, "copied").write_text("other")
+    assert source.read_text() == "as it was"
+    Path(space.work, "linked").write_text("other")
+    assert source.read_text() == "other"

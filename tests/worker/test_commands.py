@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -185,6 +186,25 @@ def test_a_flood_costs_little_and_the_end_of_both_streams_is_kept(shared: Site) 
     assert log.endswith("out: last\n")
     assert "err: first" in log
     assert len(log) <= 2 * 64 * 1024 + 1000
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs /proc to tell how much memory there was")
+def test_a_gigabyte_of_output_takes_no_memory(site: Site) -> None:
+    worker = site.worker("--allow-commands", "*", app=None).ready()
+    job = site.queue.command(
+        ["sh", "-c", "yes 0123456789012345678901234567890123456789 | head -c 1073741824; echo; echo last"]
+    )
+    site.state(job, "running")
+    pids = worker.children()
+    (child,) = [pid for pid in pids if b"--commands" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    assert site.end(job, patience=100).state == "succeeded"
+    for pid in (worker.pid, child):
+        peak = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+        assert peak is not None
+        assert int(peak[1]) < 100_000  # KiB
+    assert site.log(job).endswith("out: last\n")
+    assert worker.stop() == 0
 
 
 def test_neither_does_it_hold_up_others(shared: Site) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -121,6 +122,8 @@ def test_it_is_kept_on_failure_if_wanted(shared: Site) -> None:
     failed = sh(shared, "echo half > out.txt; exit 2", keep_workspace="failed")
     kept = usage(shared, failed)["workspace"]
     assert Path(kept, "out.txt").read_text() == "half\n"
+    until = float(Path(kept, "../.until").read_text())
+    assert until == pytest.approx(time.time() + 30 * 86400, abs=120)  # [retention] output
     assert "workspace" not in usage(shared, sh(shared, "echo 1 > a", keep_workspace="failed"))
     assert "workspace" in usage(shared, sh(shared, "echo 1 > a", keep_workspace="always"))
 

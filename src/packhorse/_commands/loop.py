@@ -207,7 +207,7 @@ class Commands:
         self.allowed = tuple(settings["allowed"])
         self.needs = tuple(settings["needs"])
         self._quiet_after = settings["quiet_after"]
-        self._keeps_output = settings["keeps_output"]
+        self.keeps_output = settings["keeps_output"]
         hello = {"plain": plain, "catalogue": catalogue, "pid": os.getpid(), "after": False}
         self._telling.tell("hello", hello)
 
@@ -290,7 +290,7 @@ class Commands:
 
         news = News(command.output_limit, self._quiet_after, tell)
         if command.keep_output:
-            kept = self._keeps_output if command.keep_output is True else float(command.keep_output)
+            kept = self.keeps_output if command.keep_output is True else float(command.keep_output)
             news.keep_files(self.place.output(run.job.id, attempt, kept))
         return news
 

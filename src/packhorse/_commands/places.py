@@ -74,15 +74,14 @@ class Place:
         """Make and return the directory for the whole output of an attempt; ``until``: seconds it is kept, None: for ever."""
         place = f"{self.root}/{OUTPUT}/{job}-{attempt}-{secrets.token_hex(3)}"
         os.makedirs(place, mode=0o700)
-        if until is not None:
-            with open(f"{place}/{_UNTIL}", "w") as file:
-                file.write(str(time.time() + until))
+        _say_until(place, until)
         return place
 
-    def keep(self, workspace: Workspace) -> str:
-        """Move a workspace to where it stays; return its new path."""
+    def keep(self, workspace: Workspace, until: float | None) -> str:
+        """Move a workspace to where it stays, for ``until`` seconds, None: for ever; return its new path."""
         os.makedirs(f"{self.root}/{KEPT}", mode=0o700, exist_ok=True)
         place = f"{self.root}/{KEPT}/{os.path.basename(workspace.outer)}"
+        _say_until(workspace.outer, until)
         os.rename(workspace.outer, place)
         return f"{place}/work"
 
@@ -96,11 +95,11 @@ class Place:
 
 # -- what the dead have left ------------------------------------------------------------------------------------------
 def sweep(root: str) -> list[str]:
-    """Remove what dead owners have left under a root, and kept output whose time is over; return the directories removed."""
+    """Remove what dead owners have left under a root; return that. Kept output and workspaces go when their time is over."""
     removed = [name for name in _names(root) if _OWN.match(name.removesuffix(".lock")) and _clear(root, name)]
-    for name in _names(f"{root}/{OUTPUT}"):
-        if _is_over(f"{root}/{OUTPUT}/{name}"):
-            remove(f"{root}/{OUTPUT}/{name}")
+    for place in (f"{root}/{kind}/{name}" for kind in (OUTPUT, KEPT) for name in _names(f"{root}/{kind}")):
+        if _is_over(place):
+            remove(place)
     return removed
 
 
@@ -156,6 +155,12 @@ def _end_of(path: str) -> None:
     for name in os.listdir("/proc") if os.path.isdir("/proc/self") else []:
         if name.isdigit() and any(word.startswith(mark) for word in environ_of(name)):
             kill(int(name))
+
+
+def _say_until(place: str, seconds: float | None) -> None:
+    if seconds is not None:
+        with open(f"{place}/{_UNTIL}", "w") as file:
+            file.write(str(time.time() + seconds))
 
 
 def _is_over(place: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shlex
 from collections.abc import Generator
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
@@ -211,7 +212,7 @@ class Run(Steps):
         self._start(command, step, program, self._environ(command))
         ended: Ended = yield
         self._used(ended)
-        name = " ".join(step)[:200]
+        name = shlex.join(step).replace("\n", " ")[:200]
         if len(command.steps) > 1:
             name = f"step {self._usage['step']}, {name}"
         if self._over:
@@ -240,7 +241,7 @@ class Run(Steps):
         if self._workspace is None or self._keeps == "never" or (self._keeps == "failed" and not failed):
             return
         try:
-            self._usage["workspace"] = self._host.place.keep(self._workspace)
+            self._usage["workspace"] = self._host.place.keep(self._workspace, self._host.keeps_output)
             self._workspace = None
         except OSError as error:
             self._note(f"packhorse: the workspace could not be kept: {error}")

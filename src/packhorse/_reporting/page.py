@@ -153,5 +153,7 @@ thead th{color:var(--soft);font-weight:500}tbody th,tfoot th{font-weight:500}tfo
 td.text{white-space:normal;min-width:150px}
 .count,.seconds,.bytes{text-align:right}.bad{color:var(--failed)}.why td{white-space:normal;overflow-wrap:anywhere}
 .why td:nth-child(3),.why td:nth-child(4){min-width:240px}code{font-size:12.5px;white-space:nowrap}
-@media print{section{break-inside:avoid}main{max-width:none}}
+@media print{section{break-inside:avoid}main{max-width:none}.wide{overflow:visible}table,td code{font-size:9px}
+th,td{white-space:normal;padding:3px 4px}.count,.seconds,.bytes{white-space:nowrap}
+td.text,.why td:nth-child(n){min-width:0}}
 """

@@ -26,8 +26,9 @@ def tell(run: m.Done, retries: int) -> None:
 
 
 def _attempt(job: Claimed, retries: int) -> str:
-    number = 1 + job.failures + job.crashes + job.losses
-    return f"attempt {number} of {retries + 1}" if number <= retries + 1 and retries else f"attempt {number}"
+    lost = job.crashes + job.losses  # they have a number each, and use up no retry
+    number, most = 1 + job.failures + lost, 1 + retries + lost
+    return f"attempt {number} of {most}" if number <= most and retries else f"attempt {number}"
 
 
 def _what(verdict: Verdict) -> str:
@@ -46,9 +47,16 @@ def _error(verdict: Verdict) -> str:
     if not verdict.error:
         return ""
     error: dict[str, Any] = json.loads(verdict.error)
-    message = str(error.get("message", "")).split("\n", 1)[0][:300]
+    message = str(error.get("message", "")).split("\n", 1)[0][:300] + _said(error)
     code = error.get("code", "E200")
     return f"\n  {error.get('type')}: {message}{_place(error)}  [{code}]"
+
+
+def _said(error: dict[str, Any]) -> str:
+    """Return the last line that a command wrote to its stderr: most say there what is wrong."""
+    if error.get("frames") or not error.get("traceback"):
+        return ""
+    return f"\n    {str(error['traceback']).rstrip().rpartition(chr(10))[2][:300]}"
 
 
 def _place(error: dict[str, Any]) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 from .._closed import refusal
+from .._looking import Meant
 from .._record import FINAL, State
 from .._store import Changed, JobFilter, Store
 from ..errors import BadState
@@ -20,7 +21,7 @@ _DONE = {"cancel": "cancelled", "requeue": "requeued", "delete": "deleted"}
 def act(
     store: Store,
     verb: Verb,
-    which: JobFilter,
+    meant: Meant,
     *,
     yes: bool = False,
     dry_run: bool = False,
@@ -28,9 +29,10 @@ def act(
     reason: str = "",
     delay: float = 0.0,
 ) -> None:
-    """Do one thing to every job that matches, saying how many; ``ask`` first unless ``yes``."""
+    """Do one thing to every job that is meant, saying how many; ``ask`` first unless ``yes``."""
     call = _call(store, verb, reason, delay)
-    planned = call(which, True)
+    pieces = list(meant.pieces(store))
+    planned = _joined([call(each, True) for each in pieces])
     number = len(planned.done) + len(planned.asked)
     many = f"{number:,}+ jobs" if planned.more else count(number, "job")
     if dry_run or not number:
@@ -39,7 +41,16 @@ def act(
     if ask and not agree(f"{many} will be {_DONE[verb]}. Go on?", yes=yes):
         echo("nothing done")
         return
-    _report(verb, _all(call, which))
+    _report(verb, (change for each in pieces for change in _all(call, each)))
+
+
+def _joined(changes: Sequence[Changed]) -> Changed:
+    return Changed(
+        done=tuple(job for each in changes for job in each.done),
+        asked=tuple(job for each in changes for job in each.asked),
+        refused=tuple(job for each in changes for job in each.refused),
+        more=any(each.more for each in changes),
+    )
 
 
 def act_on(store: Store, verb: Verb, ids: tuple[str, ...], *, reason: str = "", delay: float = 0.0) -> None:

@@ -9,8 +9,8 @@ from typing import Any, TypeVar, get_args
 
 import click
 
-from .._batches import flow_of
-from .._looking import Wanted
+from .._batches import flow_of, numbers
+from .._looking import Meant, Wanted
 from .._record import State
 from .._store import JobFilter, Store
 from .._when import since as moment_since
@@ -31,25 +31,21 @@ def _adding(*options: Callable[[Any], Any]) -> Callable[[F], F]:
     return add
 
 
-#: Conditions on a job, which every command that finds some takes.
+#: Which jobs: every command that finds some takes these, by the same names.
 filters = _adding(
     click.option("--state", "states", metavar="STATE", multiple=True, help="One of the eight states, or several: a,b."),
     click.option("--task", metavar="TASK", help="Jobs of this task."),
     click.option("-q", "--queue", metavar="QUEUE", help="Jobs of this queue."),
     click.option("--tag", metavar="TAG", help="Jobs with this tag."),
     click.option("--flow", metavar="FLOW", help="Members of this flow."),
-    click.option("--batch", metavar="N", help="Members of this batch, as submit numbers them."),
+    click.option("--batch", metavar="N", help="Members of this batch, as submit numbers them, or of 812-815."),
     click.option("--since", metavar="WHEN", help="Enqueued since: 1h, 15:00, 'yesterday 17:00', or a date."),
     click.option("--until", metavar="WHEN", help="Enqueued before."),
     click.option("--text", metavar="TEXT", help="Found in arguments, meta, tags, error or reason."),
-)
-#: Conditions on how a job last ran; they are looked for one job after the other.
-about_runs = _adding(
+    # Conditions on how a job last ran; they are looked for one job after the other.
     click.option("--host", "hosts", metavar="HOST", multiple=True, help="Where they run, or ran last; several: a,b."),
     click.option("--exit", "exits", metavar="N", multiple=True, help="Exit status or signal of a command: 3, or 1,2."),
-)
-about_time = _adding(
-    click.option("--tz", metavar="ZONE", help="Of times typed and shown, like Europe/Vienna. Default: local.")
+    click.option("--tz", metavar="ZONE", help="Of times typed and shown, like Europe/Vienna. Default: local."),
 )
 
 
@@ -58,23 +54,32 @@ def zone_of(given: Mapping[str, Any]) -> tzinfo | None:
     return zone(given["tz"], "--tz") if given.get("tz") else None
 
 
-def which_jobs(store: Store, given: Mapping[str, Any]) -> JobFilter:
-    """Return the filter that these options make."""
+def meant_jobs(store: Store, given: Mapping[str, Any]) -> Meant:
+    """Return the jobs that these options mean. Raises ``BadOption``."""
     where, now = zone_of(given), store.now()
     since, until = given.get("since"), given.get("until")
-    return JobFilter(
+    which = JobFilter(
         states=_states(given.get("states") or ()),
         queue=given.get("queue"),
         task=canonical(store, given["task"]) if given.get("task") else None,
         tag=given.get("tag"),
-        flow=_flow(given.get("flow"), given.get("batch")),
+        flow=given.get("flow"),
         text=given.get("text"),
         since=moment_since(since, "--since", now, where) if since else None,
         until=moment_since(until, "--until", now, where) if until else None,
     )
+    return Meant(_in_batches(which, given.get("batch")), _wanted(given))
 
 
-def which_runs(given: Mapping[str, Any]) -> Wanted:
+def _in_batches(which: JobFilter, batches: str | None) -> tuple[JobFilter, ...]:
+    if batches is None:
+        return (which,)
+    if which.flow is not None:
+        raise BadOption("Give --batch or --flow, not both.")
+    return tuple(which._replace(flow=flow_of(number)) for number in numbers(batches))
+
+
+def _wanted(given: Mapping[str, Any]) -> Wanted:
     """Return the conditions on the last run. A host may be meant by its alias."""
     hosts, exits = _words(given.get("hosts") or ()), _words(given.get("exits") or ())
     for word in exits:
@@ -99,14 +104,6 @@ def aliases() -> Mapping[str, str]:
 
 def _words(given: tuple[str, ...]) -> list[str]:
     return [word.strip() for each in given for word in each.split(",") if word.strip()]
-
-
-def _flow(flow: str | None, batch: str | None) -> str | None:
-    if batch is None:
-        return flow
-    if flow is not None or not batch.isdecimal():
-        raise BadOption("--batch takes one number here, and goes without --flow.")
-    return flow_of(int(batch))
 
 
 def _states(words: tuple[str, ...]) -> tuple[State, ...]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from .._command import KEYS
 from .._command_checks import COPY
+from .._job_json import OPTIONS
 from ..errors import BadArguments, BadOption
 from ._options import job_options
 from ._values import from_json
@@ -43,8 +45,19 @@ def split_options(given: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]
         if name.partition(".")[0] in KEYS:
             _put(keys, word)
         else:
+            _check(name)
             rest.append(word)
     return job_options(rest), keys
+
+
+def _check(name: str) -> None:
+    """Refuse what is no name at all, with the nearest of both kinds."""
+    known = [*OPTIONS, *KEYS]
+    if name.partition(".")[0] in known:
+        return
+    close = get_close_matches(name, known, 1)
+    hint = f" Did you mean '{close[0]}'?" if close else f" Keys of a command are {', '.join(KEYS)}."
+    raise BadOption(f"-o {name}: '{name}' is not an option of a job, and no key of a command.{hint} Nothing stored.")
 
 
 def _put(keys: dict[str, Any], word: str) -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, cast
 
-from .._batches import flow_of, next_number, numbers
+from .._batches import flow_of, next_number
 from .._codec import PLAIN
 from .._command import command_of, filled, is_raw, stored
 from .._command_draft import Known, find, task_draft, told_command
@@ -14,8 +14,9 @@ from .._command_task import TRIED_IN
 from .._draft import Draft
 from .._ids import new_id
 from .._job_rules import Rules
+from .._looking import Meant, look
 from .._record import BATCH, JobRecord, NewJob
-from .._store import JobFilter, Store
+from .._store import Store
 from ..errors import BadArguments, BadOption
 from . import _show
 from ._job import short
@@ -51,12 +52,10 @@ def _setting(word: str) -> Setting:
     return Setting(name, from_json(value, f"'{word}'") if head.endswith(":") else value, head.endswith("+"))
 
 
-def copied(
-    session: Session, store: Store, which: JobFilter, batches: str | None, sets: Sequence[str], **how: Any
-) -> int:
+def copied(session: Session, store: Store, meant: Meant, sets: Sequence[str], **how: Any) -> int:
     """Copy all jobs that match, oldest first, after asking. Returns the exit code."""
     changes = settings(sets)
-    ids = [id for each in _filters(which, batches) for id in _matching(store, each)]
+    ids = [seen.job.id for part in look(store, meant) for seen in part.found][::-1]
     if not ids or how["dry_run"]:
         return _counted(len(ids), how["as_json"])
     if not _show.agree(f"{_show.count(len(ids), 'job')} will be stored again, as new jobs. Go on?", yes=how["yes"]):
@@ -69,26 +68,6 @@ def copied(
     done = sum(_put(session, group) for group in _groups(made, _records(store, ids), flow_of(number)))
     _told(done, number, how["as_json"])
     return 0
-
-
-def _filters(which: JobFilter, batches: str | None) -> list[JobFilter]:
-    if batches is None:
-        return [which]
-    if which.flow is not None:
-        raise BadOption("Give --batch or --flow, not both.")
-    return [which._replace(flow=flow_of(number)) for number in numbers(batches)]
-
-
-def _matching(store: Store, which: JobFilter) -> list[str]:
-    """Return the ids of all jobs that match, oldest first."""
-    found: list[str] = []
-    below = None
-    while True:
-        page = store.find(which, BATCH, below)
-        found += [record.id for record in page.jobs]
-        if page.next is None:
-            return found[::-1]
-        below = page.next
 
 
 def _records(store: Store, ids: Sequence[str]) -> Iterator[JobRecord]:

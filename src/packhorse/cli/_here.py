@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
-from .. import _current, _why
+from .. import _current, _why, _why_error
 from .._completing import async_handle, committed, sync_handle
 from .._durations import spoken
 from .._record import Claimed, NewJob, Verdict
@@ -203,7 +203,7 @@ def _tell(new: NewJob, verdict: Verdict, ran: float, as_json: bool) -> None:
         return
     call = call_text_of(new.task, new.payload)
     if verdict.state == "succeeded":
-        result = value_text(_why.loads(verdict.result)) if verdict.result is not None else "(result not stored)"
+        result = value_text(_why_error.loads(verdict.result)) if verdict.result is not None else "(result not stored)"
         head = f"{_show.symbol('succeeded')} {_show.clean(result)}    {call}"
         _show.echo(f"{head}   ran {spoken(ran)}   (here, nothing stored)")
     else:
@@ -211,7 +211,7 @@ def _tell(new: NewJob, verdict: Verdict, ran: float, as_json: bool) -> None:
         _show.echo(f"{head} after {spoken(ran)}{_next(verdict)}   (here)")
     if verdict.reason:
         _show.echo(f"  {_show.clean(verdict.reason)}")
-    error = _why.loads(verdict.error)
+    error = _why_error.loads(verdict.error)
     for line in error_text(error) if isinstance(error, dict) else ():
         _show.echo(f"  {line}")
 
@@ -223,15 +223,15 @@ def _next(verdict: Verdict) -> str:
 
 
 def _data(new: NewJob, verdict: Verdict, ran: float) -> dict[str, Any]:
-    args, kwargs = _why.loads(new.payload)
+    args, kwargs = _why_error.loads(new.payload)
     return {
         "task": new.task,
         "args": args,
         "kwargs": kwargs,
         "state": verdict.state,
         "outcome": verdict.outcome,
-        "result": _why.loads(verdict.result),
-        "error": _why.loads(verdict.error),
+        "result": _why_error.loads(verdict.result),
+        "error": _why_error.loads(verdict.error),
         "reason": verdict.reason,
         "ran": round(ran, 6),
         "ended_at": rfc3339(time.time_ns() // 1000),

@@ -9,10 +9,12 @@ from typing import Any
 from .._durations import spoken
 from .._job_data import call_of, options_of, rules_of
 from .._record import AttemptRecord, JobRecord, WorkerRecord
+from .._reporting.columns import size
 from .._store import Store
 from .._when import clock, distance
-from .._why import bar_text, cause, loads
+from .._why import bar_text
 from .._why_commands import bars_of, quiet
+from .._why_error import cause, loads
 from ..errors import JobNotFound, PackhorseError
 from ._show import STATES, clean, clean_lines, colour, cut, echo, state, table
 
@@ -23,6 +25,8 @@ LOG_LINES = 20
 FRAMES = 12
 #: Parents, and names of other rules, that are shown of one job.
 _PARENTS = 10
+#: Files that a command left, of which so many are shown.
+_PATHS = 5
 
 
 def short(job_id: str) -> str:
@@ -95,15 +99,16 @@ def tell(store: Store, record: JobRecord, why: str, *, full: bool = False) -> No
     names = worker_names(store.workers(dead=True))
     echo(f"{state(record.state)}  {call_text(record)}")
     echo(f"  {clean(why)}")
-    _facts(record, names, now)
-    _attempts(store.attempts(record.id), names, now)
+    attempts = store.attempts(record.id)
+    _facts([*_fact_lines(record, names, now), *_command_lines(attempts)])
+    _attempts(attempts, names, now)
     _error(record, full)
     _log(store, record)
 
 
-def _facts(record: JobRecord, names: dict[str, str], now: int) -> None:
+def _facts(lines: Iterable[tuple[str, str]]) -> None:
     echo()
-    for label, text in _fact_lines(record, names, now):
+    for label, text in lines:
         if text:
             echo(f"  {label:<10}{clean(text)}")
 
@@ -155,6 +160,20 @@ def _data_lines(record: JobRecord) -> Iterable[tuple[str, str]]:
         yield "progress", bar_text(name, bar)
     if record.state == "succeeded":
         yield "result", cut(value_text(loads(record.result)), 2000) if record.result is not None else "not stored"
+
+
+def _command_lines(attempts: Sequence[AttemptRecord]) -> Iterable[tuple[str, str]]:
+    """Return what the last run of a command was, what it used, and which files it left."""
+    usage = loads(attempts[-1].usage) if attempts else None
+    if not isinstance(usage, dict) or "program" not in usage:
+        return
+    how = f"killed by {usage['signal']}" if usage.get("signal") else f"exit status {usage.get('exit')}"
+    yield "program", f"{usage['program']}   {how}, processor time {spoken(usage['cpu'])}, memory {size(usage['peak'])}"
+    for label, name in (("outputs", "outputs"), ("output in", "output"), ("workspace", "workspace")):
+        found = usage.get(name) or []
+        paths = [found] if isinstance(found, str) else found
+        more = f" and {len(paths) - _PATHS} more" if len(paths) > _PATHS else ""
+        yield label, ", ".join(map(str, paths[:_PATHS])) + more
 
 
 def _json_text(text: str | None) -> str:

@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 
 from .._batches import number_of as batch_of
 from .._job_data import as_data
-from .._looking import PAGE, Part, Seen, Wanted, look
+from .._looking import PAGE, Meant, Part, Seen, Wanted, look
 from .._reporting.columns import size
 from .._reporting.tally import asked_by, why_failed
-from .._store import JobFilter, Store
+from .._store import Store
 from .._when import clock
-from .._why import attempt_number, loads
+from .._why import attempt_number
+from .._why_error import loads
 from ..errors import BadOption
 from . import _show
 from ._job import call_text, moments, short
@@ -122,14 +123,14 @@ def data(seen: Seen, about: Look) -> dict[str, Any]:
 
 
 # -- looking ----------------------------------------------------------------------------------------------------------
-def page(store: Store, which: JobFilter, wanted: Wanted, limit: int, after: int | None) -> Part:
+def page(store: Store, meant: Meant, limit: int, after: int | None) -> Part:
     """Return the newest jobs that match, and where to go on; what no index finds is looked for in a bounded time."""
-    if wanted == Wanted():
-        return next(look(store, which, wanted, limit, after))
+    if meant.wanted == Wanted():
+        return next(look(store, meant, limit, after))
     until = time.monotonic() + _PATIENCE
     found: list[Seen] = []
     searched = 0
-    for part in look(store, which, wanted, max(limit, PAGE // 2), after):
+    for part in look(store, meant, max(limit, PAGE // 2), after):
         found += part.found
         searched += part.searched
         if len(found) > limit:

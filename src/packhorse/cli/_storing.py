@@ -41,6 +41,11 @@ class Source(NamedTuple):
     name: str  #: of the file; empty: the command line
     by_line: bool  #: its jobs have the ids of their lines
 
+    @property
+    def single(self) -> bool:
+        """Tell whether the command line asks for one job."""
+        return not self.by_line and self.entries.size == 1
+
 
 class Checked(NamedTuple):
     """What the first way through found."""
@@ -91,6 +96,8 @@ def _checked(source: Source, drafting: Drafting) -> Checked:
             except (ConfigError, StoreError):
                 raise  # no line's fault
             except PackhorseError as error:
+                if source.single:
+                    raise
                 wrong += 1
                 if wrong <= _SHOWN:
                     _show.echo(f"{_where(source, entry)}{_plain(error)}", err=True)

@@ -8,7 +8,9 @@ from typing import Any
 
 import click
 
-_KEYS = ("state", "task", "queue", "tag", "flow", "batch", "since", "until", "text")
+_KEYS = ("state", "task", "queue", "tag", "flow", "batch", "since", "until", "text", "host", "exit", "tz")
+#: These may be given several times, and are kept in the plural.
+_MANY = {"state": "states", "host": "hosts", "exit": "exits"}
 
 
 def asked(words: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
@@ -21,8 +23,8 @@ def asked(words: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
             ids.append(part)
         elif key not in _KEYS or not value:
             raise click.UsageError(f"'{part}' is neither a job nor a condition. Conditions: {':…, '.join(_KEYS)}:….")
-        elif key == "state":
-            given["states"] = (*given.get("states", ()), value)
+        elif key in _MANY:
+            given[_MANY[key]] = (*given.get(_MANY[key], ()), value)
         elif key in given:
             raise click.UsageError(f"'{key}:' is given twice.")
         else:

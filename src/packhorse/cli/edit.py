@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import click
 
 from .._durations import seconds
+from .._looking import look
 from .._names import queue_name
 from .._record import BATCH, PAYLOAD_LIMIT, WAITING, JobRecord, State
 from .._steering import NEVER, Edit
-from .._store import JobFilter, Store
+from .._store import Store
 from .._when import parse
 from .._why import live, serves
 from ..errors import BadArguments, BadOption, BadState
 from . import _show
 from ._act import refuse_closed
-from ._choosing import which_jobs
+from ._choosing import meant_jobs
 from ._job import one, short
 from ._names import known_tasks
 from ._session import Session, json_option, with_session
@@ -57,7 +58,7 @@ def edit(
 ) -> None:
     """Change jobs that wait; running and ended ones stay as they are.
 
-    Which: ids, or conditions that all hold: state: task: queue: tag: flow: batch: since: until: text:, as in
+    Which: ids, or conditions that all hold: state: task: queue: tag: flow: batch: since: until: text: host: exit: tz:, as in
     queue:mail state:queued,scheduled.
     """
     ids, conditions = asked(words)
@@ -178,20 +179,8 @@ def _fit(store: Store, job: JobRecord, args: list[Any], kwargs: dict[str, Any]) 
 
 # -- which, and doing it ----------------------------------------------------------------------------------------------
 def _matching(store: Store, conditions: dict[str, Any]) -> list[str]:
-    which = which_jobs(store, conditions)
-    if not which.states:
-        which = which._replace(states=tuple(sorted(WAITING)))
-    return [job for page in _pages(store, which) for job in page]
-
-
-def _pages(store: Store, which: JobFilter) -> Iterator[list[str]]:
-    after: int | None = None
-    while True:
-        page = store.find(which, BATCH, after)
-        yield [job.id for job in page.jobs]
-        after = page.next
-        if after is None:
-            return
+    meant = meant_jobs(store, conditions).among(sorted(WAITING))
+    return [seen.job.id for part in look(store, meant) for seen in part.found]
 
 
 def _warn(store: Store, queue: str | None) -> None:

@@ -10,11 +10,11 @@ import click
 from .. import _why
 from .._durations import seconds
 from .._job_data import as_data, attempt_data
-from .._looking import Part
+from .._looking import Meant, Part
 from .._store import JobFilter, Store
 from . import _listing, _show
 from ._act import Verb, act, act_on
-from ._choosing import STATES, about_runs, about_time, aliases, filters, which_jobs, which_runs, zone_of
+from ._choosing import STATES, aliases, filters, meant_jobs, zone_of
 from ._group import LazyGroup
 from ._job import one, short, tell, worker_names
 from ._session import Session, json_option, with_session
@@ -34,8 +34,6 @@ jobs.add_command(edit)
 # -- looking ----------------------------------------------------------------------------------------------------------
 @jobs.command("list")
 @filters
-@about_runs
-@about_time
 @click.option("--columns", metavar="A,B,…", help=f"Of {', '.join(_listing.COLUMNS)}.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000), help="At most so many.")
 @click.option("--after", type=int, metavar="CURSOR", help="Go on where a list ended.")
@@ -45,7 +43,7 @@ def list_(session: Session, limit: int, after: int | None, columns: str | None, 
     """Show jobs, newest first."""
     named, where = _listing.chosen(columns), zone_of(given)
     with session.open() as store:
-        found = _listing.page(store, which_jobs(store, given), which_runs(given), limit, after)
+        found = _listing.page(store, meant_jobs(store, given), limit, after)
         about = _listing.Look(worker_names(store.workers(dead=True)), aliases(), store.now(), where)
     if as_json:
         rows = [_listing.data(seen, about) for seen in found.found]
@@ -131,24 +129,24 @@ def _acting(verb: Verb) -> Callable[[F], F]:
 def _go(session: Session, verb: Verb, ids: tuple[str, ...], given: dict[str, Any], **more: Any) -> None:
     yes, dry_run, every = given.pop("yes"), given.pop("dry_run"), given.pop("every")
     with session.open() as store:
-        which = which_jobs(store, given)
+        meant = meant_jobs(store, given)
         if ids:
-            _named(store, verb, ids, which, yes, dry_run, more)
+            _named(store, verb, ids, meant, yes, dry_run, more)
             return
-        if which.empty:
+        if meant.empty:
             if not every:
                 raise click.UsageError(f"Say which jobs to {verb}: ids, or options such as --state, or --all.")
-            which = JobFilter(states=STATES)
-        act(store, verb, which, yes=yes, dry_run=dry_run, **more)
+            meant = meant.among(STATES)
+        act(store, verb, meant, yes=yes, dry_run=dry_run, **more)
 
 
 def _named(
-    store: Store, verb: Verb, ids: tuple[str, ...], which: JobFilter, yes: bool, dry_run: bool, more: dict[str, Any]
+    store: Store, verb: Verb, ids: tuple[str, ...], meant: Meant, yes: bool, dry_run: bool, more: dict[str, Any]
 ) -> None:
-    if not which.empty:
+    if not meant.empty:
         raise click.UsageError("Give ids or options that choose jobs, not both.")
     if dry_run:
-        act(store, verb, JobFilter(ids=tuple(one(store, each).id for each in ids)), dry_run=True)
+        act(store, verb, _just(store, ids), dry_run=True)
         return
     # What can be done again needs no question where the jobs were named one by one; a deleted job is gone.
     if verb == "delete":
@@ -157,6 +155,10 @@ def _named(
             _show.echo("nothing done")
             return
     act_on(store, verb, ids, **more)
+
+
+def _just(store: Store, ids: tuple[str, ...]) -> Meant:
+    return Meant((JobFilter(ids=tuple(dict.fromkeys(one(store, each).id for each in ids))),))
 
 
 @jobs.command()
@@ -194,19 +196,17 @@ def delete(session: Session, ids: tuple[str, ...], **given: Any) -> None:
 @json_option
 @with_session
 def copy(session: Session, ids: tuple[str, ...], sets: tuple[str, ...], **given: Any) -> int:
-    """Store jobs again, as new ones in a new batch. --batch also takes 812-815.
+    """Store jobs again, as new ones in a new batch.
 
     command+=--force adds a word to commands without parameters. Each copy has the id of its original in meta, as copied_from.
     """
     from ._copying import copied
 
     how = {name: given.pop(name) for name in ("dry_run", "yes", "as_json")}
-    batch = given.pop("batch")
     with session.open() as store:
-        which = which_jobs(store, given)
-        if ids and (batch or not which.empty):
+        meant = meant_jobs(store, given)
+        if ids and not meant.empty:
             raise click.UsageError("Give ids or options that choose jobs, not both.")
-        if not ids and not batch and which.empty:
+        if not ids and meant.empty:
             raise click.UsageError("Say which jobs to copy: ids, or options such as --batch and --state.")
-        named = JobFilter(ids=tuple(dict.fromkeys(one(store, each).id for each in ids))) if ids else which
-        return copied(session, store, named, batch, sets, **how)
+        return copied(session, store, _just(store, ids) if ids else meant, sets, **how)

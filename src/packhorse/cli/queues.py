@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from .._durations import seconds, spoken
+from .._looking import Meant
 from .._names import queue_name
 from .._record import DEFAULT_STEP, WAITING, QueueRecord, State, WorkerRecord
 from .._store import JobFilter, Store
@@ -187,4 +188,4 @@ def purge(session: Session, name: str, yes: bool, dry_run: bool) -> None:
     (name,) = _checked((name,))
     which = JobFilter(queue=name, states=tuple(sorted(WAITING)))
     with session.open() as store:
-        act(store, "delete", which, yes=yes, dry_run=dry_run, ask=True)
+        act(store, "delete", Meant((which,)), yes=yes, dry_run=dry_run, ask=True)

@@ -14,15 +14,15 @@ from typing import Any
 import click
 
 from .. import _looking
-from .._looking import Wanted
+from .._looking import Meant
 from .._reporting.columns import COLUMNS, Column, chosen
 from .._reporting.tally import BY, By, Tally
-from .._store import JobFilter, Store
+from .._store import Store
 from .._url import mask
 from .._when import rfc3339
 from ..errors import BadOption
 from . import _show
-from ._choosing import about_runs, about_time, aliases, filters, which_jobs, which_runs, zone_of
+from ._choosing import aliases, filters, meant_jobs, zone_of
 from ._session import Session, json_option, with_session
 
 #: Causes of failures that are printed under a table.
@@ -33,8 +33,6 @@ _TELL_EVERY = 0.2
 @click.command("report")
 @click.option("--by", "by", metavar="WHAT", multiple=True, help=f"{', '.join(BY)}; several: task,day. Default: task.")
 @filters
-@about_runs
-@about_time
 @click.option("--columns", metavar="A,B,…", help=f"Of {', '.join(COLUMNS)}.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print the groups as CSV.")
 @click.option("--html", metavar="FILE", help="Write a page with plots, in one file.")
@@ -53,10 +51,11 @@ def report(session: Session, by: tuple[str, ...], columns: str | None, html: str
     if html is not None:
         _check_place(html)
     with session.open() as store:
-        which, wanted = which_jobs(store, given), which_runs(given)
+        meant = meant_jobs(store, given)
         tally = Tally(groups, where, aliases())
-        _count(store, which, wanted, tally)
+        _count(store, meant, tally)
         made = store.now()
+    which = meant.filters[0]
     told = {"since": rfc3339(which.since), "until": rfc3339(which.until), "made_at": rfc3339(made)}
     if html is not None:
         _write_page(html, tally, _said(given), mask(store.url), made, where, shown)
@@ -72,10 +71,10 @@ def _by(words: tuple[str, ...]) -> list[By]:
 
 
 # -- counting ---------------------------------------------------------------------------------------------------------
-def _count(store: Store, which: JobFilter, wanted: Wanted, tally: Tally) -> None:
+def _count(store: Store, meant: Meant, tally: Tally) -> None:
     with _told_progress() as tell:
         searched = 0
-        for part in _looking.look(store, which, wanted):
+        for part in _looking.look(store, meant):
             for seen in part.found:
                 tally.add(seen)
             searched += part.searched

@@ -18,6 +18,7 @@ from .._job_data import as_data
 from .._record import FINAL, JobRecord, WorkerRecord
 from .._store import Store
 from .._when import clock, distance, parse
+from .._why_error import error_line, loads
 from ..errors import BadArguments, JobNotFound, StoreUnavailable
 from . import _show
 from ._command_words import values as values_of
@@ -231,7 +232,7 @@ def _waited(store: Store, record: JobRecord, as_json: bool) -> int:
 def tell_end(record: JobRecord, now: int, names: dict[str, str]) -> None:
     """Print how a job ended: its result, or what went wrong."""
     if record.state == "succeeded":
-        result = value_text(_why.loads(record.result)) if record.result is not None else "(result not stored)"
+        result = value_text(loads(record.result)) if record.result is not None else "(result not stored)"
         waited, ran, _ = moments(record, now)
         head = f"{_show.symbol('succeeded')} {_show.clean(result)}    {call_text(record)}"
         _show.echo(f"{head}   waited {waited or '-'}, ran {ran or '-'}")
@@ -254,11 +255,11 @@ def _failure_head(record: JobRecord, now: int, names: dict[str, str]) -> str:
 
 def _failure_cause(record: JobRecord) -> None:
     code = "E201" if record.state == "cancelled" else "E200"
-    error = _why.loads(record.error)
+    error = loads(record.error)
     if record.reason:
         _show.echo(f"  {_show.clean(record.reason)}  [{code}]")
     elif isinstance(error, dict):
-        head = _show.clean(_why.error_line(record.error))
+        head = _show.clean(error_line(record.error))
         _show.echo(f"  {head}         {where(record.error)}  [{error.get('code') or code}]")
         frames = list(error_text(error))[1:]
         # One frame of the user's own is on the line above already.

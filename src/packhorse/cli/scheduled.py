@@ -15,7 +15,8 @@ from .._schedule import Spec
 from .._schedule_record import Book, RunRecord, ScheduleRecord
 from .._store import Store
 from .._when import clock, distance, rfc3339
-from .._why import live, loads
+from .._why import live
+from .._why_error import loads
 from ..errors import BadSchedule, BadState
 from . import _show
 from ._group import LazyGroup

@@ -12,7 +12,8 @@ from .._job_data import as_data
 from .._record import JobRecord, WorkerRecord
 from .._store import JobFilter, Store
 from .._when import clock, distance, rfc3339
-from .._why import SILENT, loads, tasks_of
+from .._why import SILENT, tasks_of
+from .._why_error import loads
 from . import _show
 from ._group import LazyGroup
 from ._job import call_text, short
