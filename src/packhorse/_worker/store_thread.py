@@ -37,8 +37,7 @@ from .shapes import verdicts_of
 from .signing_on import give_up, introduce, sign_off
 from .upkeep import AS_USUAL, Chores, upkeep_of
 
-SETTLE_MOST = 1000
-_NOTHING = Claim([], 0, False)
+SETTLE_MOST, _NOTHING = 1000, Claim([], 0, False)
 
 
 class StoreThread(threading.Thread):
