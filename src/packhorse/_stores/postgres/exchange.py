@@ -15,7 +15,7 @@ from ..._admission import Admitted
 from ..._exchange import Ask, Exchanged, claimed, falls_short, joined, one_by_one, rest
 from ..._record import BATCH, Claim, Settled, Verdict
 from ...errors import StoreError
-from .admit import Admitting, Closed, Step, Then
+from .admit import Admitting, Step, Then
 from .claim import MOST, in_order
 from .link import Link
 from .rounds import Round
@@ -44,9 +44,9 @@ class Exchanging(Settling, Admitting):
 
     def exchange(self, worker: str, verdicts: Sequence[Verdict], ask: Ask, *, look: bool = False) -> Exchanged:
         """Settle, claim, and admit where it may help."""
-        found = None if look else self._in_one(worker, verdicts, ask)
         if look:
             return self._all_three(worker, verdicts, ask)
+        found = self._in_one(worker, verdicts, ask)
         if found is None:
             settled = self.settle(worker, verdicts) if verdicts else []
             claim = claimed(self, worker, ask)
@@ -78,11 +78,10 @@ class Exchanging(Settling, Admitting):
 
         try:
             (applied, freed), rest_done = self._attempted(act)
-        except Closed:
-            return one_by_one(self, worker, verdicts, ask, look=True)
         except Exception as error:
             if isinstance(error, (StoreError, OSError)):
                 raise
+            # The namespace rests, or one of them cannot be written: verb by verb that is told as it should be.
             return one_by_one(self, worker, verdicts, ask, look=True)
         left = self._left(verdicts, applied, freed)
         settled = self._settle_others(left) if left else []
