@@ -60,15 +60,15 @@ def _read(known: dict[str, _Waits], ids: Iterable[str], look: Look) -> None:
 
 def _flows(id: str, known: dict[str, _Waits], found: dict[str, frozenset[str]]) -> None:
     """Find out for which flows a job waits, itself or by way of its parents. Those of one call stand before it."""
-    todo = [id]
-    while todo:
-        waits = known.get(todo[-1], _Waits())
-        missing = [parent for parent in waits.after if parent not in found and parent in known and parent not in todo]
+    path = [id]
+    while path:
+        waits = known.get(path[-1], _Waits())
+        missing = [parent for parent in waits.after if parent not in found and parent in known and parent not in path]
         if missing:
-            todo += missing[:1]
+            path += missing[:1]
             continue
         own = frozenset() if waits.flow is None else frozenset([waits.flow])
-        found[todo.pop()] = own.union(*(found.get(parent, frozenset()) for parent in waits.after))
+        found[path.pop()] = own.union(*(found.get(parent, frozenset()) for parent in waits.after))
 
 
 def _refusal(job: NewJob, parent: str) -> BadOption:

@@ -97,8 +97,8 @@ class Supervisor:
         self._selector.register(self._signals.fd, selectors.EVENT_READ, self._read_signals)
         self.crew.adopt()
         self._start_children()
-        self._preparing.start()  # not before: it would hold up the start of the first child
         try:
+            self._preparing.start()  # not before: it would hold up the start of the first child
             while self._exit is None:
                 for key, mask in self._selector.select(self._pause()):
                     key.data(mask) if callable(key.data) else self._child_event(key.data, key.fd, mask)
