@@ -48,6 +48,33 @@ def test_an_application_that_kills_its_process(site: Site) -> None:
     assert site.job(job).state == "queued"
 
 
+#: The thread that prepares imports until the worker is at its end; this module cannot be imported any more after that.
+SLOW_IMPORTS = """
+import sys, threading, time
+class Slow:
+    def find_spec(self, name, path=None, target=None):
+        if name == "packhorse._stores.sqlite" and threading.current_thread().name == "packhorse-prepare":
+            seen = 0
+            while threading.main_thread().is_alive() and seen < 50:
+                seen += cleans_up()
+                time.sleep(0.01)
+            import concurrent.futures.thread
+def cleans_up():
+    frame = sys._current_frames().get(threading.main_thread().ident)
+    while frame is not None and frame.f_code.co_name != "_clean_up":
+        frame = frame.f_back
+    return frame is not None
+sys.meta_path.insert(0, Slow())
+"""
+
+
+def test_a_worker_that_gives_up_waits_for_its_own_imports(site: Site) -> None:
+    site.module("sitecustomize", SLOW_IMPORTS)
+    worker = site.worker("--processes", "1", app=site.module("deadly", "import os; os.abort()"))
+    assert worker.ended() == 70
+    assert "Traceback" not in worker.output
+
+
 def test_a_deployment_that_breaks_under_a_running_worker(site: Site) -> None:
     """A20: the breaker. Jobs are not burned, and it recovers by itself once the module is whole again."""
     name = site.module("changing", "import os\ndef die():\n    os.abort()\ndef one():\n    return 1\n")

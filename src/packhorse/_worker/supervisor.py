@@ -182,6 +182,8 @@ class Supervisor:
         if not any(thread.is_alive() for thread in threads):
             self.mailbox.close()
         self._signals.restore()
+        if self._preparing.ident is not None:
+            self._preparing.join()  # what it imports cannot be imported any more when the interpreter ends
 
     # -- children -----------------------------------------------------------------------------------------------------
     def _child_settings(self) -> dict[str, Any]:
