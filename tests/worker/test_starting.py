@@ -50,21 +50,21 @@ def test_an_application_that_kills_its_process(site: Site) -> None:
 
 #: The thread that prepares imports until the worker is at its end; this module cannot be imported any more after that.
 SLOW_IMPORTS = """
-import sys, threading, time
-class Slow:
-    def find_spec(self, name, path=None, target=None):
-        if name == "packhorse._stores.sqlite" and threading.current_thread().name == "packhorse-prepare":
-            seen = 0
-            while threading.main_thread().is_alive() and seen < 50:
-                seen += cleans_up()
-                time.sleep(0.01)
-            import concurrent.futures.thread
+import importlib, sys, threading, time
+def slow(name, package=None):
+    if threading.current_thread().name == "packhorse-prepare":
+        seen = 0
+        while threading.main_thread().is_alive() and seen < 50:
+            seen += cleans_up()
+            time.sleep(0.01)
+        import concurrent.futures.thread
+    return swift(name, package)
 def cleans_up():
     frame = sys._current_frames().get(threading.main_thread().ident)
     while frame is not None and frame.f_code.co_name != "_clean_up":
         frame = frame.f_back
     return frame is not None
-sys.meta_path.insert(0, Slow())
+swift, importlib.import_module = importlib.import_module, slow
 """
 
 
