@@ -263,3 +263,29 @@ def test_a_slow_head_is_jumped_over_and_looked_at_again() -> None:
     assert floors.whole()
     floors.took(0.0001)
     assert floors.of([1, 2]) == [LOWEST, LOWEST]
+
+
+def test_a_plan_made_while_there_was_little_does_not_read_whole_tables_later() -> None:
+    """A session keeps its plans. What was found fastest in an empty store must not be that in a full one."""
+    url = fresh_schema_url()
+    schema = url.partition("schema=")[2]
+    with closing(open_store(url)) as store:
+        store.migrate()
+        worker = join(store)
+        for number in range(520):
+            if number == 20:
+                store.enqueue([new_job(holds=(("x", f"more-{more}"),)) for more in range(2000)])
+            elif number < 20:
+                put(store, holds=(("x", f"r{number}"),))
+            while store.admit().more:
+                pass
+            (job,) = store.claim(None, 1, 0, worker, number).jobs
+            store.settle(worker, [succeeded(job, "1")._replace(plain=True)])
+    with psycopg.connect(database_of(url), autocommit=True) as database:
+        read = database.execute(
+            "SELECT relname, seq_tup_read FROM pg_stat_all_tables"
+            " WHERE schemaname = %s AND relname IN ('ready', 'held', 'jobs', 'waits')",
+            (schema,),
+        ).fetchall()
+    assert {name for name, _ in read} == {"ready", "held", "jobs", "waits"}
+    assert all(rows < 50_000 for _, rows in read), read
