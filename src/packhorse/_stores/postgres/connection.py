@@ -180,7 +180,7 @@ class Connection:
 
     def _transact(self, link: Link, step: Callable[..., T], args: tuple[Any, ...]) -> T:
         answer = step(link, self._begin(link), *args)
-        link.ask(b"COMMIT")
+        self._finished(link)
         return answer
 
     def _begin(self, link: Link) -> int:

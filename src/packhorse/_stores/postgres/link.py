@@ -63,10 +63,10 @@ class Link(psycopg.Connection[Any]):
         poll.register(self.pgconn.socket, select.POLLIN)
         return bool(poll.poll(0))
 
-    def ask(self, statement: bytes, values: tuple[Any, ...] = (), *, prepare: bool | None = None) -> RawCursor[Any]:
+    def ask(self, statement: bytes, values: tuple[Any, ...] = ()) -> RawCursor[Any]:
         """Run one statement."""
         cursor = RawCursor(self)
-        cursor.execute(statement, values, prepare=prepare)
+        cursor.execute(statement, values)
         return cursor
 
     def run(self, statements: Sequence[Statement], *, prepare: bool) -> list[Rows]:
