@@ -93,4 +93,5 @@ def test_these_are_the_calls(site: Site) -> None:
     assert trapped(site, "", 0, "count") == 0
     calls = json.loads(Path(site.directory, "CALLS").read_text())
     assert set(calls) - {method for method, _ in POINTS} <= {"prune", "condemn", "resolve", "migrate"}
-    assert {"register", "claim", "settle", "beat", "leave", "stopping"} <= set(calls)
+    assert {"register", "claim", "beat", "leave", "stopping"} <= set(calls)
+    assert {"settle", "exchange"} & set(calls), "whatever ends while a slot is free may be settled with a claim"

@@ -56,7 +56,7 @@ def persist(act: Any) -> Any:
 def test_a_server_that_is_killed_under_load_loses_nothing(server: Server, store: Store) -> None:
     """Everything that was acknowledged is there, and every job ends once: the log was written before each answer."""
     acknowledged: list[str] = []
-    over = threading.Event()
+    over, produced = threading.Event(), threading.Event()
 
     def produce() -> None:
         mine = open_store(server.url)
@@ -64,6 +64,7 @@ def test_a_server_that_is_killed_under_load_loses_nothing(server: Server, store:
             jobs = [new_job("load", id=str(uuid.uuid4())) for _ in range(3)]
             persist(lambda jobs=jobs: mine.enqueue(jobs))
             acknowledged.extend(job.id for job in jobs)
+        produced.set()
         mine.close()
 
     ended: Counter[str] = Counter()
@@ -71,7 +72,7 @@ def test_a_server_that_is_killed_under_load_loses_nothing(server: Server, store:
     def work() -> None:
         mine = open_store(server.url)
         worker, number = persist(lambda: join(mine, uuid.uuid4().hex)), 0
-        while not over.is_set() or persist(lambda: mine.queues(["load"]))[0].counts.get("queued"):
+        while not produced.is_set() or persist(lambda: mine.queues(["load"]))[0].counts.get("queued"):
             number += 1
             jobs = persist(lambda number=number: mine.claim(["load"], 20, 0, worker, number).jobs)
             answers = persist(lambda jobs=jobs: mine.settle(worker, [succeeded(job, "1") for job in jobs]))
