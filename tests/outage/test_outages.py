@@ -155,7 +155,7 @@ def test_an_idle_worker_stopped_while_its_store_is_away(outpost: Outpost) -> Non
     began = time.monotonic()
     assert worker.stop() == 69
     assert time.monotonic() - began < busy(5)
-    assert "no job is left behind" in worker.output
+    assert "no job was in hand" in worker.output
 
 
 # -- users ------------------------------------------------------------------------------------------------------------

@@ -29,6 +29,27 @@ from tests.worker import tasks
 from tests.worker.site import Site, eventually
 
 
+class Losing:
+    """A store that does the next claim and loses its answer, once ``lose`` is set."""
+
+    def __init__(self, store: Store, lose: list[bool]) -> None:
+        self._store, self._lose = store, lose
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    @property
+    def freed(self) -> bool:
+        return self._store.freed
+
+    def claim(self, *args: Any, **kwargs: Any) -> Any:
+        answer = self._store.claim(*args, **kwargs)
+        if self._lose:
+            self._lose.clear()
+            raise StoreUnavailable("the answer was lost (a test says so).")
+        return answer
+
+
 class Main:
     """Plays the main thread."""
 
@@ -38,9 +59,13 @@ class Main:
         self.got: list[Any] = []
         config = WorkerConfig(name="played")
         self.identity = Identity(config, "0")
-        self.thread = StoreThread(lambda: open_store(site.url), self.identity, None, self.mailbox, self.held)
+        self.lose: list[bool] = []  #: not empty: the answer to the next claim is lost
+        self.thread = StoreThread(self._opened(site.url), self.identity, None, self.mailbox, self.held)
         self.thread.start()
         self.next(m.Opened)
+
+    def _opened(self, url: str) -> Callable[[], Store]:
+        return lambda: cast(Store, Losing(open_store(url), self.lose))
 
     def next(self, kind: type[Any]) -> Any:
         """Wait for a message of this kind."""
@@ -215,3 +240,34 @@ def test_a_child_that_cannot_be_started_leaks_nothing(monkeypatch: pytest.Monkey
         with pytest.raises(BlockingIOError):
             child_process.ChildProcess({"coroutines": 0, "threads": 1})
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_stop_right_after_a_lost_answer_leaves_nothing_behind(site: Site, main: Main) -> None:
+    """The claim may have brought jobs: the store is asked once more before the worker says that it is done."""
+    main.put(m.Want(1, 0, 0))
+    assert main.next(m.Nothing) == m.Nothing(0)
+    job = site.enqueue(tasks.nothing)
+    main.lose.append(True)
+    main.put(m.Hint())
+    assert main.next(m.Nothing) == m.Nothing(-1), "what was found before holds no more"
+    main.put(m.Drain(), m.Finish(time.monotonic() + 10))
+    assert main.next(m.Gone) == m.Gone([], True)
+    assert (site.job(job).state, site.job(job).losses, site.store.workers()) == ("queued", 0, [])
+
+
+def test_a_stop_does_not_wait_for_a_store_that_stays_away(site: Site, main: Main) -> None:
+    main.put(m.Want(1, 0, 0))
+    main.next(m.Nothing)
+    main.thread._opener = _away
+    site.enqueue(tasks.nothing)
+    main.lose.append(True)
+    main.put(m.Hint())
+    main.next(m.Nothing)
+    deadline = time.monotonic() + 60
+    main.put(m.Drain(), m.Finish(deadline))
+    assert main.next(m.Gone) == m.Gone([], False)
+    assert time.monotonic() < deadline - 30
+
+
+def _away() -> Store:
+    raise StoreUnavailable("the store is away (a test says so).")

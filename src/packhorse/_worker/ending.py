@@ -106,7 +106,7 @@ class Ending:
             self._supervisor.say(f"packhorse worker: the store did not answer; left to the rescue: {shown}  [E101]")
         elif not signed_off:
             self._supervisor.say(
-                "packhorse worker: the store did not answer to the sign-off; no job is left behind  [E101]"
+                "packhorse worker: the store did not answer to the sign-off; no job was in hand  [E101]"
             )
         self.signed_off = signed_off and not left
         self._supervisor.leave(0 if self.signed_off else 69)

@@ -21,6 +21,7 @@ from .asking import Asking
 from .config import Place
 from .elsewhere import tell_elsewhere
 from .exclusive import boottime
+from .finishing import Finishing
 from .firing import Firing
 from .gathering import SETTLE_AT, Gathering
 from .held import Held
@@ -78,7 +79,7 @@ class StoreThread(threading.Thread):
         self._want: m.Want | None = None
         self._brought = 0  #: claims that brought jobs
         self._draining = False
-        self._finish_by: float | None = None
+        self._finishing = Finishing()
         self._look = True  #: something may be claimable
         self._short = False  #: the last claim left nothing to be claimed
         self.beats = Spaced()  #: the beat thread's
@@ -109,7 +110,7 @@ class StoreThread(threading.Thread):
             self.turns += 1
             if monotonic() >= self.outage.not_before:
                 self._attempt()
-            if self._finish_by is not None and self._finished():
+            if self._finishing.by is not None and self._finished():
                 return
 
     def _open_first(self) -> bool:
@@ -118,9 +119,9 @@ class StoreThread(threading.Thread):
                 self._connect()
                 return True
             except (StoreUnavailable, StoreFull) as error:
-                if self._finish_by is not None or self._no_retry:
+                if self._finishing.by is not None or self._no_retry:
                     told = error if self._place is None else self._place.unreachable(error)
-                    self._main.put(m.Refused(told, 69) if self._finish_by is None else m.Gone([]))
+                    self._main.put(m.Refused(told, 69) if self._finishing.by is None else m.Gone([]))
                     return False
                 self._stumble(error, at_start=True)
                 self._receive(max(0.0, self.outage.not_before - monotonic()))
@@ -174,11 +175,9 @@ class StoreThread(threading.Thread):
         self._claim_if_due(store)
 
     def _claim_if_due(self, store: Store) -> None:
-        if self._can_claim() and not self._ends_bring_jobs():
+        wanted = self._want is not None and self._look and not self._draining
+        if wanted and not self._ends_bring_jobs():
             self._claim(store)
-
-    def _can_claim(self) -> bool:
-        return self._want is not None and self._look and not self._draining
 
     def _ends_bring_jobs(self) -> bool:
         """Tell whether slots are free while few outcomes wait: then these are settled and jobs claimed in one call."""
@@ -207,7 +206,7 @@ class StoreThread(threading.Thread):
         now = monotonic()
         if self.outage.not_before > now:
             return self.outage.not_before - now
-        if self._finish_by is not None:
+        if self._finishing.by is not None:
             return 0.0 if self._ended else 0.01
         due = min(self._upkeep.next, self._locked.due, math.inf if self._draining else self._admitting.due)
         if self._ends_bring_jobs():
@@ -251,7 +250,7 @@ class StoreThread(threading.Thread):
             case m.Reborn():
                 self._begin_anew()
             case m.Finish(deadline):
-                self._finish_by = deadline
+                self._finishing.begin(deadline, self._store is None, self.outage.not_before - monotonic())
 
     def _take_ended(self, runs: list[m.Done], idle: bool) -> None:
         self._taken += 1
@@ -279,7 +278,7 @@ class StoreThread(threading.Thread):
 
     # -- settling -----------------------------------------------------------------------------------------------------
     def _settle_due(self) -> bool:
-        return self._finish_by is not None or monotonic() >= self._settle_at()
+        return self._finishing.by is not None or monotonic() >= self._settle_at()
 
     def _settle_at(self) -> float:
         return self._gathering.settle_at(len(self._ended), self._want is not None or self._draining)
@@ -382,6 +381,8 @@ class StoreThread(threading.Thread):
         """Drop the connection (never patch one) and wait a little longer each time."""
         self._drop_store()
         self.outage.failed(error, monotonic(), at_start=at_start)
+        self._finishing.failed()
+        self._main.put(m.Nothing(-1))  # whatever was found before: the lost answer may have brought jobs
 
     def _drop_store(self) -> None:
         store, self._store = self._store, None
@@ -390,11 +391,10 @@ class StoreThread(threading.Thread):
 
     # -- the end ------------------------------------------------------------------------------------------------------
     def _finished(self) -> bool:
-        assert self._finish_by is not None
         left = self._held.jobs()  # what a claim brought after main had counted is on its way back from there
-        if left and monotonic() < self._finish_by:
+        signed_off = not left and bool(self._if_there(lambda store: sign_off(store, self._identity)))
+        if not signed_off and self._finishing.waits(bool(left), self._store is None, monotonic()):
             return False
-        signed_off = not left and self._store is not None and sign_off(self._store, self._identity)
         self._drop_store()
         self._main.put(m.Gone(left, signed_off))
         return True
