@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -20,21 +19,6 @@ from packhorse._stores.redis.scripts import sha_of
 from packhorse.errors import BadSchema, BadStore, SchemaGone, StoreError, StoreFull, StoreRefused, StoreUnavailable
 from tests.conformance.making import beat, die, ids, join, new_job, put, running, settle, state, take, the
 from tests.servers.redis import Server
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    started = Server(tmp_path / "redis", appendonly="yes")
-    started.start()
-    yield started
-    started.stop()
-
-
-@pytest.fixture
-def store(server: Server) -> Iterator[Store]:
-    opened = open_store(server.url)
-    yield opened
-    opened.close()
 
 
 @contextmanager

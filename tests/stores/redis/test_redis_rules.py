@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +19,6 @@ from tests.conformance.making import admit, ids, join, new_job, obstacle, park, 
 from tests.servers.redis import Server
 
 from .test_redis_server import configured, fill_up
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    started = Server(tmp_path / "redis", appendonly="yes")
-    started.start()
-    yield started
-    started.stop()
-
-
-@pytest.fixture
-def store(server: Server) -> Iterator[Store]:
-    opened = open_store(server.url)
-    yield opened
-    opened.close()
 
 
 def many(store: Store, number: int, **changes: Any) -> list[str]:
@@ -146,7 +131,7 @@ def test_thousands_of_children_are_told_in_parts(store: Store) -> None:
 # -- keys ---------------------------------------------------------------------------------------------------------------
 def documented() -> list[re.Pattern[str]]:
     """Return the keys of docs/internals/redis.md, a word in capitals standing for anything."""
-    page = (Path(__file__).parents[2] / "docs" / "internals" / "redis.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "internals" / "redis.md").read_text()
     names = re.findall(r"^\| `N(:[^`]*)?` \|", page, re.MULTILINE)
     forms = (re.sub(r"\b[A-Z]+\b", ".+", name.replace("\\|", "\x1e")) for name in names)
     return [re.compile(f"packhorse:{{default}}{form}", re.DOTALL) for form in forms]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,7 +12,6 @@ from packhorse._backoff import Backoff
 from packhorse._outcome import failed, parked
 from packhorse._steering import NEVER, Edit
 from packhorse._store import JobFilter, Store
-from packhorse._stores import open_store
 from packhorse._stores.redis import revive
 from packhorse.errors import StoreUnavailable
 from tests.conformance.making import admit, beat, ids, join, new_job, put, running, settle, state, take, the
@@ -23,28 +21,6 @@ from .test_redis_rules import commands, documented, many
 from .test_redis_server import configured, fill_up
 
 HOUR = 3_600_000_000
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    started = Server(tmp_path / "redis", appendonly="yes")
-    started.start()
-    yield started
-    started.stop()
-
-
-@pytest.fixture
-def store(server: Server) -> Iterator[Store]:
-    opened = open_store(server.url)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def other(server: Server) -> Iterator[Store]:
-    opened = open_store(server.url)
-    yield opened
-    opened.close()
 
 
 # -- cost ---------------------------------------------------------------------------------------------------------------

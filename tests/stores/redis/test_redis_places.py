@@ -135,7 +135,7 @@ def test_tls_with_a_ca_of_our_own(server: Server, tmp_path: Path) -> None:
 
 # -- a user -------------------------------------------------------------------------------------------------------------
 def test_the_guide_has_the_very_commands_of_the_list() -> None:
-    guide = (Path(__file__).parents[2] / "docs" / "guides" / "redis.md").read_text()
+    guide = (Path(__file__).parents[3] / "docs" / "guides" / "redis.md").read_text()
     line = " ".join(f"+{name}" for name in commands())
     assert line in " ".join(guide.replace("\\\n", " ").split())
 
@@ -143,7 +143,7 @@ def test_the_guide_has_the_very_commands_of_the_list() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_suite_passes_for_a_user_who_may_only_what_the_list_says() -> None:
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     names = "model moving wait workers queues find report admit holds limits unique after flows schedules steering"
     files = [f"tests/conformance/test_{name}.py" for name in names.split()]
     environ = {

@@ -9,8 +9,6 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,21 +22,6 @@ from tests.conformance.making import beat, join, new_job, put, running, settle, 
 from tests.servers.redis import Server
 
 _LONG = 30.0
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    started = Server(tmp_path / "redis", appendonly="yes")
-    started.start()
-    yield started
-    started.stop()
-
-
-@pytest.fixture
-def store(server: Server) -> Iterator[Store]:
-    opened = open_store(server.url)
-    yield opened
-    opened.close()
 
 
 def persist(act: Any) -> Any:
