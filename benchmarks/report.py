@@ -87,6 +87,7 @@ def measures(drain: Goal, bulk: Goal) -> tuple[Measure, ...]:
         Measure("idle latency p99, ms", "latency", "p99 ms", below(2.4), less=True, digits=2),
         Measure("10 ms jobs, 32 slots, jobs/s", "naps", "per second", from_on(3_100)),
         Measure("reserved jobs, each its own name, jobs/s", "reserved, own names", "per second", from_on(1_000)),
+        Measure("the same with 2 children of 4 threads, jobs/s", "reserved, 8 slots", "per second", from_on(1_000)),
         Measure("reserved jobs, 100 names, jobs/s", "reserved, 100 names", "per second", from_on(1_000)),
         Measure(
             "1,000 wait for one name: each finish, ms", "reserved, 1 name", "ms a job", below(5), less=True, digits=2

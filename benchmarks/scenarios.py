@@ -161,7 +161,7 @@ def drain(run: Run, count: int) -> Figures:
 
 def reserved(run: Run, count: int) -> Figures:
     """The same with jobs that reserve something, so that none is claimed ahead of a free slot."""
-    return drained(run, "own" if run.setup.measurement == "reserved, own names" else "boxes", count)
+    return drained(run, "boxes" if run.setup.measurement == "reserved, 100 names" else "own", count)
 
 
 def in_line(run: Run, count: int) -> Figures:
@@ -234,6 +234,7 @@ MEASURE: dict[str, Callable[[Run, int], Figures]] = {
     "latency": latency,
     "naps": naps,
     "reserved, own names": reserved,
+    "reserved, 8 slots": reserved,
     "reserved, 100 names": reserved,
     "reserved, 1 name": in_line,
     "free behind 200 blocked": free_behind_blocked,
