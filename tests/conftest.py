@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import Any
 
@@ -14,6 +15,9 @@ _FOUND: pytest.StashKey[set[str]] = pytest.StashKey()
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_FOUND] = set()
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell's script put this run into the background; what the tests start is to be interrupted all the same.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(trylast=True)
