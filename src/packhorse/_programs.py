@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fnmatch
 import os
-import shutil
 from collections.abc import Iterable, Sequence
 
 #: Allows every program.
@@ -49,7 +48,11 @@ def _magic(pattern: str) -> bool:
 
 
 def _on_path(name: str) -> str | None:
-    return None if "/" in name else shutil.which(name)
+    if "/" in name:
+        return None
+    from shutil import which  # dear to import, and a worker of functions looks for no program
+
+    return which(name)
 
 
 def located(program: str, workspace: str) -> tuple[str | None, str]:

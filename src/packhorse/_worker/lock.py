@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import stat
-import tempfile
 
 try:
     import fcntl
@@ -27,8 +26,12 @@ def place_for(store: Store) -> str | None:
 
 def _of_this_host() -> str | None:
     own = os.environ.get("XDG_RUNTIME_DIR") or ("/run" if os.geteuid() == 0 else "")
-    choices = [os.path.join(own, "packhorse")] if own else []
-    return next(filter(_ours, [*choices, os.path.join(tempfile.gettempdir(), f"packhorse-{os.geteuid()}")]), None)
+    if own and _ours(os.path.join(own, "packhorse")):
+        return os.path.join(own, "packhorse")
+    from tempfile import gettempdir  # seldom needed, and dear to import
+
+    shared = os.path.join(gettempdir(), f"packhorse-{os.geteuid()}")
+    return shared if _ours(shared) else None
 
 
 def _ours(directory: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import importlib
 import os
 import sys
@@ -114,7 +113,9 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def _unknown(self, ctx: click.Context, name: str) -> str:
-        close = difflib.get_close_matches(name, self.list_commands(ctx), 1)
+        from difflib import get_close_matches  # a command that was spelt right does without
+
+        close = get_close_matches(name, self.list_commands(ctx), 1)
         hint = f'did you mean "{close[0]}"?' if close else f"there are: {', '.join(self._shown(ctx))}."
         return f'no command "{name}"; {hint}'
 
