@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from packhorse._outcome import crashed, succeeded
 from packhorse._store import JobFilter, Store
@@ -19,8 +20,9 @@ from packhorse._stores import open_store
 from packhorse._stores.postgres.floors import LOWEST, Floors
 from packhorse._stores.postgres.queries import sql
 from packhorse._stores.postgres.server import OPTIONS
+from packhorse._stores.postgres.store import PostgresStore
 from tests.conformance.making import ERROR, join, new_job, put, settle, state, take
-from tests.servers.postgres import database_of, fresh_schema_url
+from tests.servers.postgres import database_of, fresh_schema_url, fresh_url
 
 ENDED, QUEUED = 60_000, 6_000
 
@@ -289,3 +291,30 @@ def test_a_plan_made_while_there_was_little_does_not_read_whole_tables_later() -
         ).fetchall()
     assert {name for name, _ in read} == {"ready", "held", "jobs", "waits"}
     assert all(rows < 50_000 for _, rows in read), read
+
+
+OURS = {
+    "jit": "off",
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "statement_timeout": "15s",
+    "transaction_isolation": "read committed",
+}
+ASKED = b"SELECT name, current_setting(name) FROM unnest($1::text[]) AS name"
+
+
+@pytest.mark.parametrize("pooler", ["0", "1"])
+def test_whatever_the_database_is_set_to_our_transactions_have_our_settings(pooler: str) -> None:
+    """Also in a session that is not ours, where they last for one transaction: compiling one claim takes as long as a hundred."""
+    url = fresh_url()
+    url += ("&" if "?" in url else "?") + f"pooler={pooler}"
+    name = conninfo_to_dict(database_of(url))["dbname"]
+    with psycopg.connect(database_of(url), autocommit=True) as database:
+        for setting in ("jit TO on", "default_transaction_isolation TO 'repeatable read'", "enable_seqscan TO on"):
+            database.execute(f'ALTER DATABASE "{name}" SET {setting}'.encode())
+    with closing(PostgresStore(url)) as store:
+        store.migrate()
+        found = store._write(lambda link, now: link.run([(ASKED, (list(OURS),))], prepare=False)[0])
+        assert dict(found) == OURS
+        after = store._attempted(lambda link: dict(link.run([(ASKED, (["jit"],))], prepare=False)[0]))
+        assert after == {"jit": "on" if pooler == "1" else "off"}

@@ -191,8 +191,8 @@ class Connection:
 
     def _beginning(self) -> list[Statement]:
         """Return the statements that begin a transaction: in a session that is not ours, with the settings of ours."""
-        local = server.set_local(self.patience).split(b"; ") if self._location.pooler else ()
-        return [(part, ()) for part in (b"BEGIN", *local)]
+        parts = server.begin_in_any(self.patience) if self._location.pooler else (b"BEGIN",)
+        return [(part, ()) for part in parts]
 
     def _rows(self, link: Link, verb: str, name: str, *values: Any) -> list[Any]:
         """Run one statement, by itself or in the transaction under way, and return its rows."""

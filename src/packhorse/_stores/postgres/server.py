@@ -6,13 +6,18 @@ from ...errors import BadStore, StoreUnavailable
 from .link import Link
 
 OLDEST = 140_000
-#: Of a session of our own. A statement ends after 15 s though its client has gone; plans are short ones, never worth compiling.
-#: What the server reckons of a queue is often wrong: it was empty when it was looked at last, and holds a million jobs now.
-#: Then a bitmap scan, which has no order, looks good, and each claim would sort all jobs of its line; and so does reading a whole
-#: table, where a plan was made, and kept, while there were few rows. Each statement has an index for what it looks for.
-OPTIONS = (
-    "-c statement_timeout=15s -c idle_in_transaction_session_timeout=60s -c jit=off -c enable_bitmapscan=off "
-    "-c enable_seqscan=off -c default_transaction_isolation=read\\ committed"
+#: How our statements are planned. They are short, and never worth compiling. What the server reckons of a queue is often
+#: wrong: it was empty when it was looked at last, and holds a million jobs now. Then a bitmap scan, which has no order, looks
+#: good, and each claim would sort all jobs of its line; and so does reading a whole table, where a plan was made, and kept,
+#: while there were few rows. Each statement has an index for what it looks for.
+_PLANS = {"jit": "off", "enable_bitmapscan": "off", "enable_seqscan": "off"}
+#: Of a session of our own. A statement ends after 15 s though its client has gone.
+OPTIONS = " ".join(
+    [
+        "-c statement_timeout=15s -c idle_in_transaction_session_timeout=60s",
+        "-c default_transaction_isolation=read\\ committed",
+        *(f"-c {name}={value}" for name, value in _PLANS.items()),
+    ]
 )
 
 _ASK = b"""
@@ -54,7 +59,8 @@ def _promise(fsync: str, synchronous_commit: str, full_page_writes: str) -> str:
     return ""
 
 
-def set_local(patience: float) -> bytes:
-    """Return the statements that set the same for a transaction in a session that is not ours."""
-    ours = (f"statement_timeout = {int(patience * 1000)}", "enable_bitmapscan = off", "enable_seqscan = off")
-    return "; ".join(f"SET LOCAL {setting}" for setting in ours).encode()
+def begin_in_any(patience: float) -> tuple[bytes, bytes]:
+    """Return the statements that begin a transaction with the same in a session that is not ours."""
+    ours = {"statement_timeout": str(int(patience * 1000)), **_PLANS}
+    settings = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in ours.items())
+    return b"BEGIN ISOLATION LEVEL READ COMMITTED", f"SELECT {settings}".encode()
