@@ -293,7 +293,7 @@ def processes(tmp_path: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
             process.communicate()
 
 
-@pytest.mark.parametrize("kills", [5, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [5, pytest.param(25, marks=pytest.mark.slow)])
 def test_processes_that_are_killed(tmp_path: Path, processes: list[subprocess.Popen[bytes]], kills: int) -> None:
     url = f"sqlite:///{tmp_path}/jobs.db?synchronous=normal"
     open_store(url).close()
