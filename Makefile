@@ -59,7 +59,7 @@ demo: export PACKHORSE_URL := $(or $(URL),$(PACKHORSE_URL))
 demo: $(STAMP) ## see a real worker at work (DIR=… packages of your own, URL=… a store of your own)
 	$(PY) -B examples/demo/run.py $(DIR)
 
-test: $(STAMP) lint ## everything, on two cores in a quarter of an hour or a little more
+test: $(STAMP) lint ## everything: 15 to 20 minutes on two cores
 	$(PY) -m tests.together $(TOGETHER)
 
 check: $(STAMP) lint ## format, lint, types, imports, unit tests, SQLite conformance: about a minute

@@ -16,7 +16,7 @@ from packhorse import _outcome
 from packhorse._record import Claimed, Report
 from packhorse._store import Store
 from packhorse._stores import open_store
-from packhorse._worker import child_process
+from packhorse._worker import child_process, outage
 from packhorse._worker import mailbox as m
 from packhorse._worker.config import WorkerConfig
 from packhorse._worker.hearing import Hearing
@@ -242,8 +242,11 @@ def test_a_child_that_cannot_be_started_leaks_nothing(monkeypatch: pytest.Monkey
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_a_stop_right_after_a_lost_answer_leaves_nothing_behind(site: Site, main: Main) -> None:
+def test_a_stop_right_after_a_lost_answer_leaves_nothing_behind(
+    site: Site, main: Main, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The claim may have brought jobs: the store is asked once more before the worker says that it is done."""
+    monkeypatch.setattr(outage, "pause_after", lambda failures: 1.0)  # the stop comes before the next try
     main.put(m.Want(1, 0, 0))
     assert main.next(m.Nothing) == m.Nothing(0)
     job = site.enqueue(tasks.nothing)

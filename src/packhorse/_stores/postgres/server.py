@@ -60,7 +60,7 @@ def _promise(fsync: str, synchronous_commit: str, full_page_writes: str) -> str:
 
 
 def begin_in_any(patience: float) -> tuple[bytes, bytes]:
-    """Return the statements that begin a transaction with the same in a session that is not ours."""
+    """Return the statements that begin a transaction in a session that is not ours, with the settings of ours."""
     ours = {"statement_timeout": str(int(patience * 1000)), **_PLANS}
     settings = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in ours.items())
     return b"BEGIN ISOLATION LEVEL READ COMMITTED", f"SELECT {settings}".encode()
